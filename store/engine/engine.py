@@ -1,0 +1,157 @@
+"""One tenant's engine, assembled: recovered, started, ready for calls; and stopped in order.
+
+Laws: `open_engine` returns an engine whose start is durable, or raises and leaves the directory as a crash would. Every
+start and stop is a record.
+"""
+
+import hashlib
+import inspect
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from store.engine.admission import Admission
+from store.engine.feed import Feed
+from store.engine.group_commit import GroupCommit
+from store.engine.housekeeping import Housekeeping
+from store.engine.options import EngineOptions
+from store.engine.recovery import ProgressCallback, Recovered, RecoveryReport, recover
+from store.engine.reducer import Domain
+from store.engine.schema_plan import plan_schema
+from store.engine.state import EpochRecord, State
+from store.engine.write_path import WritePath
+from store.env.world import World
+from store.ids import Epoch, Offset
+from store.log.commitlog import Commitlog, LogOptions
+from store.schema import Schema
+from store.tables.database import Database
+from store.transaction import Kind
+from store.values import encode
+
+_encode_schema: Final = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Everything the doors need. All of it belongs to one thread: the writer's."""
+
+    world: World
+    domain: Domain
+    state: State
+    log: Commitlog
+    feed: Feed
+    admission: Admission
+    write_path: WritePath
+    group_commit: GroupCommit
+    housekeeping: Housekeeping
+    report: RecoveryReport
+
+    @property
+    def database(self) -> Database:
+        """The tables at the last applied offset."""
+        return self.state.database
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch in force."""
+        return self.state.epoch
+
+    def close(self) -> None:
+        """Stop in order: the stop record, all durable and told, the last batch vouched for, the directory free."""
+        self.admission.close("stopping", "the store is stopping")
+        self.write_path.record(Kind.LIFECYCLE, "stop", b"\x90")
+        self.group_commit.commit()
+        self.log.vouch()
+        self.group_commit.commit()
+        self.log.close()
+        self.world.disk.unlock()
+
+
+def open_engine(
+    world: World,
+    domain: Domain,
+    *,
+    options: EngineOptions,
+    log_options: LogOptions,
+    progress: ProgressCallback | None = None,
+) -> Engine:
+    """Recover the directory and start serving the domain on it.
+
+    DirectoryError, CorruptionError or SchemaMismatch where that cannot be; EngineStopped or OSError where the disk
+    fails.
+    """
+    row_types = {each.__table__.name: each for each in domain.tables}
+    world.disk.lock()
+    try:
+        recovered = recover(
+            world, row_types, log_options=log_options, tail_size_max=options.tail_size_max, progress=progress
+        )
+        schema = plan_schema(recovered.state.database.schema, domain.tables)
+        engine = _assemble(world, domain, recovered, options)
+        _record_start(engine, recovered, schema)
+    except BaseException:
+        world.disk.unlock()
+        raise
+    return engine
+
+
+def _assemble(world: World, domain: Domain, recovered: Recovered, options: EngineOptions) -> Engine:
+    state, log = recovered.state, recovered.log
+    # Views are bound to tables, so the schema is put in force by its record before any reducer runs.
+    feed = Feed(tail_size_max=options.tail_size_max, last_offset=Offset(state.last_offset - len(recovered.tail)))
+    for offset, record in recovered.tail:
+        feed.remember(offset, record)
+    admission = Admission()
+    housekeeping = Housekeeping(world=world, log=log, admission=admission, options=options)
+    housekeeping.check_start(state.last_timestamp)
+    return Engine(
+        world=world,
+        domain=domain,
+        state=state,
+        log=log,
+        feed=feed,
+        admission=admission,
+        write_path=WritePath(
+            state=state,
+            log=log,
+            domain=domain,
+            feed=feed,
+            admission=admission,
+            clock=world.clock,
+            deadline=world.deadline,
+        ),
+        group_commit=GroupCommit(log, feed, world.clock, inline_max_ms=options.fsync_inline_max_ms),
+        housekeeping=housekeeping,
+        report=recovered.report,
+    )
+
+
+def _record_start(engine: Engine, recovered: Recovered, schema: Schema) -> None:
+    """Log what begins here: an epoch where one opens, a schema where it changes, and the start with its code's hash."""
+    record = engine.write_path.record
+    if recovered.new_epoch is not None:
+        epoch = EpochRecord(
+            epoch=recovered.new_epoch,
+            parent=engine.epoch,
+            first_offset=Offset(engine.state.last_offset + 1),
+            reason="copy" if engine.epoch else "new",
+        )
+        record(Kind.EPOCH, "epoch", msgspec.msgpack.encode(epoch))
+    if schema is not engine.database.schema:
+        record(Kind.SCHEMA, "schema", _encode_schema(schema))
+    record(Kind.LIFECYCLE, "start", encode([code_hash(engine.domain)]))
+    engine.group_commit.commit()
+
+
+def code_hash(domain: Domain) -> str:
+    """SHA-256 over the source of every module the reducers come from, by module name, as hexadecimal digits."""
+    functions = {each.function.__module__: each.function for each in domain.reducers.values()}
+    digest = hashlib.sha256()
+    for _, function in sorted(functions.items()):
+        module = inspect.getmodule(function)
+        try:
+            digest.update(inspect.getsource(module).encode() if module else b"")
+        except (OSError, TypeError):  # Typed in at a prompt: there is no source to hash.
+            digest.update(b"")
+    return digest.hexdigest()

@@ -1,0 +1,132 @@
+"""One run of a reducer above the overlay: live, and again when a log is re-executed.
+
+Laws: a run ends in an outcome, never in an exception; it depends on the tables, the moment, the sender, the seed and
+the arguments alone. A failed run has no writes. Sizes are bounded here so that a record can always be encoded and
+appended.
+"""
+
+import logging
+from typing import Any, Final, NamedTuple
+
+from store.codec import NIL
+from store.engine.identity import Identity
+from store.engine.reducer import Context, Reducer
+from store.env.world import Deadline, DeadlineExceeded
+from store.errors import CallError, ConstraintViolation, ReducerFailed, Refused
+from store.ids import Offset, Timestamp
+from store.tables.database import Database
+from store.tables.overlay import Overlay
+from store.transaction import COMMITTED, Write
+from store.values import encode
+
+logger: Final = logging.getLogger(__name__)
+
+ARGS_SIZE_MAX: Final = 4 << 20
+"""Bytes a call's arguments may have."""
+RETURN_VALUE_SIZE_MAX: Final = 1 << 20
+"""Bytes a reducer's return value may have."""
+WRITE_SET_SIZE_MAX: Final = 8 << 20
+"""Bytes of rows, before and after, that one call may write."""
+TIMED_OUT: Final = {"limit": "reducer_time_max_ms"}
+"""The details of a call that was cut off: how it ended depended on the machine."""
+_FEW_WRITES: Final = 3
+"""So few rows of at most ROW_SIZE_MAX, before and after, cannot pass WRITE_SET_SIZE_MAX: no need to add up."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    outcome: str
+    """COMMITTED, or the code of a CallError."""
+    value: bytes
+    """MessagePack: the return value, or for a failure [message, details, reason]."""
+    writes: tuple[Write, ...]
+
+
+class Execution:
+    """Runs reducers, one at a time, each above an empty overlay."""
+
+    __slots__ = ("_deadline", "_overlay")
+
+    def __init__(self, database: Database, deadline: Deadline) -> None:
+        self._overlay: Final = Overlay(database)
+        self._deadline: Final = deadline
+
+    def run(
+        self,
+        reducer: Reducer[Any, Any],
+        values: tuple[Any, ...],
+        *,
+        now: Timestamp,
+        sender: Identity,
+        batch_seed: bytes,
+        offset: Offset,
+    ) -> Outcome:
+        """Run a reducer on its arguments and take its net writes; the overlay is empty again afterwards."""
+        overlay = self._overlay
+        if overlay.touched:  # A reducer kept a table and wrote to it after its call had ended: that never was a call.
+            overlay.clear()
+        context = Context(overlay, now=now, sender=sender, batch_seed=batch_seed, offset=offset)
+        try:
+            returned = self._run_bounded(reducer, context, values)
+            value = NIL if returned is None else _encode_returned(reducer, returned)
+            writes = overlay.write_set()
+            if len(writes) > _FEW_WRITES:
+                _check_size(reducer, writes)
+            return Outcome(COMMITTED, value, writes)
+        except CallError as error:
+            return Outcome(error.code, failure_value(error), ())
+        finally:
+            overlay.clear()
+
+    def _run_bounded(self, reducer: Reducer[Any, Any], context: Context, values: tuple[Any, ...]) -> Any:
+        """Run within the time limit; whatever the reducer raises becomes a CallError."""
+        deadline = self._deadline
+        try:
+            deadline.start()
+            try:
+                return reducer.function(context, *values)
+            finally:
+                deadline.stop()
+        except CallError:
+            raise
+        except KeyboardInterrupt:
+            raise
+        except DeadlineExceeded:
+            deadline.stop()
+            raise ReducerFailed(f"{reducer.name} ran past its time limit", details=TIMED_OUT) from None
+        except BaseException as error:  # SystemExit too: no reducer ends the process.
+            logger.exception("reducer %s failed", reducer.name)
+            raise ReducerFailed(f"{reducer.name} raised {type(error).__name__}") from None
+
+
+def failure_value(error: CallError) -> bytes:
+    """What a failed call's record keeps: [message, details, reason]."""
+    reason = error.reason if isinstance(error, Refused) else error.code
+    try:
+        return encode([str(error), dict(error.details), reason])
+    except (ValueError, TypeError, OverflowError):
+        return encode([ascii(str(error)), {name: ascii(value) for name, value in error.details.items()}, ascii(reason)])
+
+
+def _encode_returned(reducer: Reducer[Any, Any], returned: Any) -> bytes:
+    try:
+        value = encode(returned)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ReducerFailed(f"{reducer.name} returned what cannot be sent ({error})") from None
+    if len(value) > RETURN_VALUE_SIZE_MAX:
+        raise ConstraintViolation(
+            f"{reducer.name} returned {len(value)} bytes, at most {RETURN_VALUE_SIZE_MAX} are allowed",
+            details={"rule": "return_value_size_max"},
+        )
+    return value
+
+
+def _check_size(reducer: Reducer[Any, Any], writes: tuple[Write, ...]) -> None:
+    size = sum(len(before or b"") + len(after or b"") for _, _, _, before, after in writes)
+    if size > WRITE_SET_SIZE_MAX:
+        raise ConstraintViolation(
+            f"{reducer.name} wrote {size} bytes of rows, at most {WRITE_SET_SIZE_MAX} fit in one call",
+            hint="Write in several calls",
+            details={"rule": "write_set_size_max"},
+        )

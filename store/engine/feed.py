@@ -1,0 +1,100 @@
+"""What is told, and when: nothing leaves before everything it may rest on is durable.
+
+Laws: whatever a client is told (results, refusals, reads, deltas) is held here and released in the order in which it
+was held. Followers see every transaction once, in offset order, with the tables at exactly that offset.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from store.codec import decode_transaction
+from store.ids import Offset
+from store.transaction import Transaction
+
+
+class Receiver(Protocol):
+    """Somebody who is told: a session, or a request that waits."""
+
+    def release(self, parts: list[Any]) -> None:
+        """Everything in `parts` is durable: let it out, in order. Must not raise."""
+        ...
+
+
+class Follower(Protocol):
+    """Somebody who looks at every transaction right after it was applied."""
+
+    def evaluate(self, transaction: Transaction) -> None:
+        """See one transaction; what follows from it for others goes through `Feed.hold`. Must not raise."""
+        ...
+
+
+Held = dict[Receiver, list[Any]]
+
+
+class Feed:
+    """Holds what waits for durability, and the newest part of the log for those who come back.
+
+    `tail_size_max` bounds the records kept in RAM, in bytes.
+    """
+
+    def __init__(self, *, tail_size_max: int, last_offset: Offset) -> None:
+        self._held: Held = {}
+        self.followers: Final[list[Follower]] = []
+        self._tail_size_max: Final = tail_size_max
+        self._tail: Final[deque[bytes]] = deque()
+        self._tail_size = 0
+        self._tail_last = last_offset
+
+    @property
+    def waiting(self) -> int:
+        """Receivers that something is held for."""
+        return len(self._held)
+
+    def follow(self, follower: Follower) -> None:
+        """From the next transaction on, this follower sees each."""
+        self.followers.append(follower)
+
+    def unfollow(self, follower: Follower) -> None:
+        """The follower sees no more."""
+        self.followers.remove(follower)
+
+    def hold(self, receiver: Receiver, part: Any) -> None:
+        """Keep a part for a receiver until all that is appended by now is durable."""
+        parts = self._held.get(receiver)
+        if parts is None:
+            self._held[receiver] = [part]
+        else:
+            parts.append(part)
+
+    def forget(self, receiver: Receiver) -> None:
+        """The receiver is gone: drop what is held for it and not yet on its way."""
+        self._held.pop(receiver, None)
+
+    def seal(self) -> Held:
+        """Hand out what the sync that begins now will make tellable."""
+        held, self._held = self._held, {}
+        return held
+
+    def publish(self, held: Held) -> None:
+        """Release what was sealed: it is durable."""
+        for receiver, parts in held.items():
+            receiver.release(parts)
+
+    def remember(self, offset: Offset, record: bytes) -> None:
+        """Add a record to the tail; the oldest go when it grows past its bound."""
+        assert offset == self._tail_last + 1
+        tail = self._tail
+        tail.append(record)
+        self._tail_last = offset
+        self._tail_size += len(record)
+        while self._tail_size > self._tail_size_max and tail:
+            self._tail_size -= len(tail.popleft())
+
+    def tail(self, after: Offset) -> Sequence[Transaction] | None:
+        """The transactions after an offset, or None where the tail does not reach back, or that offset is to come."""
+        missed = self._tail_last - after
+        if not 0 <= missed <= len(self._tail):
+            return None
+        return [decode_transaction(record) for record in islice(self._tail, len(self._tail) - missed, None)]

@@ -1,0 +1,120 @@
+"""When to write and sync: group commit without a timer.
+
+Laws: whatever arrived while the last sync ran is the next group. One sync at a time. What a group's clients are told is
+sealed when its sync begins and released when it is done. After a failed write or sync nothing is tried again: RAM may
+be ahead of disk, so the process stops.
+"""
+
+from typing import Final
+
+from store.engine.feed import Feed, Held
+from store.env.world import Clock
+from store.errors import EngineStopped
+from store.log.commitlog import Commitlog, SyncTicket
+
+LATENCY_SMOOTHING: Final = 0.05
+"""The weight of the newest sync in the average that decides where syncs run."""
+
+
+class Sync:
+    """One group on its way to the disk. `run` alone blocks, and may run on another thread."""
+
+    __slots__ = ("_clock", "error", "held", "records", "seconds", "ticket")
+
+    def __init__(self, ticket: SyncTicket | None, held: Held, records: int, clock: Clock) -> None:
+        self.ticket: Final = ticket
+        self.held: Final = held
+        self.records: Final = records
+        """Transactions this sync makes durable."""
+        self.seconds = 0.0
+        """How long the disk took; 0 where nothing was to be synced."""
+        self.error: OSError | None = None
+        self._clock: Final = clock
+
+    def run(self) -> None:
+        """Sync what was flushed. Never raises: an error is looked at in `complete`, on the writer's thread."""
+        if self.ticket is None:
+            return
+        began = self._clock.monotonic()
+        try:
+            self.ticket.run()
+        except OSError as error:
+            self.error = error
+        self.seconds = self._clock.monotonic() - began
+
+
+class GroupCommit:
+    """The policy: what is due, and where the sync runs. `inline_max_ms` is EngineOptions.fsync_inline_max_ms."""
+
+    def __init__(self, log: Commitlog, feed: Feed, clock: Clock, *, inline_max_ms: float) -> None:
+        self._log: Final = log
+        self._feed: Final = feed
+        self._clock: Final = clock
+        self._inline_max_ms: Final = inline_max_ms
+        self._running: Sync | None = None
+        self._latency_ms = 0.0
+        self._stopped: EngineStopped | None = None
+        self.inline = True
+        """Whether the next sync runs on the writer's own thread."""
+
+    @property
+    def due(self) -> bool:
+        """Something waits to be synced or told, and no sync is running."""
+        return self._running is None and (self._feed.waiting > 0 or self._log.unsynced)
+
+    @property
+    def latency_ms(self) -> float:
+        """The moving average of what a sync takes, in milliseconds."""
+        return self._latency_ms
+
+    def begin(self) -> Sync:
+        """Write what was appended and seal what is held: they go together. EngineStopped where the write fails."""
+        self._check_running()
+        assert self._running is None, "one sync at a time"
+        durable = self._log.durable_offset
+        try:
+            self._log.flush()
+        except OSError as error:
+            raise self._stop("write", error) from error
+        ticket = self._log.begin_sync() if self._log.unsynced else None
+        self._running = Sync(ticket, self._feed.seal(), self._log.last_offset - durable, self._clock)
+        return self._running
+
+    def complete(self, sync: Sync) -> None:
+        """Everything of this sync is durable now: tell. EngineStopped, and nobody is told, where it failed."""
+        assert sync is self._running
+        if sync.error is not None:
+            raise self._stop("sync", sync.error) from sync.error
+        self._running = None
+        if sync.ticket is not None:
+            self._log.complete_sync(sync.ticket)
+            self._note_latency(sync.seconds * 1000)
+            try:
+                self._log.rotate_if_due(self._clock.wall())
+            except OSError as error:
+                raise self._stop("rotate", error) from error
+        self._feed.publish(sync.held)
+
+    def commit(self) -> None:
+        """Begin, run and complete in one go, for whoever has nothing else to do meanwhile."""
+        sync = self.begin()
+        sync.run()
+        self.complete(sync)
+
+    def _note_latency(self, latency_ms: float) -> None:
+        """Follow the disk's latency; back to inline only well below the bound, so as not to flutter."""
+        self._latency_ms += LATENCY_SMOOTHING * (latency_ms - self._latency_ms)
+        bound = self._inline_max_ms if self.inline else self._inline_max_ms / 2
+        self.inline = self._latency_ms <= bound
+
+    def _check_running(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _stop(self, act: str, error: OSError) -> EngineStopped:
+        self._stopped = EngineStopped(
+            f"the commitlog failed to {act} at offset {self._log.last_offset},"
+            f" durable up to {self._log.durable_offset}: {error}",
+            hint="Nothing after that offset was told to anyone. Mend the disk and start again: the start recovers",
+        )
+        return self._stopped

@@ -1,0 +1,79 @@
+"""What is done between calls: looking at the disk and the clock, and vouching for the last batch.
+
+Laws: the caller decides when (`tick`, about ten times a second); nothing here sleeps. Calls are refused before anything
+can fail, and taken again when the reason is gone.
+"""
+
+from typing import Final
+
+from store.engine.admission import Admission
+from store.engine.options import EngineOptions
+from store.env.world import World
+from store.ids import Timestamp
+from store.log.commitlog import Commitlog
+
+DISK: Final = "disk"
+CLOCK: Final = "clock"
+
+
+class Housekeeping:
+    """The looks that are taken now and then."""
+
+    def __init__(self, *, world: World, log: Commitlog, admission: Admission, options: EngineOptions) -> None:
+        self._world: Final = world
+        self._log: Final = log
+        self._admission: Final = admission
+        self._options: Final = options
+        self._last_wall = world.clock.wall()
+        self._last_monotonic = world.clock.monotonic()
+        self._idle_since = self._last_monotonic
+        self._idle_offset = log.last_offset
+        self.free_bytes = world.disk.free_bytes()
+        self.look_at_disk()
+
+    def tick(self) -> None:
+        """Take every look. What it appends (a vouch) is synced by the next group commit."""
+        self.look_at_disk()
+        self.look_at_clock()
+        self.vouch_when_idle()
+
+    def look_at_disk(self) -> None:
+        """Refuse calls while less than the reserve is free."""
+        self.free_bytes = self._world.disk.free_bytes()
+        reserve = self._options.free_space_reserve
+        if self.free_bytes < reserve:
+            self._admission.close(
+                DISK, f"{self.free_bytes} bytes of disk are free, calls are taken from {reserve} on: make space"
+            )
+        else:
+            self._admission.open(DISK)
+
+    def look_at_clock(self) -> None:
+        """Refuse calls once the wall clock has jumped: it moved otherwise than the monotonic one."""
+        wall, monotonic = self._world.clock.wall(), self._world.clock.monotonic()
+        jump = (wall - self._last_wall) / 1e6 - (monotonic - self._last_monotonic)
+        self._last_wall, self._last_monotonic = wall, monotonic
+        if abs(jump) > self._options.clock_jump_max_s:
+            self.refuse_clock(f"the wall clock jumped by {jump:+.0f} s")
+
+    def check_start(self, last_timestamp: Timestamp) -> None:
+        """Refuse calls where the clock stands before the newest record; forward, a start sees no jump."""
+        behind = (last_timestamp - self._last_wall) / 1e6
+        if behind > self._options.clock_jump_max_s:
+            self.refuse_clock(f"the wall clock is {behind:.0f} s behind the newest record")
+
+    def refuse_clock(self, what: str) -> None:
+        """Refuse calls until an operator confirms the clock."""
+        self._admission.close(CLOCK, f"{what}: set it right and restart, or confirm it (POST /v1/clock/confirm)")
+
+    def confirm_clock(self) -> None:
+        """An operator says that the clock is right."""
+        self._admission.open(CLOCK)
+
+    def vouch_when_idle(self) -> None:
+        """After a short idle, let an empty batch vouch for the last one."""
+        now = self._world.clock.monotonic()
+        if self._log.last_offset != self._idle_offset:
+            self._idle_offset, self._idle_since = self._log.last_offset, now
+        elif self._log.unvouched and now - self._idle_since >= self._options.vouch_idle_ms / 1000:
+            self._log.vouch()

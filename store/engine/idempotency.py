@@ -1,0 +1,192 @@
+"""First answers, kept until the client says it has them: a retried call is answered, not run again.
+
+Laws: what is here follows from the log alone, so it is the same after a crash. A key belongs to its sender and is bound
+to its reducer and arguments. Memory is bounded: a client that does not acknowledge is refused, and keys expire by
+record timestamp. The limits are part of the format: two stores with other limits would remember differently.
+"""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from store.codec import decode_transaction
+from store.errors import MalformedCall, Overloaded
+from store.ids import ClientId, Offset, Sequence, Timestamp
+from store.transaction import CallKey, Transaction
+
+UNACKNOWLEDGED_CALLS_MAX: Final = 4_096
+"""Answers kept for one client."""
+UNACKNOWLEDGED_BYTES_MAX: Final = 8 << 20
+"""Bytes of answers kept for one client."""
+CLIENTS_MAX: Final = 65_536
+"""Clients remembered; past it the longest silent ones are forgotten, a sixteenth at a time."""
+STRING_KEYS_MAX: Final = 65_536
+"""String keys remembered, of all senders together; past it the oldest are forgotten."""
+EXPIRY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
+"""A client silent for so long, and a string key so old, is forgotten."""
+SWEEP_MICROSECONDS: Final = 600 * 1_000_000
+"""How often the expired are looked for, by record timestamps."""
+SMALL_RECORD_SIZE: Final = 1_024
+"""A record up to this size is kept as it is, at no cost; of a larger one only its answer and a digest."""
+
+Sender = tuple[str, str]
+"""(issuer, subject)."""
+
+
+class FirstAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What a call was answered, and the digest of what it asked."""
+
+    offset: Offset
+    outcome: str
+    value: bytes
+    digest: bytes
+
+
+Kept = bytes | FirstAnswer
+
+
+def digest(reducer: str, args: bytes) -> bytes:
+    """What a key is bound to."""
+    return hashlib.sha256(reducer.encode() + b"\0" + args).digest()
+
+
+class Window:
+    """One client's unacknowledged answers, by sequence."""
+
+    __slots__ = ("acknowledged", "answers", "last", "size")
+
+    def __init__(self) -> None:
+        self.answers: Final[dict[Sequence, Kept]] = {}
+        self.acknowledged = Sequence(0)
+        self.size = 0
+        self.last = Timestamp(0)
+
+    def find(self, sequence: Sequence, acknowledged: Sequence) -> Kept | None:
+        """The first answer to a sequence, or None where it is new. Overloaded where nothing more can be kept."""
+        kept = self.answers.get(sequence)
+        if kept is not None:
+            return kept
+        if sequence <= self.acknowledged:
+            raise MalformedCall(
+                f"sequence {sequence} was acknowledged already (up to {self.acknowledged})",
+                hint="A new call takes the next number",
+            )
+        if len(self.answers) >= UNACKNOWLEDGED_CALLS_MAX or self.size >= UNACKNOWLEDGED_BYTES_MAX:
+            self._check_room(acknowledged)
+        return None
+
+    def _check_room(self, acknowledged: Sequence) -> None:
+        left = [kept for sequence, kept in self.answers.items() if sequence > acknowledged]
+        if len(left) >= UNACKNOWLEDGED_CALLS_MAX or sum(map(_size, left)) >= UNACKNOWLEDGED_BYTES_MAX:
+            raise Overloaded(
+                f"{len(left)} answers wait to be acknowledged, at most {UNACKNOWLEDGED_CALLS_MAX}"
+                f" and {UNACKNOWLEDGED_BYTES_MAX} bytes are kept",
+                hint="Acknowledge the answers you have",
+            )
+
+    def keep(self, sequence: Sequence, acknowledged: Sequence, kept: Kept, timestamp: Timestamp) -> None:
+        """Remember an answer, and let go what the client has."""
+        answers = self.answers
+        if acknowledged > self.acknowledged:
+            self.acknowledged = acknowledged
+            while answers:
+                first = next(iter(answers))
+                if first > acknowledged:
+                    break
+                self.size -= _size(answers.pop(first))
+        answers[sequence] = kept
+        self.size += _size(kept)
+        self.last = timestamp
+
+
+class Windows:
+    """All first answers there are."""
+
+    def __init__(self) -> None:
+        self._clients: Final[dict[tuple[Sender, ClientId], Window]] = {}
+        self._keys: Final[dict[tuple[Sender, str], tuple[Timestamp, Kept]]] = {}
+        self._sweep_at = Timestamp(0)
+
+    def find(self, sender: Sender, key: CallKey, reducer: str, args: bytes) -> FirstAnswer | None:
+        """The first answer under a key, or None where the call is new.
+
+        MalformedCall where the key was used for another call or is spent, Overloaded where nothing more can be kept.
+        """
+        client, sequence, acknowledged = key
+        if sequence:
+            window = self._clients.get((sender, client))
+            kept = None if window is None else window.find(sequence, acknowledged)
+        else:
+            kept = self._keys.get((sender, client), _NOTHING)[1]
+        if kept is None:
+            return None
+        first = kept if isinstance(kept, FirstAnswer) else _first_answer(decode_transaction(kept))
+        if first.digest != digest(reducer, args):
+            raise MalformedCall(
+                f"the idempotency key {client} {sequence or ''} was used for another call, at offset {first.offset}",
+                hint="A retry repeats reducer and arguments; a new call takes a new key",
+            )
+        return first
+
+    def keep(self, sender: Sender, transaction: Transaction, record: bytes) -> None:
+        """Remember the answer that a keyed transaction gives. `record` is its bytes."""
+        assert transaction.call_key is not None
+        client, sequence, acknowledged = transaction.call_key
+        timestamp = transaction.timestamp
+        kept: Kept = record if len(record) <= SMALL_RECORD_SIZE else _first_answer(transaction)
+        if sequence:
+            window = self._clients.get((sender, client))
+            if window is None:
+                window = self._clients[sender, client] = Window()
+                if len(self._clients) > CLIENTS_MAX:
+                    self._forget_silent()
+            window.keep(sequence, acknowledged, kept, timestamp)
+        else:
+            self._keys[sender, client] = (timestamp, kept)
+            if len(self._keys) > STRING_KEYS_MAX:
+                del self._keys[next(iter(self._keys))]
+        if timestamp >= self._sweep_at:
+            self._sweep(timestamp)
+
+    @property
+    def clients(self) -> int:
+        """Clients remembered now."""
+        return len(self._clients)
+
+    @property
+    def size(self) -> int:
+        """Bytes of answers kept now."""
+        return sum(window.size for window in self._clients.values()) + sum(
+            _size(kept) for _, kept in self._keys.values()
+        )
+
+    def _forget_silent(self) -> None:
+        """Forget the sixteenth that is silent longest, so that the search is paid once for many."""
+        silent = sorted(self._clients.items(), key=lambda item: item[1].last)
+        for name, _ in silent[: len(silent) // 16]:
+            del self._clients[name]
+
+    def _sweep(self, now: Timestamp) -> None:
+        self._sweep_at = Timestamp(now + SWEEP_MICROSECONDS)
+        horizon = now - EXPIRY_MICROSECONDS
+        for name in [name for name, window in self._clients.items() if window.last < horizon]:
+            del self._clients[name]
+        for key in [key for key, (timestamp, _) in self._keys.items() if timestamp < horizon]:
+            del self._keys[key]
+
+
+_NOTHING: Final = (Timestamp(0), None)
+
+
+def _first_answer(transaction: Transaction) -> FirstAnswer:
+    return FirstAnswer(
+        offset=transaction.offset,
+        outcome=transaction.outcome,
+        value=transaction.value,
+        digest=digest(transaction.reducer, transaction.args),
+    )
+
+
+def _size(kept: Kept) -> int:
+    return len(kept) if isinstance(kept, bytes) else len(kept.value) + len(kept.digest)

@@ -1,0 +1,124 @@
+"""What a domain's author writes against: `@reducer`, `Context`, and the domain they make.
+
+    @reducer
+    def transfer(ctx: Context, source: int, target: int, amount: int) -> None:
+        ...
+
+Laws: a reducer has no clock and no dice but its context's; it changes rows through `ctx.table` alone; it is a plain
+function, and stays one for tests.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
+
+from store.engine.arguments import Arguments, read_parameters
+from store.engine.dice import Random, call_seed, new_id
+from store.engine.identity import Identity
+from store.errors import Refused
+from store.ids import Offset, Timestamp
+from store.schema import NAME_PATTERN, Table
+from store.tables.overlay import Overlay
+
+P = ParamSpec("P")
+Returned = TypeVar("Returned")
+
+_EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Context:
+    """One call as its reducer sees it: at one moment, by one sender, above one write set."""
+
+    __slots__ = ("_batch_seed", "_offset", "_random", "now", "sender", "table")
+
+    def __init__(
+        self, overlay: Overlay, *, now: Timestamp, sender: Identity, batch_seed: bytes, offset: Offset
+    ) -> None:
+        self.now: Final = now
+        """The call's moment: microseconds since 1970 in UTC, above every earlier call's."""
+        self.sender: Final = sender
+        """Who calls."""
+        self.table: Final = overlay.view
+        """`ctx.table(Account)`: the table that holds rows of this type, typed as such."""
+        self._batch_seed: Final = batch_seed
+        self._offset: Final = offset
+        self._random: Random | None = None
+
+    @property
+    def time(self) -> datetime:
+        """The call's moment as an aware datetime in UTC."""
+        return _EPOCH_START + timedelta(microseconds=self.now)
+
+    @property
+    def random(self) -> Random:
+        """The call's dice: the same numbers whenever this call is run again."""
+        if self._random is None:
+            self._random = Random(call_seed(self._batch_seed, self._offset))
+        return self._random
+
+    def new_id(self) -> str:
+        """A fresh UUID of version 7."""
+        return new_id(self.random, self.now)
+
+    def refuse(self, reason: str, **details: str | float | bool | None) -> NoReturn:
+        """End the call: nothing is changed, and the caller gets `reason` with the details. Raises Refused."""
+        raise Refused(reason, details=details)
+
+
+class Reducer(Generic[P, Returned]):
+    """A reducer: a plain function to call, with the name, the parameters and the return type the store needs."""
+
+    def __init__(self, function: Callable[P, Returned]) -> None:
+        self.name: Final[str] = function.__name__
+        self.function: Final = function
+        self.__doc__ = function.__doc__
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise TypeError(f"a reducer's name matches {NAME_PATTERN.pattern}, found {self.name!r}")
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"reducer {self.name}: a reducer is a plain function, it runs to its end at one moment")
+        if not inspect.signature(function).parameters:
+            raise TypeError(f"reducer {self.name}: its first parameter is the Context")
+        hints = typing.get_type_hints(function)
+        self.arguments: Final = Arguments(self.name, read_parameters(self.name, function, hints))
+        self.returns: Final[Any] = hints.get("return", Any)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Returned:
+        """Run the plain function, as a test or another reducer does."""
+        return self.function(*args, **kwargs)
+
+
+def reducer(function: Callable[P, Returned]) -> Reducer[P, Returned]:
+    """Make a function a reducer. TypeError says what is wrong with its declaration."""
+    return Reducer(function)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Tables and reducers that a tenant is served with."""
+
+    tables: tuple[type[Table], ...]
+    reducers: Mapping[str, Reducer[Any, Any]]
+
+    @classmethod
+    def of(cls, *modules: ModuleType) -> "Domain":
+        """Everything that these modules define. TypeError where two define the same name."""
+        tables: dict[str, type[Table]] = {}
+        reducers: dict[str, Reducer[Any, Any]] = {}
+        for module in modules:
+            for each in vars(module).values():
+                if isinstance(each, Reducer) and each.function.__module__ == module.__name__:
+                    if reducers.setdefault(each.name, each) is not each:
+                        raise TypeError(f"{module.__name__}: there is a reducer {each.name} already")
+                elif _is_table(each) and each.__module__ == module.__name__:
+                    name = each.__table__.name
+                    if tables.setdefault(name, each) is not each:
+                        raise TypeError(f"{module.__name__}: there is a table {name} already")
+        return cls(tables=tuple(tables.values()), reducers=reducers)
+
+
+def _is_table(each: object) -> bool:
+    return isinstance(each, type) and issubclass(each, Table) and each is not Table

@@ -1,0 +1,113 @@
+"""The proof of determinism: run every logged call again on its recorded inputs, and compare.
+
+Laws: each call runs above the tables as they were at its offset, with its recorded moment, sender, seed and arguments;
+its write set, outcome and value must be what the log holds. The log is only read. Where nothing differs, the tables
+that running makes are, by induction, the tables that replaying makes: one fingerprint stands for both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from store.engine.execution import TIMED_OUT, Execution, Outcome
+from store.engine.recovery import records
+from store.engine.reducer import Domain
+from store.engine.state import State
+from store.env.world import Deadline
+from store.ids import Offset
+from store.log.reader import LogReader
+from store.transaction import Kind, Transaction
+
+DIFFERENCES_MAX: Final = 100
+"""Differences that are listed; more are only counted."""
+
+_CALLS: Final = frozenset({int(Kind.CALL), int(Kind.FAILED_CALL)})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A call that came out otherwise than the log says."""
+
+    offset: Offset
+    reducer: str
+    what: str
+    """Which of writes, outcome, value and reducer (there is none of that name) differ."""
+
+
+@dataclass
+class ReexecutionReport:
+    """What running a log again showed."""
+
+    transactions: int = 0
+    calls: int = 0
+    skipped: int = 0
+    """Calls that were cut off by their time limit: how those end depends on the machine, not on the log."""
+    different: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    fingerprint: str = ""
+
+    def note(self, difference: Difference) -> None:
+        """Count a difference, and list it while there is room."""
+        self.different += 1
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(difference)
+
+
+def reexecute(reader: LogReader, domain: Domain, deadline: Deadline) -> ReexecutionReport:
+    """Run a log's calls again, from its start. CorruptionError as the reader finds it."""
+    state = State({each.__table__.name: each for each in domain.tables})
+    execution = Execution(state.database, deadline)
+    report = ReexecutionReport()
+    for batch in reader:
+        for transaction, record in records(batch):
+            report.transactions += 1
+            if transaction.kind in _CALLS:
+                report.calls += 1
+                _run_again(state, execution, domain, transaction, batch.seed, report)
+            state.absorb(transaction, record)
+    report.fingerprint = state.database.fingerprint()
+    return report
+
+
+def _run_again(
+    state: State,
+    execution: Execution,
+    domain: Domain,
+    logged: Transaction,
+    batch_seed: bytes,
+    report: ReexecutionReport,
+) -> None:
+    reducer = domain.reducers.get(logged.reducer)
+    if reducer is None:
+        report.note(Difference(logged.offset, logged.reducer, "reducer"))
+        return
+    if logged.outcome and _timed_out(logged):
+        report.skipped += 1
+        return
+    outcome = execution.run(
+        reducer,
+        reducer.arguments.decode_canonical(logged.args),
+        now=logged.timestamp,
+        sender=state.identities[logged.identity],
+        batch_seed=batch_seed,
+        offset=logged.offset,
+    )
+    differing = ", ".join(_compare(outcome, logged))
+    if differing:
+        report.note(Difference(logged.offset, logged.reducer, differing))
+
+
+def _compare(outcome: Outcome, logged: Transaction) -> Iterator[str]:
+    if outcome.outcome != logged.outcome:
+        yield "outcome"
+    if outcome.value != logged.value:
+        yield "value"
+    if outcome.writes != logged.writes:
+        yield "writes"
+
+
+def _timed_out(logged: Transaction) -> bool:
+    _, details, _ = msgspec.msgpack.decode(logged.value)
+    return bool(details == TIMED_OUT)

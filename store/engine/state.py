@@ -1,0 +1,80 @@
+"""All that follows from the log: what a replay rebuilds, byte for byte, and what a live call changes.
+
+Laws: live and in replay, a transaction changes the state through `absorb` alone. Nothing here reads a clock.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from store.codec import RowCodec, row_struct
+from store.engine.idempotency import Windows
+from store.engine.identity import STORE_IDENTITY, Identity, decode_identity
+from store.ids import Epoch, IdentityReference, Offset, Timestamp
+from store.schema import Schema, Table, TableSchema
+from store.tables.database import Database
+from store.transaction import Kind, Transaction
+
+
+class EpochRecord(msgspec.Struct, frozen=True, array_like=True):
+    """What an epoch record holds in its args."""
+
+    epoch: Epoch
+    parent: Epoch
+    """The epoch before, or b"" at the log's start."""
+    first_offset: Offset
+    reason: str
+    """new, or copy: the directory found itself somewhere else than it last was."""
+
+
+decode_epoch: Final = msgspec.msgpack.Decoder(EpochRecord).decode
+decode_schema: Final = msgspec.msgpack.Decoder(Schema).decode
+
+
+class State:
+    """The canonical state at `last_offset`."""
+
+    def __init__(self, row_types: Mapping[str, type[Table]]) -> None:
+        self._row_types: Final = row_types
+        self.database: Final = Database(self._codec)
+        self.windows: Final = Windows()
+        self.identities: Final[dict[IdentityReference, Identity]] = {IdentityReference(0): STORE_IDENTITY}
+        self.epochs: Final[list[EpochRecord]] = []
+        self.last_offset = Offset(0)
+        self.last_timestamp = Timestamp(0)
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch in force; b"" before the first record."""
+        return self.epochs[-1].epoch if self.epochs else Epoch(b"")
+
+    def absorb(self, transaction: Transaction, record: bytes | None) -> None:
+        """Take one transaction in. `record` is its bytes, needed where it has a key."""
+        assert transaction.offset == self.last_offset + 1
+        assert transaction.timestamp > self.last_timestamp
+        self.last_offset = transaction.offset
+        self.last_timestamp = transaction.timestamp
+        if transaction.writes:
+            self.database.apply(transaction.writes)
+        if transaction.call_key is not None:
+            assert record is not None
+            identity = self.identities[transaction.identity]
+            self.windows.keep((identity.issuer, identity.subject), transaction, record)
+        elif transaction.kind in _RARE:
+            self._absorb_rare(transaction)
+
+    def _absorb_rare(self, transaction: Transaction) -> None:
+        if transaction.kind == Kind.SCHEMA:
+            self.database.adopt(decode_schema(transaction.args))
+        elif transaction.kind == Kind.EPOCH:
+            self.epochs.append(decode_epoch(transaction.args))
+        elif transaction.kind == Kind.IDENTITY:
+            self.identities[IdentityReference(transaction.offset)] = decode_identity(transaction.args)
+
+    def _codec(self, table: TableSchema) -> RowCodec[Any]:
+        """Rows are of the author's class where its domain is loaded, else of a struct made from the schema."""
+        return RowCodec(table, self._row_types.get(table.name) or row_struct(table))
+
+
+_RARE: Final = frozenset({int(Kind.SCHEMA), int(Kind.EPOCH), int(Kind.IDENTITY)})

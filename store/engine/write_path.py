@@ -1,0 +1,190 @@
+"""The route of one call: decoded, run, numbered, appended, applied, evaluated. Read it top to bottom.
+
+Laws: one writer, and every step on its thread, to completion. Log before tables. What can fail fails before the append;
+from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
+"""
+
+from typing import Any, Final, NamedTuple
+
+from store.codec import NIL, encode_transaction
+from store.engine.admission import Admission
+from store.engine.execution import ARGS_SIZE_MAX, Execution, Outcome
+from store.engine.feed import Feed
+from store.engine.identity import STORE_IDENTITY, Caller, encode_identity
+from store.engine.reducer import Domain, Reducer
+from store.engine.state import State
+from store.env.world import Clock, Deadline
+from store.errors import Denied, MalformedCall, UnknownReducer
+from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Sequence, Timestamp
+from store.log.commitlog import Commitlog
+from store.transaction import COMMITTED, CallKey, Kind, Transaction
+
+
+class Answer(NamedTuple):
+    """What a call that took an offset is answered, now and on every retry."""
+
+    offset: Offset
+    outcome: str
+    """COMMITTED, or the code of a CallError."""
+    value: bytes
+    """MessagePack: the return value, or for a failure [message, details, reason]."""
+
+
+class WritePath:
+    """The one way in which a transaction happens."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        log: Commitlog,
+        domain: Domain,
+        feed: Feed,
+        admission: Admission,
+        clock: Clock,
+        deadline: Deadline,
+    ) -> None:
+        self._state: Final = state
+        self._log: Final = log
+        self._reducers: Final = domain.reducers
+        self._feed: Final = feed
+        self._admission: Final = admission
+        self._wall: Final = clock.wall
+        self._execution: Final = Execution(state.database, deadline)
+        self._references: Final = {identity: reference for reference, identity in state.identities.items()}
+
+    @property
+    def last_offset(self) -> Offset:
+        """The offset of the newest transaction, durable or not."""
+        return self._state.last_offset
+
+    def call(
+        self, caller: Caller, name: str, args: bytes, *, sequence: int = 0, acknowledged: int = 0, key: str = ""
+    ) -> Answer:
+        """Run a reducer on MessagePack arguments, an array in order or a map by name.
+
+        A `sequence` (with what is `acknowledged`) of a client that has named itself, or a string `key`, makes the call
+        idempotent. Raises a CallError where nothing was recorded; what was recorded, also a failure, is an Answer.
+        """
+        reducer = self._find_reducer(caller, name, args)
+        values, canonical = reducer.arguments.read(args)
+        return self._call(caller, reducer, values, canonical, _call_key(caller, sequence, acknowledged, key))
+
+    def call_json(
+        self, caller: Caller, name: str, args: bytes, *, sequence: int = 0, acknowledged: int = 0, key: str = ""
+    ) -> Answer:
+        """Run a reducer on JSON arguments, an array in order or an object by name; as `call`."""
+        reducer = self._find_reducer(caller, name, args)
+        values, canonical = reducer.arguments.read_json(args)
+        return self._call(caller, reducer, values, canonical, _call_key(caller, sequence, acknowledged, key))
+
+    def record(self, kind: Kind, name: str, args: bytes) -> Answer:
+        """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
+        outcome = Outcome(COMMITTED, NIL, ())
+        return self._commit(kind, _STORE, IdentityReference(0), name, args, None, self._moment(), outcome)
+
+    def _find_reducer(self, caller: Caller, name: str, args: bytes) -> Reducer[Any, Any]:
+        # 1a  Decode, first half: the name becomes a function. Deny before telling what exists.
+        if not caller.may_call:
+            raise Denied(f"calling {name:.100} needs the scope call", hint="Use a token that has it")
+        reducer = self._reducers.get(name)
+        if reducer is None:
+            raise UnknownReducer(f"there is no reducer {name!r:.100}", hint="GET /v1/schema lists them")
+        if len(args) > ARGS_SIZE_MAX:
+            raise MalformedCall(f"{name}: {len(args)} bytes of arguments, at most {ARGS_SIZE_MAX} are taken")
+        return reducer
+
+    def _call(
+        self, caller: Caller, reducer: Reducer[Any, Any], values: tuple[Any, ...], args: bytes, key: CallKey | None
+    ) -> Answer:
+        # 1b  Has it been answered before? May calls run now?
+        state = self._state
+        if key is not None:
+            identity = caller.identity
+            first = state.windows.find((identity.issuer, identity.subject), key, reducer.name, args)
+            if first is not None:
+                return Answer(first.offset, first.outcome, first.value)
+        if self._admission.reasons:
+            self._admission.check()
+        reference = caller.reference
+        if reference is None:
+            reference = self._identify(caller)
+
+        # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
+        now = self._moment()
+        outcome = self._execution.run(
+            reducer,
+            values,
+            now=now,
+            sender=caller.identity,
+            batch_seed=self._log.seed,
+            offset=Offset(state.last_offset + 1),
+        )
+        kind = Kind.CALL if outcome.outcome == COMMITTED else Kind.FAILED_CALL
+        return self._commit(kind, caller, reference, reducer.name, args, key, now, outcome)
+
+    def _commit(
+        self,
+        kind: Kind,
+        caller: Caller,
+        reference: IdentityReference,
+        name: str,
+        args: bytes,
+        key: CallKey | None,
+        now: Timestamp,
+        outcome: Outcome,
+    ) -> Answer:
+        # 3  Number: the next offset, that moment, the caller, inputs, outcome, net write set.
+        state = self._state
+        transaction = Transaction(
+            kind,
+            Offset(state.last_offset + 1),
+            now,
+            outcome.writes,
+            key,
+            reference,
+            caller.connection,
+            caller.source,
+            state.database.schema.version,
+            name,
+            args,
+            outcome.outcome,
+            outcome.value,
+        )
+
+        # 4  Append, into the open batch; nothing is left that can fail to encode.
+        record = encode_transaction(transaction)
+        self._log.append(record)
+
+        # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
+        state.absorb(transaction, record)
+        self._feed.remember(transaction.offset, record)
+
+        # 5b Evaluate: interested queries see the tables at exactly this offset.
+        for follower in self._feed.followers:
+            follower.evaluate(transaction)
+        return Answer(transaction.offset, transaction.outcome, transaction.value)
+
+    def _moment(self) -> Timestamp:
+        """The wall clock, or just past the last moment where that has not moved on."""
+        wall = self._wall()
+        last = self._state.last_timestamp
+        return wall if wall > last else Timestamp(last + 1)
+
+    def _identify(self, caller: Caller) -> IdentityReference:
+        """Where the log holds the caller's claims; they are logged at the first call of an identity."""
+        reference = self._references.get(caller.identity)
+        if reference is None:
+            answer = self.record(Kind.IDENTITY, "identity", encode_identity(caller.identity))
+            reference = self._references[caller.identity] = IdentityReference(answer.offset)
+        caller.reference = reference
+        return reference
+
+
+_STORE: Final = Caller(STORE_IDENTITY, ConnectionId(0), "")
+
+
+def _call_key(caller: Caller, sequence: int, acknowledged: int, key: str) -> CallKey | None:
+    if sequence and caller.client:
+        return (caller.client, Sequence(sequence), Sequence(acknowledged))
+    return (ClientId(key), Sequence(0), Sequence(0)) if key else None

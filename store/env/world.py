@@ -1,0 +1,130 @@
+"""What the store asks of the world, as Protocols. The guarantees are in the docstrings and held by contract tests.
+
+A failure of the disk is an OSError with its errno, in every world. Nothing here retries.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from store.ids import Position, Timestamp
+
+
+class File(Protocol):
+    """One open file. Writes become visible to reads at once, and survive a crash only after `sync`."""
+
+    def size(self) -> int:
+        """Bytes in the file now, synced or not."""
+        ...
+
+    def read(self, position: Position, length: int) -> bytes:
+        """Up to `length` bytes from `position`; fewer only at the end of the file."""
+        ...
+
+    def write(self, position: Position, data: bytes) -> None:
+        """Write all of `data` at `position`, growing the file, or raise OSError with any prefix of it written."""
+        ...
+
+    def sync(self) -> None:
+        """Return only when the content and the size are on disk (fdatasync). After an OSError nothing is known."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes. Durable only after `sync`."""
+        ...
+
+    def close(self) -> None:
+        """Release the file. Unsynced bytes stay as they are: perhaps on disk, perhaps not."""
+        ...
+
+
+class Disk(Protocol):
+    """One data directory. Names are relative, with "/" between folder and file; one level of folders.
+
+    A created, renamed or removed name survives a crash only after `sync_directory` of its folder.
+    """
+
+    def names(self, folder: str = "") -> list[str]:
+        """File names in `folder`, sorted, without the folder; [] where the folder is missing."""
+        ...
+
+    def create(self, name: str) -> File:
+        """Create a new empty file, and its folder where missing. FileExistsError if the name is taken."""
+        ...
+
+    def open(self, name: str) -> File:
+        """Open an existing file for reading and writing. FileNotFoundError if it is missing."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the file another name, replacing what had it, at once or not at all."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Take the name away. FileNotFoundError if it is missing."""
+        ...
+
+    def sync_directory(self, folder: str = "") -> None:
+        """Return only when the names in `folder`, and the folder itself, are on disk."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written here."""
+        ...
+
+    def lock(self) -> None:
+        """Make this process the directory's only opener until it ends. DirectoryError names who holds it."""
+        ...
+
+    def unlock(self) -> None:
+        """Let another process open the directory."""
+        ...
+
+    def place(self, name: str) -> tuple[int, int]:
+        """(filesystem id, inode) of a file: another pair than the one noted means a copied directory."""
+        ...
+
+
+class Clock(Protocol):
+    """Time. The wall clock may jump, either way; the monotonic one never does."""
+
+    def wall(self) -> Timestamp:
+        """Microseconds since 1970 in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary moment, never falling."""
+        ...
+
+
+class Entropy(Protocol):
+    """Dice nobody else has seen."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        ...
+
+
+class Deadline(Protocol):
+    """Stops a reducer that runs too long, even `while True: pass`, by raising DeadlineExceeded inside it."""
+
+    def start(self) -> None:
+        """From here on the time counts."""
+        ...
+
+    def stop(self) -> None:
+        """The reducer is done: nothing will be raised any more."""
+        ...
+
+
+class DeadlineExceeded(BaseException):
+    """Raised inside a reducer whose time is up; a BaseException so that no `except Exception` holds it."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything one store asks of the world."""
+
+    disk: Disk
+    clock: Clock
+    entropy: Entropy
+    deadline: Deadline

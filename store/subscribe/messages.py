@@ -1,0 +1,196 @@
+"""Every message of the wire, both ways; PROTOCOL.md says what answers which.
+
+Laws: a frame is an array of messages, a message an array that begins with its name. Both subprotocols carry the same
+messages: store.v1.msgpack in MessagePack, store.v1.json in JSON (bytes as base64, timestamps as RFC 3339, integers
+beyond ±(2^53 - 1) as decimal strings). New fields go last, with defaults.
+"""
+
+from typing import Any
+
+import msgspec
+
+from store.ids import ConnectionId, Offset, QueryId, Sequence, Timestamp
+
+SUBPROTOCOL_MSGPACK = "store.v1.msgpack"
+SUBPROTOCOL_JSON = "store.v1.json"
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The base of all messages."""
+
+
+# What a client says.
+
+
+class Hello(Message, tag="hello", frozen=True, array_like=True, gc=False):
+    """Opens the conversation; answered by Welcome. `client` names the client across its reconnects, or is ""."""
+
+    client: str = ""
+
+
+class Call(Message, tag="call", frozen=True, array_like=True, gc=False):
+    """Run a reducer; answered by Result or Failure about "call". A retry repeats the sequence."""
+
+    sequence: Sequence
+    reducer: str
+    args: msgspec.Raw = msgspec.Raw(b"\x90")
+    """An array of the parameters in order, or a map by name."""
+
+
+class Acknowledge(Message, tag="acknowledge", frozen=True, array_like=True, gc=False):
+    """The client has all its answers up to this sequence; not answered."""
+
+    sequence: Sequence
+
+
+class Subscribe(Message, tag="subscribe", frozen=True, array_like=True, gc=False):
+    """Follow a query; answered by Subscribed or Failure about "subscribe"."""
+
+    id: int
+    sql: str
+    params: tuple[Any, ...] = ()
+    epoch: str = ""
+    """With `offset`: where this client has this query from before, so that only what it missed is sent."""
+    offset: Offset = Offset(0)
+
+
+class Unsubscribe(Message, tag="unsubscribe", frozen=True, array_like=True, gc=False):
+    """Follow no longer; answered by Unsubscribed or Failure about "unsubscribe"."""
+
+    id: int
+
+
+class Query(Message, tag="query", frozen=True, array_like=True, gc=False):
+    """Read once; answered by Rows or Failure about "query"."""
+
+    id: int
+    sql: str
+    params: tuple[Any, ...] = ()
+
+
+ClientMessage = Hello | Call | Acknowledge | Subscribe | Unsubscribe | Query
+
+
+# What the server says.
+
+
+class ColumnInfo(msgspec.Struct, frozen=True, array_like=True):
+    """A column as a client needs it: its name, its type's name, whether it may be null."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+class TableInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What a query's rows are: arrays of these columns; `key` is the place of the primary key among them."""
+
+    name: str
+    key: int
+    columns: tuple[ColumnInfo, ...]
+
+
+class Limits(msgspec.Struct, frozen=True, array_like=True):
+    """What this server takes, in bytes and counts."""
+
+    frame_size_max: int
+    unacknowledged_calls_max: int
+    subscriptions_max: int
+
+
+class Welcome(Message, tag="welcome", frozen=True, array_like=True, gc=False):
+    """Answers Hello."""
+
+    connection: ConnectionId
+    epoch: str
+    """32 hexadecimal digits; another epoch than before means that offsets from before mean nothing here."""
+    offset: Offset
+    limits: Limits
+
+
+class Result(Message, tag="result", frozen=True, array_like=True, gc=False):
+    """The call was committed at `offset` and is durable; `value` is what the reducer returned."""
+
+    sequence: Sequence
+    offset: Offset
+    value: msgspec.Raw
+
+
+class Failure(Message, tag="failure", frozen=True, array_like=True, gc=False):
+    """Something asked for was not done, and nothing was changed. `offset` is 0 where nothing was recorded."""
+
+    about: str
+    """Which message failed: call, subscribe, unsubscribe, query, hello; or "message" where it could not be read."""
+    id: int
+    """The message's sequence or id; where it could not be read, its place in the frame, from 0."""
+    offset: Offset
+    code: str
+    """The code of a CallError (store/errors.py)."""
+    message: str
+    details: msgspec.Raw
+    """A map of plain values; a refusal's own code is at "reason"."""
+
+
+class Subscribed(Message, tag="subscribed", frozen=True, array_like=True, gc=False):
+    """Answers Subscribe: the query's rows at `offset`; deltas follow from exactly offset + 1.
+
+    When `resumed`, `offset` is the one the client named, `rows` is empty, and what it missed follows as deltas.
+    When not, the rows replace whatever the client had.
+    """
+
+    id: int
+    query: QueryId
+    offset: Offset
+    table: TableInfo
+    resumed: bool
+    rows: msgspec.Raw
+
+
+class Unsubscribed(Message, tag="unsubscribed", frozen=True, array_like=True, gc=False):
+    """Answers Unsubscribe; no delta of that query follows."""
+
+    id: int
+
+
+class Rows(Message, tag="rows", frozen=True, array_like=True, gc=False):
+    """Answers Query: the rows at `offset`."""
+
+    id: int
+    offset: Offset
+    table: TableInfo
+    rows: msgspec.Raw
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one transaction changed in one query: rows that are in it now, and keys of rows that left it."""
+
+    query: QueryId
+    rows: tuple[msgspec.Raw, ...]
+    keys: tuple[Any, ...]
+
+
+class Delta(Message, tag="delta", frozen=True, array_like=True, gc=False):
+    """One transaction as this client sees it: one part for each of its queries that changed."""
+
+    offset: Offset
+    timestamp: Timestamp
+    parts: tuple[Part, ...]
+
+
+ServerMessage = Welcome | Result | Failure | Subscribed | Unsubscribed | Rows | Delta
+
+
+# Close codes (RFC 6455 §7.4.2: 4000-4999 are the application's).
+
+CLOSE_MALFORMED_FRAME = 4400
+"""The frame is no array of messages, or of the wrong kind (text for JSON, binary for MessagePack)."""
+CLOSE_UNAUTHORIZED = 4401
+"""The token has run out while connected."""
+CLOSE_SUBPROTOCOL = 4406
+"""No subprotocol of ours was offered."""
+CLOSE_TOO_SLOW = 4408
+"""The client reads too slowly and was cut off; it may come back and resume."""
+CLOSE_TOO_LARGE = 1009
+"""The frame is larger than frame_size_max."""
+CLOSE_STOPPING = 1001
+"""The server stops; come back later."""

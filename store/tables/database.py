@@ -1,0 +1,68 @@
+"""All tables at one offset.
+
+Laws: `apply` is the only way a row changes, live and in replay. The fingerprint depends on rows alone, not on the
+order in which they came.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from store.codec import RowCodec
+from store.ids import TableId
+from store.schema import EMPTY_SCHEMA, Schema, TableSchema
+from store.tables.table import StoredTable
+from store.transaction import Op, Write
+
+FINGERPRINT_MODULUS: Final = 1 << 256
+
+CodecOf = Callable[[TableSchema], RowCodec[Any]]
+"""How a table's rows become typed: by its author's class, or by a struct made from the schema alone."""
+
+
+class Database:
+    """Every table by id, under the schema that is in force."""
+
+    __slots__ = ("_codec_of", "schema", "tables")
+
+    def __init__(self, codec_of: CodecOf) -> None:
+        self._codec_of: Final = codec_of
+        self.schema: Schema = EMPTY_SCHEMA
+        self.tables: Final[dict[TableId, StoredTable]] = {}
+
+    def table(self, name: str) -> StoredTable | None:
+        """The table of that name, or None."""
+        schema = self.schema.table(name)
+        return None if schema is None else self.tables[schema.id]
+
+    def adopt(self, schema: Schema) -> None:
+        """Put a schema record in force: tables it adds start empty, tables it keeps stay as they are."""
+        for each in schema.tables:
+            known = self.tables.get(each.id)
+            if known is None:
+                self.tables[each.id] = StoredTable(each, self._codec_of(each))
+            else:
+                assert known.schema == each, f"table {each.name} changed in place, from {known.schema} to {each}"
+        self.schema = schema
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        """Make a committed transaction present. Updates of tables without an index are done right here: most are."""
+        tables = self.tables
+        for table_id, op, key, before, after in writes:
+            table = tables[table_id]
+            if op == _UPDATE and not table.indexes:
+                table.rows[key] = after  # type: ignore[assignment]  # An update has a row after.
+            else:
+                table.apply(op, key, before, after)
+
+    def fingerprint(self) -> str:
+        """The sum modulo 2^256 of SHA-256(table id, row) over all rows, as 64 hexadecimal digits."""
+        total = 0
+        for table_id, table in self.tables.items():
+            prefix = table_id.to_bytes(4, "big")
+            for row in table.rows.values():
+                total += int.from_bytes(hashlib.sha256(prefix + row).digest(), "big")
+        return f"{total % FINGERPRINT_MODULUS:064x}"
+
+
+_UPDATE: Final = int(Op.UPDATE)
