@@ -5,6 +5,7 @@ snapshots. Bytes are checked where they come in and trusted from there on.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -42,10 +43,11 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 class RowCodec(Generic[Row]):
     """The rows of one table, between struct and bytes.
 
-    `decode` trusts its bytes; `canonical` trusts nothing and is the only way into an overlay.
+    `decode` trusts its bytes; `canonical` trusts nothing and is the only way into an overlay. `key` is a row's primary
+    key as tables and log keep it: an int, str or bytes itself (then `plain_key` is True), a UUID as its text.
     """
 
-    __slots__ = ("_checked", "_key_name", "_normalisers", "_plain_key", "decode", "row_type", "table")
+    __slots__ = ("_checked", "_normalisers", "decode", "key", "plain_key", "row_type", "table")
 
     def __init__(self, table: TableSchema, row_type: type[Row]) -> None:
         self.table = table
@@ -57,8 +59,9 @@ class RowCodec(Generic[Row]):
             for each in table.columns
             if (normal := normaliser(ColumnType(each.type, each.nullable).annotation()))
         ]
-        self._key_name = table.key_name
-        self._plain_key = table.column_by_id(table.primary_key).type != "uuid"
+        self.plain_key = table.column_by_id(table.primary_key).type != "uuid"
+        value_of: Callable[[Row], Any] = attrgetter(table.key_name)
+        self.key: Callable[[Row], Key] = value_of if self.plain_key else lambda row: str(value_of(row))
 
     def canonical(self, row: Row) -> tuple[Row, bytes]:
         """The row as a replay would read it, and its bytes. ConstraintViolation names the column that is wrong."""
@@ -66,26 +69,27 @@ class RowCodec(Generic[Row]):
             data = encode(row)
             read = self._checked(data)
             if self._normalisers:
-                changes = {name: normal(getattr(read, name)) for name, normal in self._normalisers}
-                read = msgspec.structs.replace(read, **changes)
-                data = encode(read)
+                read, data = self._normalise(read)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise self._violation(row, error) from None
         if len(data) > ROW_SIZE_MAX:
-            raise ConstraintViolation(
-                f"{self.table.name}: the row has {len(data)} bytes, at most {ROW_SIZE_MAX} are allowed",
-                details={"table": self.table.name, "rule": "row_size_max"},
-            )
+            raise self._too_large(data)
         return read, data
 
-    def key(self, row: Row) -> Key:
-        """The row's primary key as tables and log keep it."""
-        key: Key = getattr(row, self._key_name)
-        return key if self._plain_key else str(key)
+    def _normalise(self, read: Row) -> tuple[Row, bytes]:
+        changes = {name: normal(getattr(read, name)) for name, normal in self._normalisers}
+        read = msgspec.structs.replace(read, **changes)
+        return read, encode(read)
+
+    def _too_large(self, data: bytes) -> ConstraintViolation:
+        return ConstraintViolation(
+            f"{self.table.name}: the row has {len(data)} bytes, at most {ROW_SIZE_MAX} are allowed",
+            details={"table": self.table.name, "rule": "row_size_max"},
+        )
 
     def key_form(self, value: Any) -> Key:
         """A primary key's value as tables and log keep it: itself, or a UUID's canonical text."""
-        return value if self._plain_key else str(value)
+        return value if self.plain_key else str(value)
 
     def _violation(self, row: Row, error: Exception) -> ConstraintViolation:
         """Find the column at fault by trying each by itself: errors may take their time."""

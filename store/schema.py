@@ -133,6 +133,7 @@ class _TableMeta(msgspec.StructMeta):
         *,
         name: str = "",
         public: bool = False,
+        **_frozen: bool,
     ) -> Any:
         """Make the row type of one table; TypeError says which column is declared wrongly, and how."""
         if bases != (msgspec.Struct,):
@@ -147,7 +148,7 @@ class _TableMeta(msgspec.StructMeta):
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(column,))
-class Table(msgspec.Struct, metaclass=_TableMeta):
+class Table(msgspec.Struct, metaclass=_TableMeta, frozen=True):
     """The base of every table: subclass it, annotate the columns, and use the class as the row type.
 
     Rows are made with keywords, compare by value, and never change. `name` defaults to the class name in

@@ -6,7 +6,9 @@ appended.
 """
 
 import logging
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from store.codec import NIL
 from store.engine.identity import Identity
@@ -14,7 +16,7 @@ from store.engine.reducer import Context, Reducer
 from store.env.world import Deadline, DeadlineExceeded
 from store.errors import CallError, ConstraintViolation, ReducerFailed, Refused
 from store.ids import Offset, Timestamp
-from store.tables.database import Database
+from store.tables.database import Database, Move
 from store.tables.overlay import Overlay
 from store.transaction import COMMITTED, Write
 from store.values import encode
@@ -33,7 +35,7 @@ _FEW_WRITES: Final = 3
 """So few rows of at most ROW_SIZE_MAX, before and after, cannot pass WRITE_SET_SIZE_MAX: no need to add up."""
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a run ended."""
 
     outcome: str
@@ -41,6 +43,8 @@ class Outcome(NamedTuple):
     value: bytes
     """MessagePack: the return value, or for a failure [message, details, reason]."""
     writes: tuple[Write, ...]
+    moves: list[Move]
+    """What the writes change in indexes."""
 
 
 class Execution:
@@ -64,40 +68,42 @@ class Execution:
     ) -> Outcome:
         """Run a reducer on its arguments and take its net writes; the overlay is empty again afterwards."""
         overlay = self._overlay
-        if overlay.touched:  # A reducer kept a table and wrote to it after its call had ended: that never was a call.
+        touched = overlay.touched
+        if touched:  # A reducer kept a table and wrote to it after its call had ended: that never was a call.
             overlay.clear()
-        context = Context(overlay, now=now, sender=sender, batch_seed=batch_seed, offset=offset)
-        try:
-            returned = self._run_bounded(reducer, context, values)
-            value = NIL if returned is None else _encode_returned(reducer, returned)
-            writes = overlay.write_set()
-            if len(writes) > _FEW_WRITES:
-                _check_size(reducer, writes)
-            return Outcome(COMMITTED, value, writes)
-        except CallError as error:
-            return Outcome(error.code, failure_value(error), ())
-        finally:
-            overlay.clear()
-
-    def _run_bounded(self, reducer: Reducer[Any, Any], context: Context, values: tuple[Any, ...]) -> Any:
-        """Run within the time limit; whatever the reducer raises becomes a CallError."""
         deadline = self._deadline
         try:
             deadline.start()
             try:
-                return reducer.function(context, *values)
+                returned = reducer.function(Context(overlay.view, now, sender, batch_seed, offset), *values)
             finally:
                 deadline.stop()
-        except CallError:
-            raise
+            value = NIL if returned is None else _encode_returned(reducer, returned)
+            if not touched:
+                return Outcome(COMMITTED, value, (), [])
+            writes = overlay.write_set()
+            if len(writes) > _FEW_WRITES:
+                _check_size(reducer, writes)
+            return Outcome(COMMITTED, value, writes, overlay.moves())
         except KeyboardInterrupt:
             raise
-        except DeadlineExceeded:
+        except BaseException as error:  # noqa: BLE001  # SystemExit too: no reducer ends the process.
             deadline.stop()
-            raise ReducerFailed(f"{reducer.name} ran past its time limit", details=TIMED_OUT) from None
-        except BaseException as error:  # SystemExit too: no reducer ends the process.
-            logger.exception("reducer %s failed", reducer.name)
-            raise ReducerFailed(f"{reducer.name} raised {type(error).__name__}") from None
+            failure = _as_call_error(reducer, error)
+            return Outcome(failure.code, failure_value(failure), (), [])
+        finally:
+            if touched:
+                overlay.clear()
+
+
+def _as_call_error(reducer: Reducer[Any, Any], error: BaseException) -> CallError:
+    """What a caller is told of whatever a reducer raised: never more than its type."""
+    if isinstance(error, CallError):
+        return error
+    if isinstance(error, DeadlineExceeded):
+        return ReducerFailed(f"{reducer.name} ran past its time limit", details=TIMED_OUT)
+    logger.error("reducer %s failed", reducer.name, exc_info=error)
+    return ReducerFailed(f"{reducer.name} raised {type(error).__name__}")
 
 
 def failure_value(error: CallError) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from store.codec import decode_transaction
+from store.engine.identity import Sender
 from store.errors import MalformedCall, Overloaded
 from store.ids import ClientId, Offset, Sequence, Timestamp
 from store.transaction import CallKey, Transaction
@@ -18,7 +19,7 @@ from store.transaction import CallKey, Transaction
 UNACKNOWLEDGED_CALLS_MAX: Final = 4_096
 """Answers kept for one client."""
 UNACKNOWLEDGED_BYTES_MAX: Final = 8 << 20
-"""Bytes of answers kept for one client."""
+"""Bytes of answers to large calls kept for one client; small ones are bounded by their number."""
 CLIENTS_MAX: Final = 65_536
 """Clients remembered; past it the longest silent ones are forgotten, a sixteenth at a time."""
 STRING_KEYS_MAX: Final = 65_536
@@ -29,9 +30,6 @@ SWEEP_MICROSECONDS: Final = 600 * 1_000_000
 """How often the expired are looked for, by record timestamps."""
 SMALL_RECORD_SIZE: Final = 1_024
 """A record up to this size is kept as it is, at no cost; of a larger one only its answer and a digest."""
-
-Sender = tuple[str, str]
-"""(issuer, subject)."""
 
 
 class FirstAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -78,7 +76,8 @@ class Window:
 
     def _check_room(self, acknowledged: Sequence) -> None:
         left = [kept for sequence, kept in self.answers.items() if sequence > acknowledged]
-        if len(left) >= UNACKNOWLEDGED_CALLS_MAX or sum(map(_size, left)) >= UNACKNOWLEDGED_BYTES_MAX:
+        large = sum(_size(kept) for kept in left if isinstance(kept, FirstAnswer))
+        if len(left) >= UNACKNOWLEDGED_CALLS_MAX or large >= UNACKNOWLEDGED_BYTES_MAX:
             raise Overloaded(
                 f"{len(left)} answers wait to be acknowledged, at most {UNACKNOWLEDGED_CALLS_MAX}"
                 f" and {UNACKNOWLEDGED_BYTES_MAX} bytes are kept",
@@ -89,15 +88,17 @@ class Window:
         """Remember an answer, and let go what the client has."""
         answers = self.answers
         if acknowledged > self.acknowledged:
+            done = range(self.acknowledged + 1, acknowledged + 1)
             self.acknowledged = acknowledged
-            while answers:
-                first = next(iter(answers))
-                if first > acknowledged:
-                    break
-                self.size -= _size(answers.pop(first))
+            # A client that leaps ahead by more than there is must not make us count all the way.
+            for each in done if len(done) <= UNACKNOWLEDGED_CALLS_MAX else [it for it in answers if it <= acknowledged]:
+                let_go = answers.pop(Sequence(each), b"")
+                if let_go.__class__ is FirstAnswer:
+                    self.size -= _size(let_go)
         answers[sequence] = kept
-        self.size += _size(kept)
         self.last = timestamp
+        if kept.__class__ is FirstAnswer:
+            self.size += _size(kept)
 
 
 class Windows:
@@ -157,9 +158,8 @@ class Windows:
     @property
     def size(self) -> int:
         """Bytes of answers kept now."""
-        return sum(window.size for window in self._clients.values()) + sum(
-            _size(kept) for _, kept in self._keys.values()
-        )
+        answers = (kept for window in self._clients.values() for kept in window.answers.values())
+        return sum(map(_size, answers)) + sum(_size(kept) for _, kept in self._keys.values())
 
     def _forget_silent(self) -> None:
         """Forget the sixteenth that is silent longest, so that the search is paid once for many."""

@@ -15,6 +15,10 @@ SCOPE_OPERATE: Final = "operate"
 SCOPES: Final = (SCOPE_CALL, SCOPE_READ, SCOPE_OPERATE)
 
 
+Sender = tuple[str, str]
+"""(issuer, subject)."""
+
+
 class Identity(msgspec.Struct, frozen=True, array_like=True):
     """A caller as the log keeps it. (issuer, subject) is who it is; the rest is what the token said of it."""
 
@@ -23,6 +27,11 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     scopes: tuple[str, ...] = ()
     claims: bytes = b"\x80"
     """Further claims as a canonical MessagePack map; without those that change from token to token."""
+
+    @property
+    def sender(self) -> Sender:
+        """Who it is: what idempotency keys are scoped to."""
+        return (self.issuer, self.subject)
 
 
 STORE_IDENTITY: Final = Identity(issuer="", subject="store", scopes=SCOPES)
@@ -35,7 +44,17 @@ decode_identity: Final = msgspec.msgpack.Decoder(Identity).decode
 class Caller:
     """One connection's caller. `client` is set when the client has named itself; calls are idempotent from then on."""
 
-    __slots__ = ("client", "connection", "identity", "may_call", "may_operate", "may_read", "reference", "source")
+    __slots__ = (
+        "client",
+        "connection",
+        "identity",
+        "may_call",
+        "may_operate",
+        "may_read",
+        "reference",
+        "sender",
+        "source",
+    )
 
     def __init__(self, identity: Identity, connection: ConnectionId, source: str) -> None:
         self.identity: Final = identity
@@ -44,6 +63,7 @@ class Caller:
         self.client = ClientId("")
         self.reference: IdentityReference | None = None
         """Where the log holds the identity; None until its first record."""
+        self.sender: Final = identity.sender
         self.may_call: Final = SCOPE_CALL in identity.scopes
         self.may_operate: Final = SCOPE_OPERATE in identity.scopes
         self.may_read: Final = SCOPE_READ in identity.scopes or self.may_operate

@@ -16,13 +16,15 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
 
+import msgspec
+
 from store.engine.arguments import Arguments, read_parameters
 from store.engine.dice import Random, call_seed, new_id
 from store.engine.identity import Identity
 from store.errors import Refused
 from store.ids import Offset, Timestamp
 from store.schema import NAME_PATTERN, Table
-from store.tables.overlay import Overlay
+from store.tables.overlay import ViewOf
 
 P = ParamSpec("P")
 Returned = TypeVar("Returned")
@@ -30,23 +32,18 @@ Returned = TypeVar("Returned")
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Context:
+class Context(msgspec.Struct, gc=False):
     """One call as its reducer sees it: at one moment, by one sender, above one write set."""
 
-    __slots__ = ("_batch_seed", "_offset", "_random", "now", "sender", "table")
-
-    def __init__(
-        self, overlay: Overlay, *, now: Timestamp, sender: Identity, batch_seed: bytes, offset: Offset
-    ) -> None:
-        self.now: Final = now
-        """The call's moment: microseconds since 1970 in UTC, above every earlier call's."""
-        self.sender: Final = sender
-        """Who calls."""
-        self.table: Final = overlay.view
-        """`ctx.table(Account)`: the table that holds rows of this type, typed as such."""
-        self._batch_seed: Final = batch_seed
-        self._offset: Final = offset
-        self._random: Random | None = None
+    table: ViewOf
+    """`ctx.table(Account)`: the table that holds rows of this type, typed as such."""
+    now: Timestamp
+    """The call's moment: microseconds since 1970 in UTC, above every earlier call's."""
+    sender: Identity
+    """Who calls."""
+    _batch_seed: bytes
+    _offset: Offset
+    _random: Random | None = None
 
     @property
     def time(self) -> datetime:

@@ -3,7 +3,7 @@
 Laws: live and in replay, a transaction changes the state through `absorb` alone. Nothing here reads a clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ from store.engine.idempotency import Windows
 from store.engine.identity import STORE_IDENTITY, Identity, decode_identity
 from store.ids import Epoch, IdentityReference, Offset, Timestamp
 from store.schema import Schema, Table, TableSchema
-from store.tables.database import Database
+from store.tables.database import Database, Move
 from store.transaction import Kind, Transaction
 
 
@@ -49,18 +49,17 @@ class State:
         """The epoch in force; b"" before the first record."""
         return self.epochs[-1].epoch if self.epochs else Epoch(b"")
 
-    def absorb(self, transaction: Transaction, record: bytes | None) -> None:
-        """Take one transaction in. `record` is its bytes, needed where it has a key."""
+    def absorb(self, transaction: Transaction, record: bytes | None, moves: Sequence[Move] | None = None) -> None:
+        """Take one transaction in. `record` is its bytes, needed where it has a key; `moves` as in Database.apply."""
         assert transaction.offset == self.last_offset + 1
         assert transaction.timestamp > self.last_timestamp
         self.last_offset = transaction.offset
         self.last_timestamp = transaction.timestamp
         if transaction.writes:
-            self.database.apply(transaction.writes)
+            self.database.apply(transaction.writes, moves)
         if transaction.call_key is not None:
             assert record is not None
-            identity = self.identities[transaction.identity]
-            self.windows.keep((identity.issuer, identity.subject), transaction, record)
+            self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
         elif transaction.kind in _RARE:
             self._absorb_rare(transaction)
 

@@ -4,7 +4,9 @@ Laws: one writer, and every step on its thread, to completion. Log before tables
 from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from store.codec import NIL, encode_transaction
 from store.engine.admission import Admission
@@ -14,13 +16,13 @@ from store.engine.identity import STORE_IDENTITY, Caller, encode_identity
 from store.engine.reducer import Domain, Reducer
 from store.engine.state import State
 from store.env.world import Clock, Deadline
-from store.errors import Denied, MalformedCall, UnknownReducer
+from store.errors import CallError, Denied, MalformedCall, UnknownReducer
 from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Sequence, Timestamp
 from store.log.commitlog import Commitlog
 from store.transaction import COMMITTED, CallKey, Kind, Transaction
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a call that took an offset is answered, now and on every retry."""
 
     offset: Offset
@@ -66,42 +68,44 @@ class WritePath:
         A `sequence` (with what is `acknowledged`) of a client that has named itself, or a string `key`, makes the call
         idempotent. Raises a CallError where nothing was recorded; what was recorded, also a failure, is an Answer.
         """
-        reducer = self._find_reducer(caller, name, args)
+        reducer = self._reducers.get(name)
+        if reducer is None or len(args) > ARGS_SIZE_MAX or not caller.may_call:
+            raise _reject(caller, name, known=reducer is not None)
         values, canonical = reducer.arguments.read(args)
-        return self._call(caller, reducer, values, canonical, _call_key(caller, sequence, acknowledged, key))
+        return self._call(caller, reducer, values, canonical, sequence, acknowledged, key)
 
     def call_json(
         self, caller: Caller, name: str, args: bytes, *, sequence: int = 0, acknowledged: int = 0, key: str = ""
     ) -> Answer:
         """Run a reducer on JSON arguments, an array in order or an object by name; as `call`."""
-        reducer = self._find_reducer(caller, name, args)
+        reducer = self._reducers.get(name)
+        if reducer is None or len(args) > ARGS_SIZE_MAX or not caller.may_call:
+            raise _reject(caller, name, known=reducer is not None)
         values, canonical = reducer.arguments.read_json(args)
-        return self._call(caller, reducer, values, canonical, _call_key(caller, sequence, acknowledged, key))
+        return self._call(caller, reducer, values, canonical, sequence, acknowledged, key)
 
     def record(self, kind: Kind, name: str, args: bytes) -> Answer:
         """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
-        outcome = Outcome(COMMITTED, NIL, ())
-        return self._commit(kind, _STORE, IdentityReference(0), name, args, None, self._moment(), outcome)
-
-    def _find_reducer(self, caller: Caller, name: str, args: bytes) -> Reducer[Any, Any]:
-        # 1a  Decode, first half: the name becomes a function. Deny before telling what exists.
-        if not caller.may_call:
-            raise Denied(f"calling {name:.100} needs the scope call", hint="Use a token that has it")
-        reducer = self._reducers.get(name)
-        if reducer is None:
-            raise UnknownReducer(f"there is no reducer {name!r:.100}", hint="GET /v1/schema lists them")
-        if len(args) > ARGS_SIZE_MAX:
-            raise MalformedCall(f"{name}: {len(args)} bytes of arguments, at most {ARGS_SIZE_MAX} are taken")
-        return reducer
+        outcome = Outcome(COMMITTED, NIL, (), [])
+        now = Timestamp(max(self._wall(), self._state.last_timestamp + 1))
+        return self._commit(kind, _STORE, IdentityReference(0), name, args, None, now, outcome)
 
     def _call(
-        self, caller: Caller, reducer: Reducer[Any, Any], values: tuple[Any, ...], args: bytes, key: CallKey | None
+        self,
+        caller: Caller,
+        reducer: Reducer[Any, Any],
+        values: tuple[Any, ...],
+        args: bytes,
+        sequence: int,
+        acknowledged: int,
+        key: str,
     ) -> Answer:
-        # 1b  Has it been answered before? May calls run now?
+        # 1  Decoded already, by `call`. Has it been answered before? May calls run now? Who calls?
         state = self._state
-        if key is not None:
-            identity = caller.identity
-            first = state.windows.find((identity.issuer, identity.subject), key, reducer.name, args)
+        call_key: CallKey | None = None
+        if (sequence and caller.client) or key:
+            call_key = (ClientId(key or caller.client), Sequence(0 if key else sequence), Sequence(acknowledged))
+            first = state.windows.find(caller.sender, call_key, reducer.name, args)
             if first is not None:
                 return Answer(first.offset, first.outcome, first.value)
         if self._admission.reasons:
@@ -111,7 +115,8 @@ class WritePath:
             reference = self._identify(caller)
 
         # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
-        now = self._moment()
+        wall = self._wall()
+        now = wall if wall > state.last_timestamp else Timestamp(state.last_timestamp + 1)
         outcome = self._execution.run(
             reducer,
             values,
@@ -121,7 +126,7 @@ class WritePath:
             offset=Offset(state.last_offset + 1),
         )
         kind = Kind.CALL if outcome.outcome == COMMITTED else Kind.FAILED_CALL
-        return self._commit(kind, caller, reference, reducer.name, args, key, now, outcome)
+        return self._commit(kind, caller, reference, reducer.name, args, call_key, now, outcome)
 
     def _commit(
         self,
@@ -157,19 +162,13 @@ class WritePath:
         self._log.append(record)
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
-        state.absorb(transaction, record)
+        state.absorb(transaction, record, outcome.moves)
         self._feed.remember(transaction.offset, record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.
         for follower in self._feed.followers:
             follower.evaluate(transaction)
         return Answer(transaction.offset, transaction.outcome, transaction.value)
-
-    def _moment(self) -> Timestamp:
-        """The wall clock, or just past the last moment where that has not moved on."""
-        wall = self._wall()
-        last = self._state.last_timestamp
-        return wall if wall > last else Timestamp(last + 1)
 
     def _identify(self, caller: Caller) -> IdentityReference:
         """Where the log holds the caller's claims; they are logged at the first call of an identity."""
@@ -184,7 +183,10 @@ class WritePath:
 _STORE: Final = Caller(STORE_IDENTITY, ConnectionId(0), "")
 
 
-def _call_key(caller: Caller, sequence: int, acknowledged: int, key: str) -> CallKey | None:
-    if sequence and caller.client:
-        return (caller.client, Sequence(sequence), Sequence(acknowledged))
-    return (ClientId(key), Sequence(0), Sequence(0)) if key else None
+def _reject(caller: Caller, name: str, *, known: bool) -> CallError:
+    """Why a call is not even decoded. Denied comes first: it does not tell what exists."""
+    if not caller.may_call:
+        return Denied(f"calling {name:.100} needs the scope call", hint="Use a token that has it")
+    if not known:
+        return UnknownReducer(f"there is no reducer {name!r:.100}", hint="GET /v1/schema lists them")
+    return MalformedCall(f"{name}: more than {ARGS_SIZE_MAX} bytes of arguments")

@@ -5,11 +5,11 @@ order in which they came.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from store.codec import RowCodec
-from store.ids import TableId
+from store.ids import Key, TableId
 from store.schema import EMPTY_SCHEMA, Schema, TableSchema
 from store.tables.table import StoredTable
 from store.transaction import Op, Write
@@ -18,6 +18,10 @@ FINGERPRINT_MODULUS: Final = 1 << 256
 
 CodecOf = Callable[[TableSchema], RowCodec[Any]]
 """How a table's rows become typed: by its author's class, or by a struct made from the schema alone."""
+
+
+Move = tuple[StoredTable, Key, Any, Any]
+"""A row whose indexed values change: (table, key, row before or None, row now or None), decoded."""
 
 
 class Database:
@@ -45,15 +49,21 @@ class Database:
                 assert known.schema == each, f"table {each.name} changed in place, from {known.schema} to {each}"
         self.schema = schema
 
-    def apply(self, writes: Iterable[Write]) -> None:
-        """Make a committed transaction present. Updates of tables without an index are done right here: most are."""
+    def apply(self, writes: Sequence[Write], moves: Sequence[Move] | None = None) -> None:
+        """Make a committed transaction present. `moves` where it is known already what changes in the indexes."""
         tables = self.tables
         for table_id, op, key, before, after in writes:
             table = tables[table_id]
-            if op == _UPDATE and not table.indexes:
+            if op == _UPDATE:
                 table.rows[key] = after  # type: ignore[assignment]  # An update has a row after.
+            elif after is not None:
+                table.add(key, after)
             else:
-                table.apply(op, key, before, after)
+                table.drop(key)
+            if moves is None and table.indexes:
+                table.move(key, table.decoded(before), table.decoded(after))
+        for table, key, was, now in moves or ():
+            table.move(key, was, now)
 
     def fingerprint(self) -> str:
         """The sum modulo 2^256 of SHA-256(table id, row) over all rows, as 64 hexadecimal digits."""

@@ -2,20 +2,20 @@
 
 Laws: nothing below changes until the write set is numbered, appended and applied. What enters is what a replay would
 read: a row is encoded here, and what the reducer sees from then on was decoded from those bytes. Every constraint is
-checked here, so that applying cannot fail.
+checked here, so that applying cannot fail. The write set is net: a row that is back where it was is no write.
 """
 
 import heapq
-from collections.abc import Iterator
-from typing import Any, Final, Generic, NoReturn, TypeVar, cast
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
-import msgspec
+from msgspec.structs import replace
 
-from store.codec import RowCodec
 from store.errors import ConstraintViolation
 from store.ids import Key
 from store.schema import Table
-from store.tables.database import Database
+from store.tables.database import Database, Move
 from store.tables.table import HashIndex, StoredTable
 from store.transaction import Op, Write
 
@@ -25,44 +25,79 @@ _INSERT: Final = int(Op.INSERT)
 _UPDATE: Final = int(Op.UPDATE)
 _DELETE: Final = int(Op.DELETE)
 
-Pending = tuple[bytes | None, bytes | None, Any]
-"""(row before the transaction, row now, row now decoded); None where there is none."""
+
+class _Unseen:
+    """Says that a row was not looked at yet, where None says that there is none."""
+
+
+_UNSEEN: Final = _Unseen()
 
 
 class TableView(Generic[Row]):
     """One table as a reducer sees it: everything committed, and everything it has written itself so far."""
 
-    __slots__ = ("_added", "_base", "_codec", "_next_key", "_overlay", "_rows", "_writes")
+    __slots__ = (
+        "_added",
+        "_base",
+        "_canonical",
+        "_decode",
+        "_id",
+        "_indexed_of",
+        "_key_name",
+        "_key_of",
+        "_moved",
+        "_next_key",
+        "_row_type",
+        "_rows",
+        "_seen",
+        "_touched",
+        "writes",
+    )
 
-    def __init__(self, base: StoredTable, overlay: "Overlay") -> None:
+    def __init__(self, base: StoredTable, touched: "list[TableView[Any]]") -> None:
+        codec = base.codec
         self._base: Final = base
+        self._id: Final = base.schema.id
         self._rows: Final = base.rows
-        self._codec: Final[RowCodec[Any]] = base.codec
-        self._overlay: Final = overlay
-        self._writes: Final[dict[Key, Pending]] = {}
+        self._touched: Final = touched
+        self._row_type: Final = codec.row_type
+        self._decode: Final = codec.decode
+        self._canonical: Final = codec.canonical
+        self._key_of: Final = codec.key
+        self._key_name: Final = base.schema.key_name
+        self._indexed_of: Final[Callable[[Any], Any] | None] = (
+            attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
+        )
+        self._seen: Final[dict[Key, Any]] = {}
+        """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
+        self.writes: Final[dict[Key, Write]] = {}
+        """The net writes by key."""
+        self._moved: Final[dict[Key, Any]] = {}
+        """By key: the committed row that the indexes still hold; None where there was none."""
         self._added: Final[dict[str, dict[Any, dict[Key, None]]]] = {each.name: {} for each in base.indexes}
-        """By index: the values that rows written here have now."""
+        """By index and value: the keys of moved rows that have the value now."""
         self._next_key = 0
 
     def get(self, key: Any) -> Row | None:
         """The row under a primary key, or None."""
-        key = self._codec.key_form(key)
-        pending = self._writes.get(key)
-        if pending is not None:
-            return pending[2]  # type: ignore[no-any-return]  # Decoded by this table's codec.
-        data = self._rows.get(key)
-        return None if data is None else self._codec.decode(data)
+        seen = self._seen
+        row = seen.get(key, _UNSEEN)
+        if row is _UNSEEN:
+            if not seen:
+                self._touched.append(self)
+            data = self._rows.get(key)
+            row = seen[key] = None if data is None else self._decode(data)
+        return row  # type: ignore[no-any-return]  # Decoded by this table's codec.
 
     def insert(self, row: Row) -> Row:
         """Add a row and return it as stored, with its key where the table counts. ConstraintViolation says why not."""
-        read, data = self._codec.canonical(self._checked_type(row))
-        key = self._codec.key(read)
+        read, data = self._canonical(self._checked_type(row))
+        key = self._key_of(read)
         if key == 0 and self._base.schema.auto_increment:
             key = self._take_key()
-            read, data = self._codec.canonical(msgspec.structs.replace(read, **{self._base.schema.key_name: key}))
-        pending = self._writes.get(key)
-        if pending[1] is not None if pending is not None else key in self._rows:
-            self._violate("primary_key", self._base.schema.key_name, f"a row with key {key!r} exists already")
+            read, data = self._canonical(replace(read, **{self._key_name: key}))
+        if self._look(key) is not None:
+            self._violate("primary_key", self._key_name, f"a row with key {key!r} exists already")
         self._put(key, data, read)
         return cast("Row", read)
 
@@ -71,37 +106,43 @@ class TableView(Generic[Row]):
 
         ConstraintViolation where there is no such row, the key itself would change, or a rule is broken.
         """
-        codec = self._codec
-        key = codec.key(self._checked_type(row))
-        try:
-            changed = msgspec.structs.replace(row, **changes) if changes else row
-        except TypeError:
-            self._unknown_column(changes)
-        read, data = codec.canonical(changed)
-        pending = self._writes.get(key)
-        if pending[1] is None if pending is not None else key not in self._rows:
-            self._violate("primary_key", self._base.schema.key_name, f"there is no row with key {key!r} to update")
-        if changes and codec.key(read) != key:
-            self._violate(
-                "primary_key", self._base.schema.key_name, f"the key {key!r} of a row never changes: delete and insert"
-            )
-        self._put(key, data, read)
-        return cast("Row", read)
+        if row.__class__ is not self._row_type:
+            self._checked_type(row)
+        key = self._key_of(row)
+        was = self._seen.get(key)
+        if was is None and (was := self._look(key)) is None:
+            self._violate("primary_key", self._key_name, f"there is no row with key {key!r} to update")
+        if changes:
+            if self._key_name in changes and changes[self._key_name] != getattr(row, self._key_name):
+                self._violate("primary_key", self._key_name, f"the key {key!r} never changes: delete and insert")
+            try:
+                row = replace(row, **changes)
+            except TypeError:
+                self._unknown_column(changes)
+        read, data = self._canonical(row)
+        indexed_of = self._indexed_of
+        if key in self.writes or (indexed_of is not None and indexed_of(was) != indexed_of(read)):
+            self._put(key, data, read)
+        else:  # As _put does, for the most frequent write: a first update that moves no index.
+            before = self._rows[key]
+            if before != data:
+                self.writes[key] = (self._id, _UPDATE, key, before, data)
+            self._seen[key] = read
+        return read  # type: ignore[no-any-return]  # Decoded by this table's codec.
 
     def upsert(self, row: Row) -> Row:
         """Insert the row, or replace the one that has its primary key; return it as stored."""
-        read, data = self._codec.canonical(self._checked_type(row))
-        key = self._codec.key(read)
+        read, data = self._canonical(self._checked_type(row))
+        key = self._key_of(read)
         if key == 0 and self._base.schema.auto_increment:
             return self.insert(row)
+        self._look(key)
         self._put(key, data, read)
         return cast("Row", read)
 
     def delete(self, key: Any) -> bool:
         """Remove the row under a primary key; False where there was none."""
-        key = self._codec.key_form(key)
-        pending = self._writes.get(key)
-        if pending[1] is None if pending is not None else key not in self._rows:
+        if self._look(key) is None:
             return False
         self._put(key, None, None)
         return True
@@ -120,84 +161,92 @@ class TableView(Generic[Row]):
         index = self._base.index(schema.id)
         if index is None:
             raise TypeError(f"{self._base.schema.name}.{name} has no index: declare column(index=True), or iterate")
-        return [row for key in sorted(self._keys(index, value)) if (row := self.get(key)) is not None]
+        return [self._look(key) for key in sorted(self._keys(index, value))]
 
     def __iter__(self) -> Iterator[Row]:
         """All rows in primary-key order, as they are when each one's turn comes."""
         keys: Any = self._base.ordered_keys()
-        if self._writes:
-            fresh = sorted(key for key in self._writes if key not in self._rows)
-            keys = heapq.merge(keys, fresh)
-        for key in keys:
-            row = self.get(key)
+        fresh = sorted(key for key, (_, op, *_) in self.writes.items() if op == _INSERT)
+        for key in heapq.merge(keys, fresh) if fresh else keys:
+            row = self._look(key)
             if row is not None:
                 yield row
 
     def __len__(self) -> int:
         """How many rows there are now."""
-        came = sum((now is not None) - (before is not None) for before, now, _ in self._writes.values())
-        return len(self._rows) + came
+        return len(self._rows) + sum(_CAME[op] for _, op, *_ in self.writes.values())
 
     def __contains__(self, key: object) -> bool:
         return self.get(key) is not None
 
-    def write_set(self) -> list[Write]:
-        """The net writes, one per key in the order of first touch; a row that is back where it was is none."""
-        table = self._base.schema.id
-        return [
-            (table, _UPDATE if before and now else _INSERT if now else _DELETE, key, before, now)
-            for key, (before, now, _) in self._writes.items()
-            if before != now
-        ]
+    def moves(self) -> Iterator[Move]:
+        """What the write set changes in this table's indexes."""
+        for key, was in self._moved.items():
+            yield self._base, key, was, self._seen[key]
 
     def clear(self) -> None:
-        """Forget the write set."""
-        self._writes.clear()
+        """Forget the write set, and what was looked at."""
+        self._seen.clear()
+        self.writes.clear()
+        if self._indexed_of is not None and self._moved:
+            self._moved.clear()
+            for values in self._added.values():
+                values.clear()
         self._next_key = 0
-        for values in self._added.values():
-            values.clear()
+
+    def _look(self, key: Key) -> Any:
+        """The row under a key in its stored form, or None."""
+        return TableView.get(self, key)
 
     def _put(self, key: Key, data: bytes | None, row: Any) -> None:
-        """Note a row's new state; indexes follow, and a unique one may object."""
-        writes = self._writes
-        pending = writes.get(key)
-        before = self._rows.get(key) if pending is None else pending[0]
-        if self._added:
-            self._reindex(key, pending, row)
-        if not writes:
-            self._overlay.touched.append(self)
-        writes[key] = (before, data, row)
+        """Note a row's new state, after `_look`; indexes follow, and a unique one may object."""
+        before = self._rows.get(key)
+        if self._indexed_of is not None:
+            self._move(key, before, self._seen[key], row)
+        self._seen[key] = row
+        if before == data:
+            self.writes.pop(key, None)
+        else:
+            op = _INSERT if before is None else _DELETE if data is None else _UPDATE
+            self.writes[key] = (self._id, op, key, before, data)
 
-    def _reindex(self, key: Key, pending: Pending | None, row: Any) -> None:
+    def _move(self, key: Key, before: bytes | None, old: Any, new: Any) -> None:
+        """Follow a row's new values in the indexes as this call sees them. `old` is the row as it is up to now."""
         for index in self._base.indexes:
-            now = getattr(row, index.name, None)
-            if index.unique and now is not None:
-                for other in self._keys(index, now):
-                    if other != key:
-                        self._violate("unique", index.name, f"{now!r} is taken by the row with key {other!r}")
+            value = getattr(new, index.name, None)
+            if index.unique and value is not None:
+                self._check_unique(index, value, key)
+        moved = key in self._moved
+        if not moved:
+            self._moved[key] = old if before is not None else None
         for index in self._base.indexes:
             added = self._added[index.name]
-            if pending is not None and pending[2] is not None:
-                added[getattr(pending[2], index.name)].pop(key)
-            if row is not None:
-                added.setdefault(getattr(row, index.name), {})[key] = None
+            if moved and old is not None:
+                del added[getattr(old, index.name)][key]
+            if new is not None:
+                added.setdefault(getattr(new, index.name), {})[key] = None
+
+    def _check_unique(self, index: HashIndex, value: Any, key: Key) -> None:
+        for other in self._keys(index, value):
+            if other != key:
+                self._violate("unique", index.name, f"{value!r} is taken by the row with key {other!r}")
 
     def _keys(self, index: HashIndex, value: Any) -> list[Any]:
-        """The keys under a value now: committed ones not written here, and those written here."""
-        committed = [key for key in index.keys(value) if key not in self._writes]
+        """The keys under a value now: committed ones that were not moved here, and those moved here."""
+        committed = [key for key in index.keys(value) if key not in self._moved]
         return committed + list(self._added[index.name].get(value, ()))
 
     def _take_key(self) -> int:
         self._next_key = max(self._next_key, self._base.next_key)
-        while self._next_key in self._writes:
+        while self._next_key in self.writes:
             self._next_key += 1
         key = self._next_key
         self._next_key += 1
         return key
 
     def _checked_type(self, row: Row) -> Row:
-        if type(row) is not self._codec.row_type:
-            raise TypeError(f"{self._base.schema.name} holds {self._codec.row_type.__name__} rows, found {row!r:.80}")
+        if type(row) is not self._row_type:
+            raise TypeError(f"{self._base.schema.name} holds {self._row_type.__name__} rows, found {row!r:.80}")
         return row
 
     def _unknown_column(self, names: dict[str, Any]) -> NoReturn:
@@ -212,38 +261,68 @@ class TableView(Generic[Row]):
         )
 
 
+class _UuidView(TableView[Row]):
+    """A table whose key is a UUID: its stored form is the UUID's text."""
+
+    __slots__ = ()
+
+    def get(self, key: Any) -> Row | None:
+        return super().get(str(key))
+
+    def delete(self, key: Any) -> bool:
+        return super().delete(str(key))
+
+
+_CAME: Final = {_INSERT: 1, _UPDATE: 0, _DELETE: -1}
+
+
+class _Views(dict[type[Table], TableView[Any]]):
+    """Views by row type, made at first sight."""
+
+    def __init__(self, database: Database, touched: list[TableView[Any]]) -> None:
+        super().__init__()
+        self._database: Final = database
+        self._touched: Final = touched
+
+    def __missing__(self, row_type: type[Table]) -> TableView[Any]:
+        table = self._database.table(row_type.__table__.name)
+        if table is None or table.codec.row_type is not row_type:
+            raise TypeError(f"{row_type.__name__} is not a table of a loaded domain")
+        kind: type[TableView[Any]] = TableView if table.codec.plain_key else _UuidView
+        view = self[row_type] = kind(table, self._touched)
+        return view
+
+
+class ViewOf(Protocol):
+    """`view(Account)` is the table of Account rows, typed as such. TypeError where no loaded domain has it."""
+
+    def __call__(self, row_type: type[Row], /) -> TableView[Row]:
+        """The table that holds rows of this type."""
+        ...
+
+
 class Overlay:
     """The one unfinished write set of the one writer."""
 
-    __slots__ = ("_database", "_views", "touched")
+    __slots__ = ("touched", "view")
 
     def __init__(self, database: Database) -> None:
-        self._database: Final = database
-        self._views: Final[dict[type[Table], TableView[Any]]] = {}
         self.touched: Final[list[TableView[Any]]] = []
-        """The tables written so far, in the order of the first write."""
-
-    def view(self, row_type: type[Row]) -> TableView[Row]:
-        """The table that holds rows of this type. TypeError where it is not of a loaded domain."""
-        view = self._views.get(row_type)
-        if view is None:
-            view = self._views[row_type] = self._make_view(row_type)
-        return view
+        """The tables looked at so far, in the order of the first look."""
+        self.view: Final[ViewOf] = _Views(database, self.touched).__getitem__
 
     def write_set(self) -> tuple[Write, ...]:
-        """The net writes of all tables, tables in the order in which they were first written."""
+        """The net writes of all tables, tables in the order in which they were first looked at."""
         if len(self.touched) == 1:
-            return tuple(self.touched[0].write_set())
-        return tuple([write for view in self.touched for write in view.write_set()])
+            return tuple(self.touched[0].writes.values())
+        return tuple([write for view in self.touched for write in view.writes.values()])
+
+    def moves(self) -> list[Move]:
+        """What the write set changes in indexes."""
+        return [move for view in self.touched if view._moved for move in view.moves()]  # noqa: SLF001  # One file.
 
     def clear(self) -> None:
         """Forget the write set: it was applied, or the call failed."""
         for view in self.touched:
             view.clear()
         self.touched.clear()
-
-    def _make_view(self, row_type: type[Row]) -> TableView[Row]:
-        table = self._database.table(row_type.__table__.name)
-        if table is None or table.codec.row_type is not row_type:
-            raise TypeError(f"{row_type.__name__} is not a table of a loaded domain")
-        return TableView(table, self)

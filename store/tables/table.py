@@ -1,7 +1,7 @@
 """One table's rows in RAM, as the bytes the log holds, with its hash indexes.
 
-Laws: `apply` cannot fail; every constraint was checked in the overlay. Rows are bytes: the collector never visits
-them, and log, deltas and snapshots share them. What can be iterated is ordered by primary key.
+Laws: `add`, `drop` and `move` cannot fail; every constraint was checked in the overlay. Rows are bytes: the collector
+never visits them, and log, deltas and snapshots share them. What can be iterated is ordered by primary key.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,6 @@ from typing import Any, Final
 from store.codec import RowCodec
 from store.ids import ColumnId, Key
 from store.schema import TableSchema
-from store.transaction import Op
 
 
 class HashIndex:
@@ -55,7 +54,7 @@ class HashIndex:
 
 
 class StoredTable:
-    """All rows of one table: `rows` maps a primary key to the row's bytes and is changed by `apply` alone."""
+    """All rows of one table: `rows` maps a primary key to the row's bytes and is changed by Database.apply alone."""
 
     __slots__ = ("_ordered", "codec", "indexes", "next_key", "rows", "schema")
 
@@ -97,22 +96,9 @@ class StoredTable:
             self._ordered = sorted(self.rows)
         return self._ordered
 
-    def apply(self, op: int, key: Key, before: bytes | None, after: bytes | None) -> None:
-        """Make one write of a committed transaction present."""
-        if op == Op.UPDATE:
-            assert after is not None
-            self.rows[key] = after
-        elif op == Op.INSERT:
-            assert after is not None
-            self.rows[key] = after
-            self._key_came(key)
-        else:
-            del self.rows[key]
-            self._ordered = None
-        if self.indexes:
-            self._reindex(key, before, after)
-
-    def _key_came(self, key: Key) -> None:
+    def add(self, key: Key, row: bytes) -> None:
+        """Take in a row under a key that is new."""
+        self.rows[key] = row
         if self.schema.auto_increment and key >= self.next_key:  # type: ignore[operator]  # Such a key is an int.
             self.next_key = key + 1  # type: ignore[operator]  # Such a key is an int.
         if self._ordered is not None:
@@ -121,15 +107,22 @@ class StoredTable:
             else:
                 self._ordered = None
 
-    def _reindex(self, key: Key, before: bytes | None, after: bytes | None) -> None:
-        old = None if before is None else self.codec.decode(before)
-        new = None if after is None else self.codec.decode(after)
+    def drop(self, key: Key) -> None:
+        """Let a row go."""
+        del self.rows[key]
+        self._ordered = None
+
+    def move(self, key: Key, was: Any, now: Any) -> None:
+        """Bring the indexes from a row's former values to its present ones; None where there is no row."""
         for index in self.indexes:
-            was = getattr(old, index.name, None)
-            now = getattr(new, index.name, None)
-            if old is not None and new is not None and was == now:
+            old, new = getattr(was, index.name, None), getattr(now, index.name, None)
+            if old == new and was is not None and now is not None:
                 continue
-            if old is not None:
-                index.remove(was, key)
-            if new is not None:
-                index.add(now, key)
+            if was is not None:
+                index.remove(old, key)
+            if now is not None:
+                index.add(new, key)
+
+    def decoded(self, row: bytes | None) -> Any:
+        """A row's struct, or None where there is no row."""
+        return None if row is None else self.codec.decode(row)
