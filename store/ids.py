@@ -44,6 +44,9 @@ QueryId = NewType("QueryId", str)
 Key = int | str | bytes
 """What a primary key is in RAM and in the log: an int, a str or bytes; other types by their wire form."""
 
+Sender = tuple[str, str]
+"""Who calls: (issuer, subject). Idempotency keys are scoped to it."""
+
 EPOCH_SIZE = 16
 INT_MIN = -(2**63)
 INT_MAX = 2**63 - 1

@@ -1,7 +1,8 @@
 """The data directory's marker: that this is one, of which format, and where it last was.
 
-Laws: the marker is written after the first segment, so a marker without a log is a loss, never a fresh store. A marker
-that finds itself on another filesystem or under another inode is in a copied directory: a new epoch opens.
+Laws: the marker is written after the epoch's record is durable, so a marker without a log is a loss, never a fresh
+store. A marker that finds itself on another filesystem or under another inode is in a copied directory: a new epoch
+opens.
 """
 
 from typing import Final

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from store.engine.admission import Admission
+from store.engine.directory import mark
 from store.engine.feed import Feed
 from store.engine.group_commit import GroupCommit
 from store.engine.housekeeping import Housekeeping
@@ -90,6 +91,8 @@ def open_engine(
         schema = plan_schema(recovered.state.database.schema, domain.tables)
         engine = _assemble(world, domain, recovered, options)
         _record_start(engine, recovered, schema)
+        if recovered.new_epoch is not None:
+            mark(world.disk)
     except BaseException:
         world.disk.unlock()
         raise
@@ -100,8 +103,8 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
     state, log = recovered.state, recovered.log
     # Views are bound to tables, so the schema is put in force by its record before any reducer runs.
     feed = Feed(tail_size_max=options.tail_size_max, last_offset=Offset(state.last_offset - len(recovered.tail)))
-    for offset, record in recovered.tail:
-        feed.remember(offset, record)
+    for record in recovered.tail:
+        feed.remember(record)
     admission = Admission()
     housekeeping = Housekeeping(world=world, log=log, admission=admission, options=options)
     housekeeping.check_start(state.last_timestamp)

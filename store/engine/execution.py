@@ -6,6 +6,7 @@ appended.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -43,7 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     """MessagePack: the return value, or for a failure [message, details, reason]."""
     writes: tuple[Write, ...]
-    moves: list[Move]
+    moves: Sequence[Move]
     """What the writes change in indexes."""
 
 
@@ -80,7 +81,7 @@ class Execution:
                 deadline.stop()
             value = NIL if returned is None else _encode_returned(reducer, returned)
             if not touched:
-                return Outcome(COMMITTED, value, (), [])
+                return Outcome(COMMITTED, value, (), ())
             writes = overlay.write_set()
             if len(writes) > _FEW_WRITES:
                 _check_size(reducer, writes)
@@ -90,7 +91,7 @@ class Execution:
         except BaseException as error:  # noqa: BLE001  # SystemExit too: no reducer ends the process.
             deadline.stop()
             failure = _as_call_error(reducer, error)
-            return Outcome(failure.code, failure_value(failure), (), [])
+            return Outcome(failure.code, failure_value(failure), (), ())
         finally:
             if touched:
                 overlay.clear()

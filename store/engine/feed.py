@@ -5,7 +5,7 @@ was held. Followers see every transaction once, in offset order, with the tables
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -44,8 +44,11 @@ class Feed:
         self.followers: Final[list[Follower]] = []
         self._tail_size_max: Final = tail_size_max
         self._tail: Final[deque[bytes]] = deque()
+        self._tail_first = Offset(last_offset + 1)
         self._tail_size = 0
-        self._tail_last = last_offset
+        self._tail_measured = 0
+        self.remember: Final[Callable[[bytes], None]] = self._tail.append
+        """Add the next record to the tail. The oldest go when the next group is sealed."""
 
     @property
     def waiting(self) -> int:
@@ -74,6 +77,7 @@ class Feed:
 
     def seal(self) -> Held:
         """Hand out what the sync that begins now will make tellable."""
+        self._trim()
         held, self._held = self._held, {}
         return held
 
@@ -82,19 +86,18 @@ class Feed:
         for receiver, parts in held.items():
             receiver.release(parts)
 
-    def remember(self, offset: Offset, record: bytes) -> None:
-        """Add a record to the tail; the oldest go when it grows past its bound."""
-        assert offset == self._tail_last + 1
-        tail = self._tail
-        tail.append(record)
-        self._tail_last = offset
-        self._tail_size += len(record)
-        while self._tail_size > self._tail_size_max and tail:
-            self._tail_size -= len(tail.popleft())
-
     def tail(self, after: Offset) -> Sequence[Transaction] | None:
         """The transactions after an offset, or None where the tail does not reach back, or that offset is to come."""
-        missed = self._tail_last - after
-        if not 0 <= missed <= len(self._tail):
+        place = after + 1 - self._tail_first
+        if not 0 <= place <= len(self._tail):
             return None
-        return [decode_transaction(record) for record in islice(self._tail, len(self._tail) - missed, None)]
+        return [decode_transaction(record) for record in islice(self._tail, place, None)]
+
+    def _trim(self) -> None:
+        """Measure what came since the last group, and let the oldest go where that is too much."""
+        tail = self._tail
+        self._tail_size += sum(map(len, islice(reversed(tail), len(tail) - self._tail_measured)))
+        while self._tail_size > self._tail_size_max:
+            self._tail_size -= len(tail.popleft())
+            self._tail_first = Offset(self._tail_first + 1)
+        self._tail_measured = len(tail)

@@ -11,10 +11,9 @@ from typing import Final
 import msgspec
 
 from store.codec import decode_transaction
-from store.engine.identity import Sender
 from store.errors import MalformedCall, Overloaded
-from store.ids import ClientId, Offset, Sequence, Timestamp
-from store.transaction import CallKey, Transaction
+from store.ids import ClientId, Offset, Sender, Sequence, Timestamp
+from store.transaction import Transaction
 
 UNACKNOWLEDGED_CALLS_MAX: Final = 4_096
 """Answers kept for one client."""
@@ -52,19 +51,24 @@ def digest(reducer: str, args: bytes) -> bytes:
 class Window:
     """One client's unacknowledged answers, by sequence."""
 
-    __slots__ = ("acknowledged", "answers", "last", "size")
+    __slots__ = ("acknowledged", "answers", "forgotten", "last", "size")
 
     def __init__(self) -> None:
+        self.forgotten = False
+        """The client was silent for too long: a new window begins."""
         self.answers: Final[dict[Sequence, Kept]] = {}
         self.acknowledged = Sequence(0)
         self.size = 0
         self.last = Timestamp(0)
 
-    def find(self, sequence: Sequence, acknowledged: Sequence) -> Kept | None:
-        """The first answer to a sequence, or None where it is new. Overloaded where nothing more can be kept."""
+    def find(self, sequence: Sequence, acknowledged: Sequence, reducer: str, args: bytes) -> FirstAnswer | None:
+        """The first answer to a sequence, or None where it is new.
+
+        MalformedCall where it was used for another call or is spent, Overloaded where nothing more can be kept.
+        """
         kept = self.answers.get(sequence)
         if kept is not None:
-            return kept
+            return _first_answer(kept, reducer, args)
         if sequence <= self.acknowledged:
             raise MalformedCall(
                 f"sequence {sequence} was acknowledged already (up to {self.acknowledged})",
@@ -109,46 +113,46 @@ class Windows:
         self._keys: Final[dict[tuple[Sender, str], tuple[Timestamp, Kept]]] = {}
         self._sweep_at = Timestamp(0)
 
-    def find(self, sender: Sender, key: CallKey, reducer: str, args: bytes) -> FirstAnswer | None:
-        """The first answer under a key, or None where the call is new.
+    def window(self, sender: Sender, client: ClientId) -> Window | None:
+        """A client's window, which stays its own until it is `forgotten`; None before its first answer."""
+        return self._clients.get((sender, client))
 
-        MalformedCall where the key was used for another call or is spent, Overloaded where nothing more can be kept.
-        """
-        client, sequence, acknowledged = key
-        if sequence:
-            window = self._clients.get((sender, client))
-            kept = None if window is None else window.find(sequence, acknowledged)
-        else:
-            kept = self._keys.get((sender, client), _NOTHING)[1]
-        if kept is None:
-            return None
-        first = kept if isinstance(kept, FirstAnswer) else _first_answer(decode_transaction(kept))
-        if first.digest != digest(reducer, args):
-            raise MalformedCall(
-                f"the idempotency key {client} {sequence or ''} was used for another call, at offset {first.offset}",
-                hint="A retry repeats reducer and arguments; a new call takes a new key",
-            )
-        return first
+    def find_key(self, sender: Sender, key: str, reducer: str, args: bytes) -> FirstAnswer | None:
+        """The first answer under a string key, or None where the call is new. MalformedCall as Window.find."""
+        kept = self._keys.get((sender, key), _NOTHING)[1]
+        return None if kept is None else _first_answer(kept, reducer, args)
 
     def keep(self, sender: Sender, transaction: Transaction, record: bytes) -> None:
         """Remember the answer that a keyed transaction gives. `record` is its bytes."""
         assert transaction.call_key is not None
-        client, sequence, acknowledged = transaction.call_key
+        client, sequence, _ = transaction.call_key
+        if not sequence:
+            self._keep_key(sender, client, transaction, record)
+            return
+        window = self._clients.get((sender, client))
+        if window is None:
+            window = self._clients[sender, client] = Window()
+            if len(self._clients) > CLIENTS_MAX:
+                self._forget_silent()
+        self.keep_in(window, transaction, record)
+
+    def keep_in(self, window: Window, transaction: Transaction, record: bytes) -> None:
+        """Remember an answer in the window that it belongs to."""
+        assert transaction.call_key is not None
+        _, sequence, acknowledged = transaction.call_key
         timestamp = transaction.timestamp
-        kept: Kept = record if len(record) <= SMALL_RECORD_SIZE else _first_answer(transaction)
-        if sequence:
-            window = self._clients.get((sender, client))
-            if window is None:
-                window = self._clients[sender, client] = Window()
-                if len(self._clients) > CLIENTS_MAX:
-                    self._forget_silent()
-            window.keep(sequence, acknowledged, kept, timestamp)
-        else:
-            self._keys[sender, client] = (timestamp, kept)
-            if len(self._keys) > STRING_KEYS_MAX:
-                del self._keys[next(iter(self._keys))]
+        kept = record if len(record) <= SMALL_RECORD_SIZE else _condense(transaction)
+        window.keep(sequence, acknowledged, kept, timestamp)
         if timestamp >= self._sweep_at:
             self._sweep(timestamp)
+
+    def _keep_key(self, sender: Sender, key: str, transaction: Transaction, record: bytes) -> None:
+        kept = record if len(record) <= SMALL_RECORD_SIZE else _condense(transaction)
+        self._keys[sender, key] = (transaction.timestamp, kept)
+        if len(self._keys) > STRING_KEYS_MAX:
+            del self._keys[next(iter(self._keys))]
+        if transaction.timestamp >= self._sweep_at:
+            self._sweep(transaction.timestamp)
 
     @property
     def clients(self) -> int:
@@ -165,13 +169,13 @@ class Windows:
         """Forget the sixteenth that is silent longest, so that the search is paid once for many."""
         silent = sorted(self._clients.items(), key=lambda item: item[1].last)
         for name, _ in silent[: len(silent) // 16]:
-            del self._clients[name]
+            self._clients.pop(name).forgotten = True
 
     def _sweep(self, now: Timestamp) -> None:
         self._sweep_at = Timestamp(now + SWEEP_MICROSECONDS)
         horizon = now - EXPIRY_MICROSECONDS
         for name in [name for name, window in self._clients.items() if window.last < horizon]:
-            del self._clients[name]
+            self._clients.pop(name).forgotten = True
         for key in [key for key, (timestamp, _) in self._keys.items() if timestamp < horizon]:
             del self._keys[key]
 
@@ -179,13 +183,24 @@ class Windows:
 _NOTHING: Final = (Timestamp(0), None)
 
 
-def _first_answer(transaction: Transaction) -> FirstAnswer:
+def _condense(transaction: Transaction) -> FirstAnswer:
     return FirstAnswer(
         offset=transaction.offset,
         outcome=transaction.outcome,
         value=transaction.value,
         digest=digest(transaction.reducer, transaction.args),
     )
+
+
+def _first_answer(kept: Kept, reducer: str, args: bytes) -> FirstAnswer:
+    """What was answered. MalformedCall where it was another call's answer."""
+    first = kept if isinstance(kept, FirstAnswer) else _condense(decode_transaction(kept))
+    if first.digest != digest(reducer, args):
+        raise MalformedCall(
+            f"this idempotency key was used for another call, at offset {first.offset}",
+            hint="A retry repeats reducer and arguments; a new call takes a new key",
+        )
+    return first
 
 
 def _size(kept: Kept) -> int:

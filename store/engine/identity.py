@@ -4,7 +4,8 @@ from typing import Final
 
 import msgspec
 
-from store.ids import ClientId, ConnectionId, IdentityReference
+from store.engine.idempotency import Window
+from store.ids import ClientId, ConnectionId, IdentityReference, Sender
 
 SCOPE_CALL: Final = "call"
 """May call reducers."""
@@ -13,10 +14,6 @@ SCOPE_READ: Final = "read"
 SCOPE_OPERATE: Final = "operate"
 """May read private tables too, and do what operators do."""
 SCOPES: Final = (SCOPE_CALL, SCOPE_READ, SCOPE_OPERATE)
-
-
-Sender = tuple[str, str]
-"""(issuer, subject)."""
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
@@ -54,6 +51,7 @@ class Caller:
         "reference",
         "sender",
         "source",
+        "window",
     )
 
     def __init__(self, identity: Identity, connection: ConnectionId, source: str) -> None:
@@ -64,6 +62,8 @@ class Caller:
         self.reference: IdentityReference | None = None
         """Where the log holds the identity; None until its first record."""
         self.sender: Final = identity.sender
+        self.window: Window | None = None
+        """The client's window of first answers, as the write path found it last."""
         self.may_call: Final = SCOPE_CALL in identity.scopes
         self.may_operate: Final = SCOPE_OPERATE in identity.scopes
         self.may_read: Final = SCOPE_READ in identity.scopes or self.may_operate

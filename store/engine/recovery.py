@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from store.codec import decode_batch, split_batch
-from store.engine.directory import inspect, mark, moved
+from store.engine.directory import inspect, moved
 from store.engine.state import State
 from store.env.world import World
 from store.errors import CorruptionError
@@ -67,10 +67,11 @@ class Recovered:
 
     state: State
     log: Commitlog
-    tail: list[tuple[Offset, bytes]]
+    tail: list[bytes]
     """The newest records, for the feed to start with."""
     new_epoch: Epoch | None
-    """The epoch that must open now: the directory is fresh, or a copy of another."""
+    """The epoch that must open now: the directory is fresh, or a copy of another. Once its record is durable, and not
+    before, the directory is marked: a crash in between opens one again."""
     report: RecoveryReport
 
 
@@ -96,7 +97,6 @@ def recover(
         assert new_epoch is not None
         timestamp = world.clock.wall()
         log = Commitlog.create(disk, epoch=new_epoch, entropy=world.entropy, timestamp=timestamp, options=log_options)
-        mark(disk)
         return Recovered(state, log, [], new_epoch, _report(state, began=began, world=world, tail=None))
 
     # 3  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
@@ -111,10 +111,9 @@ def recover(
     log, found = opening.finish()
     assert log.last_offset == state.last_offset
 
-    # 5  Note where the directory is now, so that a copy finds out about itself.
+    # 5  A copy goes on in its own epoch; a first start that was cut short, in the one its segment names.
     if new_epoch is not None:
-        mark(disk)
-        log.epoch = new_epoch
+        new_epoch = log.epoch = new_epoch if state.epochs else log.epoch
     return Recovered(state, log, tail.records(), new_epoch, _report(state, began=began, world=world, tail=found))
 
 
@@ -152,13 +151,9 @@ class Tail:
         while self._size > self._size_max and len(self._batches) > 1:
             self._size -= len(self._batches.popleft().body)
 
-    def records(self) -> list[tuple[Offset, bytes]]:
-        """Every record kept, with its offset."""
-        return [
-            (Offset(batch.first_offset + place), bytes(raw))
-            for batch in self._batches
-            for place, raw in enumerate(split_batch(batch.body))
-        ]
+    def records(self) -> list[bytes]:
+        """Every record kept, in order."""
+        return [bytes(raw) for batch in self._batches for raw in split_batch(batch.body)]
 
 
 def _report(state: State, *, began: float, world: World, tail: TailReport | None) -> RecoveryReport:

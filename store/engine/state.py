@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from store.codec import RowCodec, row_struct
-from store.engine.idempotency import Windows
+from store.engine.idempotency import Window, Windows
 from store.engine.identity import STORE_IDENTITY, Identity, decode_identity
 from store.ids import Epoch, IdentityReference, Offset, Timestamp
 from store.schema import Schema, Table, TableSchema
@@ -49,8 +49,17 @@ class State:
         """The epoch in force; b"" before the first record."""
         return self.epochs[-1].epoch if self.epochs else Epoch(b"")
 
-    def absorb(self, transaction: Transaction, record: bytes | None, moves: Sequence[Move] | None = None) -> None:
-        """Take one transaction in. `record` is its bytes, needed where it has a key; `moves` as in Database.apply."""
+    def absorb(
+        self,
+        transaction: Transaction,
+        record: bytes | None,
+        moves: Sequence[Move] | None = None,
+        window: Window | None = None,
+    ) -> None:
+        """Take one transaction in. `record` is its bytes, needed where it has a key.
+
+        A live call knows more than a replay: `moves` as in Database.apply, and the `window` its key belongs to.
+        """
         assert transaction.offset == self.last_offset + 1
         assert transaction.timestamp > self.last_timestamp
         self.last_offset = transaction.offset
@@ -59,7 +68,10 @@ class State:
             self.database.apply(transaction.writes, moves)
         if transaction.call_key is not None:
             assert record is not None
-            self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
+            if window is not None:
+                self.windows.keep_in(window, transaction, record)
+            else:
+                self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
         elif transaction.kind in _RARE:
             self._absorb_rare(transaction)
 

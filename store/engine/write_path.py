@@ -4,14 +4,13 @@ Laws: one writer, and every step on its thread, to completion. Log before tables
 from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
 """
 
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, Protocol
 
 from store.codec import NIL, encode_transaction
 from store.engine.admission import Admission
 from store.engine.execution import ARGS_SIZE_MAX, Execution, Outcome
 from store.engine.feed import Feed
+from store.engine.idempotency import Window
 from store.engine.identity import STORE_IDENTITY, Caller, encode_identity
 from store.engine.reducer import Domain, Reducer
 from store.engine.state import State
@@ -22,14 +21,23 @@ from store.log.commitlog import Commitlog
 from store.transaction import COMMITTED, CallKey, Kind, Transaction
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What a call that took an offset is answered, now and on every retry."""
+class Answer(Protocol):
+    """What a call that took an offset is answered, now and on every retry: its transaction, or what is kept of it."""
 
-    offset: Offset
-    outcome: str
-    """COMMITTED, or the code of a CallError."""
-    value: bytes
-    """MessagePack: the return value, or for a failure [message, details, reason]."""
+    @property
+    def offset(self) -> Offset:
+        """Its place in the log."""
+        ...
+
+    @property
+    def outcome(self) -> str:
+        """COMMITTED, or the code of a CallError."""
+        ...
+
+    @property
+    def value(self) -> bytes:
+        """MessagePack: the return value, or for a failure [message, details, reason]."""
+        ...
 
 
 class WritePath:
@@ -49,7 +57,8 @@ class WritePath:
         self._state: Final = state
         self._log: Final = log
         self._reducers: Final = domain.reducers
-        self._feed: Final = feed
+        self._followers: Final = feed.followers
+        self._remember: Final = feed.remember
         self._admission: Final = admission
         self._wall: Final = clock.wall
         self._execution: Final = Execution(state.database, deadline)
@@ -86,9 +95,9 @@ class WritePath:
 
     def record(self, kind: Kind, name: str, args: bytes) -> Answer:
         """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
-        outcome = Outcome(COMMITTED, NIL, (), [])
+        outcome = Outcome(COMMITTED, NIL, (), ())
         now = Timestamp(max(self._wall(), self._state.last_timestamp + 1))
-        return self._commit(kind, _STORE, IdentityReference(0), name, args, None, now, outcome)
+        return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
 
     def _call(
         self,
@@ -103,11 +112,21 @@ class WritePath:
         # 1  Decoded already, by `call`. Has it been answered before? May calls run now? Who calls?
         state = self._state
         call_key: CallKey | None = None
-        if (sequence and caller.client) or key:
-            call_key = (ClientId(key or caller.client), Sequence(0 if key else sequence), Sequence(acknowledged))
-            first = state.windows.find(caller.sender, call_key, reducer.name, args)
+        window: Window | None = None
+        if sequence and caller.client:
+            call_key = (caller.client, Sequence(sequence), Sequence(acknowledged))
+            window = caller.window
+            if window is None or window.forgotten:
+                window = caller.window = state.windows.window(caller.sender, caller.client)
+            if window is not None:
+                first = window.find(call_key[1], call_key[2], reducer.name, args)
+                if first is not None:
+                    return first
+        elif key:
+            call_key = (ClientId(key), Sequence(0), Sequence(0))
+            first = state.windows.find_key(caller.sender, key, reducer.name, args)
             if first is not None:
-                return Answer(first.offset, first.outcome, first.value)
+                return first
         if self._admission.reasons:
             self._admission.check()
         reference = caller.reference
@@ -125,12 +144,12 @@ class WritePath:
             batch_seed=self._log.seed,
             offset=Offset(state.last_offset + 1),
         )
-        kind = Kind.CALL if outcome.outcome == COMMITTED else Kind.FAILED_CALL
-        return self._commit(kind, caller, reference, reducer.name, args, call_key, now, outcome)
+        kind = _FAILED_CALL if outcome.outcome else _CALL
+        return self._commit(kind, caller, reference, reducer.name, args, call_key, now, outcome, window)
 
     def _commit(
         self,
-        kind: Kind,
+        kind: int,
         caller: Caller,
         reference: IdentityReference,
         name: str,
@@ -138,6 +157,7 @@ class WritePath:
         key: CallKey | None,
         now: Timestamp,
         outcome: Outcome,
+        window: Window | None = None,
     ) -> Answer:
         # 3  Number: the next offset, that moment, the caller, inputs, outcome, net write set.
         state = self._state
@@ -162,13 +182,13 @@ class WritePath:
         self._log.append(record)
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
-        state.absorb(transaction, record, outcome.moves)
-        self._feed.remember(transaction.offset, record)
+        state.absorb(transaction, record, outcome.moves, window)
+        self._remember(record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.
-        for follower in self._feed.followers:
+        for follower in self._followers:
             follower.evaluate(transaction)
-        return Answer(transaction.offset, transaction.outcome, transaction.value)
+        return transaction
 
     def _identify(self, caller: Caller) -> IdentityReference:
         """Where the log holds the caller's claims; they are logged at the first call of an identity."""
@@ -180,6 +200,8 @@ class WritePath:
         return reference
 
 
+_CALL: Final = int(Kind.CALL)
+_FAILED_CALL: Final = int(Kind.FAILED_CALL)
 _STORE: Final = Caller(STORE_IDENTITY, ConnectionId(0), "")
 
 

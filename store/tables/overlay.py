@@ -6,18 +6,20 @@ checked here, so that applying cannot fail. The write set is net: a row that is 
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
+from store.codec import ROW_SIZE_MAX, UNSTORABLE
 from store.errors import ConstraintViolation
 from store.ids import Key
 from store.schema import Table
 from store.tables.database import Database, Move
 from store.tables.table import HashIndex, StoredTable
 from store.transaction import Op, Write
+from store.values import encode
 
 Row = TypeVar("Row", bound=Table)
 
@@ -40,12 +42,15 @@ class TableView(Generic[Row]):
         "_added",
         "_base",
         "_canonical",
+        "_checked",
         "_decode",
+        "_guarded",
         "_id",
         "_indexed_of",
         "_key_name",
         "_key_of",
         "_moved",
+        "_moving",
         "_next_key",
         "_row_type",
         "_rows",
@@ -54,12 +59,13 @@ class TableView(Generic[Row]):
         "writes",
     )
 
-    def __init__(self, base: StoredTable, touched: "list[TableView[Any]]") -> None:
+    def __init__(self, base: StoredTable, touched: "list[TableView[Any]]", moving: "list[TableView[Any]]") -> None:
         codec = base.codec
         self._base: Final = base
         self._id: Final = base.schema.id
         self._rows: Final = base.rows
         self._touched: Final = touched
+        self._moving: Final = moving
         self._row_type: Final = codec.row_type
         self._decode: Final = codec.decode
         self._canonical: Final = codec.canonical
@@ -68,6 +74,11 @@ class TableView(Generic[Row]):
         self._indexed_of: Final[Callable[[Any], Any] | None] = (
             attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
         )
+        self._checked: Final = codec.checked
+        self._guarded: Final = (
+            frozenset({self._key_name, *(each.name for each in base.indexes)}) if codec.stable else None
+        )
+        """Columns whose change needs a closer look: key and indexed ones; None where every row does."""
         self._seen: Final[dict[Key, Any]] = {}
         """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
         self.writes: Final[dict[Key, Write]] = {}
@@ -106,29 +117,40 @@ class TableView(Generic[Row]):
 
         ConstraintViolation where there is no such row, the key itself would change, or a rule is broken.
         """
-        if row.__class__ is not self._row_type:
-            self._checked_type(row)
+        seen = self._seen
         key = self._key_of(row)
-        was = self._seen.get(key)
-        if was is None and (was := self._look(key)) is None:
+        guarded = self._guarded
+        if guarded is None or row is not seen.get(key) or key in self.writes or not guarded.isdisjoint(changes):
+            return self._update(row, changes)
+        # The most frequent write, with the fewest steps: a row as it was just read, written for the first time, in
+        # columns that no index holds.
+        try:
+            data = encode(replace(row, **changes))
+            read: Row = self._checked(data)
+        except UNSTORABLE:
+            return self._update(row, changes)
+        if len(data) > ROW_SIZE_MAX:
+            return self._update(row, changes)
+        before = self._rows[key]
+        if before != data:
+            self.writes[key] = (self._id, _UPDATE, key, before, data)
+            seen[key] = read
+        return read
+
+    def _update(self, row: Row, changes: dict[str, Any]) -> Row:
+        """Update any row in any columns, or say why not."""
+        key = self._key_of(self._checked_type(row))
+        if self._look(key) is None:
             self._violate("primary_key", self._key_name, f"there is no row with key {key!r} to update")
-        if changes:
-            if self._key_name in changes and changes[self._key_name] != getattr(row, self._key_name):
-                self._violate("primary_key", self._key_name, f"the key {key!r} never changes: delete and insert")
-            try:
-                row = replace(row, **changes)
-            except TypeError:
-                self._unknown_column(changes)
-        read, data = self._canonical(row)
-        indexed_of = self._indexed_of
-        if key in self.writes or (indexed_of is not None and indexed_of(was) != indexed_of(read)):
-            self._put(key, data, read)
-        else:  # As _put does, for the most frequent write: a first update that moves no index.
-            before = self._rows[key]
-            if before != data:
-                self.writes[key] = (self._id, _UPDATE, key, before, data)
-            self._seen[key] = read
-        return read  # type: ignore[no-any-return]  # Decoded by this table's codec.
+        if self._key_name in changes and changes[self._key_name] != getattr(row, self._key_name):
+            self._violate("primary_key", self._key_name, f"the key {key!r} never changes: delete and insert")
+        try:
+            changed = replace(row, **changes)
+        except TypeError:
+            self._unknown_column(changes)
+        read, data = self._canonical(changed)
+        self._put(key, data, read)
+        return cast("Row", read)
 
     def upsert(self, row: Row) -> Row:
         """Insert the row, or replace the one that has its primary key; return it as stored."""
@@ -188,11 +210,11 @@ class TableView(Generic[Row]):
         """Forget the write set, and what was looked at."""
         self._seen.clear()
         self.writes.clear()
-        if self._indexed_of is not None and self._moved:
+        self._next_key = 0
+        if self._moved:
             self._moved.clear()
             for values in self._added.values():
                 values.clear()
-        self._next_key = 0
 
     def _look(self, key: Key) -> Any:
         """The row under a key in its stored form, or None."""
@@ -201,7 +223,7 @@ class TableView(Generic[Row]):
     def _put(self, key: Key, data: bytes | None, row: Any) -> None:
         """Note a row's new state, after `_look`; indexes follow, and a unique one may object."""
         before = self._rows.get(key)
-        if self._indexed_of is not None:
+        if self._indexed_of is not None and not self._stays(self._seen[key], row):
             self._move(key, before, self._seen[key], row)
         self._seen[key] = row
         if before == data:
@@ -210,6 +232,11 @@ class TableView(Generic[Row]):
             op = _INSERT if before is None else _DELETE if data is None else _UPDATE
             self.writes[key] = (self._id, op, key, before, data)
 
+    def _stays(self, old: Any, new: Any) -> bool:
+        """Whether a row keeps its place in every index."""
+        assert self._indexed_of is not None
+        return old is not None and new is not None and bool(self._indexed_of(old) == self._indexed_of(new))
+
     def _move(self, key: Key, before: bytes | None, old: Any, new: Any) -> None:
         """Follow a row's new values in the indexes as this call sees them. `old` is the row as it is up to now."""
         for index in self._base.indexes:
@@ -217,6 +244,8 @@ class TableView(Generic[Row]):
             if index.unique and value is not None:
                 self._check_unique(index, value, key)
         moved = key in self._moved
+        if not self._moved:
+            self._moving.append(self)
         if not moved:
             self._moved[key] = old if before is not None else None
         for index in self._base.indexes:
@@ -279,17 +308,18 @@ _CAME: Final = {_INSERT: 1, _UPDATE: 0, _DELETE: -1}
 class _Views(dict[type[Table], TableView[Any]]):
     """Views by row type, made at first sight."""
 
-    def __init__(self, database: Database, touched: list[TableView[Any]]) -> None:
+    def __init__(self, database: Database, touched: list[TableView[Any]], moving: list[TableView[Any]]) -> None:
         super().__init__()
         self._database: Final = database
         self._touched: Final = touched
+        self._moving: Final = moving
 
     def __missing__(self, row_type: type[Table]) -> TableView[Any]:
         table = self._database.table(row_type.__table__.name)
         if table is None or table.codec.row_type is not row_type:
             raise TypeError(f"{row_type.__name__} is not a table of a loaded domain")
         kind: type[TableView[Any]] = TableView if table.codec.plain_key else _UuidView
-        view = self[row_type] = kind(table, self._touched)
+        view = self[row_type] = kind(table, self._touched, self._moving)
         return view
 
 
@@ -304,12 +334,14 @@ class ViewOf(Protocol):
 class Overlay:
     """The one unfinished write set of the one writer."""
 
-    __slots__ = ("touched", "view")
+    __slots__ = ("_moving", "touched", "view")
 
     def __init__(self, database: Database) -> None:
         self.touched: Final[list[TableView[Any]]] = []
         """The tables looked at so far, in the order of the first look."""
-        self.view: Final[ViewOf] = _Views(database, self.touched).__getitem__
+        self._moving: Final[list[TableView[Any]]] = []
+        """Those of them with rows whose indexed values changed."""
+        self.view: Final[ViewOf] = _Views(database, self.touched, self._moving).__getitem__
 
     def write_set(self) -> tuple[Write, ...]:
         """The net writes of all tables, tables in the order in which they were first looked at."""
@@ -317,12 +349,13 @@ class Overlay:
             return tuple(self.touched[0].writes.values())
         return tuple([write for view in self.touched for write in view.writes.values()])
 
-    def moves(self) -> list[Move]:
+    def moves(self) -> Sequence[Move]:
         """What the write set changes in indexes."""
-        return [move for view in self.touched if view._moved for move in view.moves()]  # noqa: SLF001  # One file.
+        return [move for view in self._moving for move in view.moves()] if self._moving else ()
 
     def clear(self) -> None:
         """Forget the write set: it was applied, or the call failed."""
         for view in self.touched:
             view.clear()
         self.touched.clear()
+        self._moving.clear()
