@@ -17,8 +17,9 @@ import msgspec
 from store.errors import MalformedCall
 from store.values import constrain, dec_hook, dec_hook_trusted, encode, normaliser
 
-REQUIRED: Final = None
 PARAMETERS_MAX: Final = 64
+ARGS_SIZE_MAX: Final = 4 << 20
+"""Bytes a call's arguments may have, in their canonical form."""
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 _read_shape: Final = msgspec.msgpack.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw]).decode
@@ -53,7 +54,7 @@ class Arguments:
         self._reducer: Final = reducer
         self.parameters: Final = tuple(parameters)
         checked: Any = tuple[tuple(constrain(each.annotation) for each in parameters)]  # type: ignore[misc]  # Made at run time.
-        self._decode: Final[Callable[[bytes], tuple[Any, ...]]] = msgspec.msgpack.Decoder(
+        self._decode: Final[Callable[[bytes | msgspec.Raw], tuple[Any, ...]]] = msgspec.msgpack.Decoder(
             checked, dec_hook=dec_hook
         ).decode
         self.decode_canonical: Final[Callable[[bytes], tuple[Any, ...]]] = msgspec.msgpack.Decoder(
@@ -62,7 +63,7 @@ class Arguments:
         normals = [normaliser(each.annotation) for each in parameters]
         self._normals: Final = normals if any(normals) else None
 
-    def read(self, raw: bytes) -> tuple[tuple[Any, ...], bytes]:
+    def read(self, raw: bytes | msgspec.Raw) -> tuple[tuple[Any, ...], bytes]:
         """Arguments that came as MessagePack, an array in order or a map by name: (values, canonical bytes).
 
         MalformedCall names the parameter, what it takes, and what was found.
@@ -75,15 +76,15 @@ class Arguments:
             RecursionError,
         ):  # Fill in defaults, or say what is wrong.
             values = self._read_apart(raw)
-        if self._normals is not None:
-            values = self._normalise(values)
-        return values, encode(values)
+        if self._normals is None and len(canonical := encode(values)) <= ARGS_SIZE_MAX:
+            return values, canonical
+        return self._finish(values)
 
-    def read_json(self, raw: bytes) -> tuple[tuple[Any, ...], bytes]:
+    def read_json(self, raw: bytes | msgspec.Raw) -> tuple[tuple[Any, ...], bytes]:
         """Arguments that came as JSON, an array or an object; as `read`."""
         try:
             said = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise MalformedCall(f"{self._reducer}: the arguments are no JSON ({error})") from None
         if not isinstance(said, list | dict):
             raise self._no_arguments(said)
@@ -91,15 +92,25 @@ class Arguments:
             self._default(each) if item is _ABSENT else self._convert(each, item)
             for each, item in zip(self.parameters, self._in_order(said), strict=True)
         )
+        return self._finish(values)
+
+    def _finish(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], bytes]:
+        """The one form of arguments that were read, and its bytes."""
         if self._normals is not None:
             values = self._normalise(values)
-        return values, encode(values)
+        canonical = encode(values)
+        if len(canonical) > ARGS_SIZE_MAX:
+            raise MalformedCall(
+                f"{self._reducer}: {len(canonical)} bytes of arguments, at most {ARGS_SIZE_MAX} are taken",
+                details={"reducer": self._reducer},
+            )
+        return values, canonical
 
-    def _read_apart(self, raw: bytes) -> tuple[Any, ...]:
+    def _read_apart(self, raw: bytes | msgspec.Raw) -> tuple[Any, ...]:
         try:
             said = _read_shape(raw)
-        except (msgspec.DecodeError, RecursionError):
-            raise self._no_arguments(raw[:20]) from None
+        except (ValueError, RecursionError):
+            raise self._no_arguments(bytes(raw)[:20]) from None
         values = []
         for each, item in zip(self.parameters, self._in_order(said), strict=True):
             if item is _ABSENT:

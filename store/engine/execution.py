@@ -15,7 +15,7 @@ from store.codec import NIL
 from store.engine.identity import Identity
 from store.engine.reducer import Context, Reducer
 from store.env.world import Deadline, DeadlineExceeded
-from store.errors import CallError, ConstraintViolation, ReducerFailed, Refused
+from store.errors import CALL_ERRORS, CallError, ConstraintViolation, ReducerFailed, Refused
 from store.ids import Offset, Timestamp
 from store.tables.database import Database, Move
 from store.tables.overlay import Overlay
@@ -24,16 +24,19 @@ from store.values import encode
 
 logger: Final = logging.getLogger(__name__)
 
-ARGS_SIZE_MAX: Final = 4 << 20
-"""Bytes a call's arguments may have."""
 RETURN_VALUE_SIZE_MAX: Final = 1 << 20
 """Bytes a reducer's return value may have."""
 WRITE_SET_SIZE_MAX: Final = 8 << 20
-"""Bytes of rows, before and after, that one call may write."""
+"""Bytes of rows, before and after, and of their keys that one call may write."""
+_WRITE_HEAD_SIZE: Final = 27
+"""Bytes at most that a write takes in its record beside its rows and its key's content."""
+FAILURE_SIZE_MAX: Final = 64 << 10
+"""Bytes that a failed call's message, details and reason may have; past it a short text stands for them."""
+_SHORT: Final = 1_000
 TIMED_OUT: Final = {"limit": "reducer_time_max_ms"}
 """The details of a call that was cut off: how it ended depended on the machine."""
 _FEW_WRITES: Final = 3
-"""So few rows of at most ROW_SIZE_MAX, before and after, cannot pass WRITE_SET_SIZE_MAX: no need to add up."""
+"""So few rows of at most ROW_SIZE_MAX, before and after, fit in any record: no need to add up."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -99,7 +102,7 @@ class Execution:
 
 def _as_call_error(reducer: Reducer[Any, Any], error: BaseException) -> CallError:
     """What a caller is told of whatever a reducer raised: never more than its type."""
-    if isinstance(error, CallError):
+    if isinstance(error, CallError) and error.code in CALL_ERRORS:
         return error
     if isinstance(error, DeadlineExceeded):
         return ReducerFailed(f"{reducer.name} ran past its time limit", details=TIMED_OUT)
@@ -108,12 +111,22 @@ def _as_call_error(reducer: Reducer[Any, Any], error: BaseException) -> CallErro
 
 
 def failure_value(error: CallError) -> bytes:
-    """What a failed call's record keeps: [message, details, reason]."""
+    """What a failed call's record keeps: [message, details, reason]; only their short text where they are no values."""
     reason = error.reason if isinstance(error, Refused) else error.code
     try:
-        return encode([str(error), dict(error.details), reason])
-    except (ValueError, TypeError, OverflowError):
-        return encode([ascii(str(error)), {name: ascii(value) for name, value in error.details.items()}, ascii(reason)])
+        value = encode([str(error), dict(error.details), str(reason)])
+    except Exception:  # noqa: BLE001  # A reducer may have put anything into its refusal.
+        value = b""
+    if 0 < len(value) <= FAILURE_SIZE_MAX:
+        return value
+    return encode([_shorten(error), {}, _shorten(reason)])
+
+
+def _shorten(said: object) -> str:
+    try:
+        return str(said).encode("ascii", "backslashreplace").decode()[:_SHORT]
+    except Exception:  # noqa: BLE001  # Whatever a reducer's own class does when it is asked.
+        return type(said).__name__
 
 
 def _encode_returned(reducer: Reducer[Any, Any], returned: Any) -> bytes:
@@ -130,10 +143,13 @@ def _encode_returned(reducer: Reducer[Any, Any], returned: Any) -> bytes:
 
 
 def _check_size(reducer: Reducer[Any, Any], writes: tuple[Write, ...]) -> None:
-    size = sum(len(before or b"") + len(after or b"") for _, _, _, before, after in writes)
+    size = sum(
+        len(before or b"") + len(after or b"") + (0 if key.__class__ is int else len(key)) + _WRITE_HEAD_SIZE
+        for _, _, key, before, after in writes
+    )
     if size > WRITE_SET_SIZE_MAX:
         raise ConstraintViolation(
-            f"{reducer.name} wrote {size} bytes of rows, at most {WRITE_SET_SIZE_MAX} fit in one call",
+            f"{reducer.name} wrote {size} bytes of rows and keys, at most {WRITE_SET_SIZE_MAX} fit in one call",
             hint="Write in several calls",
             details={"rule": "write_set_size_max"},
         )

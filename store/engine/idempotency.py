@@ -23,6 +23,8 @@ CLIENTS_MAX: Final = 65_536
 """Clients remembered; past it the longest silent ones are forgotten, a sixteenth at a time."""
 STRING_KEYS_MAX: Final = 65_536
 """String keys remembered, of all senders together; past it the oldest are forgotten."""
+STRING_KEYS_BYTES_MAX: Final = 64 << 20
+"""Bytes of string keys and their answers; past it the oldest are forgotten, never the newest."""
 EXPIRY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """A client silent for so long, and a string key so old, is forgotten."""
 SWEEP_MICROSECONDS: Final = 600 * 1_000_000
@@ -111,6 +113,7 @@ class Windows:
     def __init__(self) -> None:
         self._clients: Final[dict[tuple[Sender, ClientId], Window]] = {}
         self._keys: Final[dict[tuple[Sender, str], tuple[Timestamp, Kept]]] = {}
+        self._keys_size = 0
         self._sweep_at = Timestamp(0)
 
     def window(self, sender: Sender, client: ClientId) -> Window | None:
@@ -132,6 +135,7 @@ class Windows:
         window = self._clients.get((sender, client))
         if window is None:
             window = self._clients[sender, client] = Window()
+            window.last = transaction.timestamp  # Of all clients this one is not silent.
             if len(self._clients) > CLIENTS_MAX:
                 self._forget_silent()
         self.keep_in(window, transaction, record)
@@ -148,9 +152,12 @@ class Windows:
 
     def _keep_key(self, sender: Sender, key: str, transaction: Transaction, record: bytes) -> None:
         kept = record if len(record) <= SMALL_RECORD_SIZE else _condense(transaction)
-        self._keys[sender, key] = (transaction.timestamp, kept)
-        if len(self._keys) > STRING_KEYS_MAX:
-            del self._keys[next(iter(self._keys))]
+        keys = self._keys
+        assert (sender, key) not in keys
+        keys[sender, key] = (transaction.timestamp, kept)
+        self._keys_size += len(key) + _size(kept)
+        while len(keys) > STRING_KEYS_MAX or (self._keys_size > STRING_KEYS_BYTES_MAX and len(keys) > 1):
+            self._forget_key(next(iter(keys)))
         if transaction.timestamp >= self._sweep_at:
             self._sweep(transaction.timestamp)
 
@@ -177,7 +184,11 @@ class Windows:
         for name in [name for name, window in self._clients.items() if window.last < horizon]:
             self._clients.pop(name).forgotten = True
         for key in [key for key, (timestamp, _) in self._keys.items() if timestamp < horizon]:
-            del self._keys[key]
+            self._forget_key(key)
+
+    def _forget_key(self, name: tuple[Sender, str]) -> None:
+        _, kept = self._keys.pop(name)
+        self._keys_size -= len(name[1]) + _size(kept)
 
 
 _NOTHING: Final = (Timestamp(0), None)

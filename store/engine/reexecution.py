@@ -16,6 +16,7 @@ from store.engine.recovery import records
 from store.engine.reducer import Domain
 from store.engine.state import State
 from store.env.world import Deadline
+from store.errors import ReducerFailed
 from store.ids import Offset
 from store.log.reader import LogReader
 from store.transaction import Kind, Transaction
@@ -33,7 +34,7 @@ class Difference:
     offset: Offset
     reducer: str
     what: str
-    """Which of writes, outcome, value and reducer (there is none of that name) differ."""
+    """Which of writes, outcome, value, arguments (it takes others) and reducer (there is none of that name) differ."""
 
 
 @dataclass
@@ -86,9 +87,14 @@ def _run_again(
     if logged.outcome and _timed_out(logged):
         report.skipped += 1
         return
+    try:
+        values = reducer.arguments.decode_canonical(logged.args)
+    except (ValueError, TypeError):
+        report.note(Difference(logged.offset, logged.reducer, "arguments"))
+        return
     outcome = execution.run(
         reducer,
-        reducer.arguments.decode_canonical(logged.args),
+        values,
         now=logged.timestamp,
         sender=state.identities[logged.identity],
         batch_seed=batch_seed,
@@ -110,4 +116,4 @@ def _compare(outcome: Outcome, logged: Transaction) -> Iterator[str]:
 
 def _timed_out(logged: Transaction) -> bool:
     _, details, _ = msgspec.msgpack.decode(logged.value)
-    return bool(details == TIMED_OUT)
+    return logged.outcome == ReducerFailed.code and bool(details == TIMED_OUT)

@@ -4,15 +4,17 @@ Laws: one writer, and every step on its thread, to completion. Log before tables
 from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
 """
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from store.codec import NIL, encode_transaction
 from store.engine.admission import Admission
-from store.engine.execution import ARGS_SIZE_MAX, Execution, Outcome
+from store.engine.execution import Execution, Outcome
 from store.engine.feed import Feed
 from store.engine.idempotency import Window
 from store.engine.identity import STORE_IDENTITY, Caller, encode_identity
-from store.engine.reducer import Domain, Reducer
+from store.engine.reducer import Domain
 from store.engine.state import State
 from store.env.world import Clock, Deadline
 from store.errors import CallError, Denied, MalformedCall, UnknownReducer
@@ -69,62 +71,47 @@ class WritePath:
         """The offset of the newest transaction, durable or not."""
         return self._state.last_offset
 
-    def call(
-        self, caller: Caller, name: str, args: bytes, *, sequence: int = 0, acknowledged: int = 0, key: str = ""
+    def call(  # noqa: C901  # The route is read top to bottom, in one place.
+        self,
+        caller: Caller,
+        name: str,
+        args: bytes | msgspec.Raw,
+        *,
+        sequence: int = 0,
+        acknowledged: int = 0,
+        key: str = "",
+        json: bool = False,
     ) -> Answer:
-        """Run a reducer on MessagePack arguments, an array in order or a map by name.
+        """Run a reducer on arguments that are MessagePack, or JSON: an array in order, or a map by name.
 
         A `sequence` (with what is `acknowledged`) of a client that has named itself, or a string `key`, makes the call
         idempotent. Raises a CallError where nothing was recorded; what was recorded, also a failure, is an Answer.
         """
+        # 1  Decode: the name becomes a function, raw arguments become typed ones and their one canonical form.
         reducer = self._reducers.get(name)
-        if reducer is None or len(args) > ARGS_SIZE_MAX or not caller.may_call:
-            raise _reject(caller, name, known=reducer is not None)
-        values, canonical = reducer.arguments.read(args)
-        return self._call(caller, reducer, values, canonical, sequence, acknowledged, key)
+        if reducer is None or not caller.may_call:
+            raise _reject(caller, name)
+        arguments = reducer.arguments
+        values, canonical = arguments.read_json(args) if json else arguments.read(args)
 
-    def call_json(
-        self, caller: Caller, name: str, args: bytes, *, sequence: int = 0, acknowledged: int = 0, key: str = ""
-    ) -> Answer:
-        """Run a reducer on JSON arguments, an array in order or an object by name; as `call`."""
-        reducer = self._reducers.get(name)
-        if reducer is None or len(args) > ARGS_SIZE_MAX or not caller.may_call:
-            raise _reject(caller, name, known=reducer is not None)
-        values, canonical = reducer.arguments.read_json(args)
-        return self._call(caller, reducer, values, canonical, sequence, acknowledged, key)
-
-    def record(self, kind: Kind, name: str, args: bytes) -> Answer:
-        """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
-        outcome = Outcome(COMMITTED, NIL, (), ())
-        now = Timestamp(max(self._wall(), self._state.last_timestamp + 1))
-        return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
-
-    def _call(
-        self,
-        caller: Caller,
-        reducer: Reducer[Any, Any],
-        values: tuple[Any, ...],
-        args: bytes,
-        sequence: int,
-        acknowledged: int,
-        key: str,
-    ) -> Answer:
-        # 1  Decoded already, by `call`. Has it been answered before? May calls run now? Who calls?
+        # 1b Has it been answered before? May calls run now? Who calls?
         state = self._state
         call_key: CallKey | None = None
         window: Window | None = None
         if sequence and caller.client:
+            if acknowledged >= sequence:
+                raise _spent(sequence, acknowledged)
             call_key = (caller.client, Sequence(sequence), Sequence(acknowledged))
             window = caller.window
             if window is None or window.forgotten:
                 window = caller.window = state.windows.window(caller.sender, caller.client)
             if window is not None:
-                first = window.find(call_key[1], call_key[2], reducer.name, args)
+                first = window.find(call_key[1], call_key[2], name, canonical)
                 if first is not None:
                     return first
         elif key:
             call_key = (ClientId(key), Sequence(0), Sequence(0))
-            first = state.windows.find_key(caller.sender, key, reducer.name, args)
+            first = state.windows.find_key(caller.sender, key, name, canonical)
             if first is not None:
                 return first
         if self._admission.reasons:
@@ -145,7 +132,13 @@ class WritePath:
             offset=Offset(state.last_offset + 1),
         )
         kind = _FAILED_CALL if outcome.outcome else _CALL
-        return self._commit(kind, caller, reference, reducer.name, args, call_key, now, outcome, window)
+        return self._commit(kind, caller, reference, name, canonical, call_key, now, outcome, window)
+
+    def record(self, kind: Kind, name: str, args: bytes) -> Answer:
+        """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
+        outcome = Outcome(COMMITTED, NIL, (), ())
+        now = Timestamp(max(self._wall(), self._state.last_timestamp + 1))
+        return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
 
     def _commit(
         self,
@@ -205,10 +198,15 @@ _FAILED_CALL: Final = int(Kind.FAILED_CALL)
 _STORE: Final = Caller(STORE_IDENTITY, ConnectionId(0), "")
 
 
-def _reject(caller: Caller, name: str, *, known: bool) -> CallError:
+def _spent(sequence: int, acknowledged: int) -> MalformedCall:
+    """Why a client cannot call under a number it has acknowledged: its answer could never be let go."""
+    return MalformedCall(
+        f"sequence {sequence} was acknowledged already (up to {acknowledged})", hint="A new call takes the next number"
+    )
+
+
+def _reject(caller: Caller, name: str) -> CallError:
     """Why a call is not even decoded. Denied comes first: it does not tell what exists."""
     if not caller.may_call:
         return Denied(f"calling {name:.100} needs the scope call", hint="Use a token that has it")
-    if not known:
-        return UnknownReducer(f"there is no reducer {name!r:.100}", hint="GET /v1/schema lists them")
-    return MalformedCall(f"{name}: more than {ARGS_SIZE_MAX} bytes of arguments")
+    return UnknownReducer(f"there is no reducer {name!r:.100}", hint="GET /v1/schema lists them")

@@ -5,7 +5,7 @@ messages: store.v1.msgpack in MessagePack, store.v1.json in JSON (bytes as base6
 beyond ±(2^53 - 1) as decimal strings). New fields go last, with defaults.
 """
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -13,6 +13,13 @@ from store.ids import ConnectionId, Offset, QueryId, Sequence, Timestamp
 
 SUBPROTOCOL_MSGPACK = "store.v1.msgpack"
 SUBPROTOCOL_JSON = "store.v1.json"
+
+NUMBER_MAX: Final = 2**53 - 1
+"""The largest sequence, id and offset: every JSON reader keeps integers up to here."""
+CLIENT_LENGTH_MAX: Final = 128
+"""Characters a client's name may have."""
+NO_ARGS: Final = b"\x90"
+"""What stands for a call's arguments where none were said, in both subprotocols: MessagePack's empty array."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -31,39 +38,39 @@ class Hello(Message, tag="hello", frozen=True, array_like=True, gc=False):
 class Call(Message, tag="call", frozen=True, array_like=True, gc=False):
     """Run a reducer; answered by Result or Failure about "call". A retry repeats the sequence."""
 
-    sequence: Sequence
+    sequence: Annotated[Sequence, msgspec.Meta(ge=1, le=NUMBER_MAX)]
     reducer: str
-    args: msgspec.Raw = msgspec.Raw(b"\x90")
+    args: msgspec.Raw = msgspec.Raw(NO_ARGS)
     """An array of the parameters in order, or a map by name."""
 
 
 class Acknowledge(Message, tag="acknowledge", frozen=True, array_like=True, gc=False):
     """The client has all its answers up to this sequence; not answered."""
 
-    sequence: Sequence
+    sequence: Annotated[Sequence, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 
 
 class Subscribe(Message, tag="subscribe", frozen=True, array_like=True, gc=False):
     """Follow a query; answered by Subscribed or Failure about "subscribe"."""
 
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
     sql: str
     params: tuple[Any, ...] = ()
     epoch: str = ""
     """With `offset`: where this client has this query from before, so that only what it missed is sent."""
-    offset: Offset = Offset(0)
+    offset: Annotated[Offset, msgspec.Meta(ge=0, le=NUMBER_MAX)] = Offset(0)
 
 
 class Unsubscribe(Message, tag="unsubscribe", frozen=True, array_like=True, gc=False):
     """Follow no longer; answered by Unsubscribed or Failure about "unsubscribe"."""
 
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 
 
 class Query(Message, tag="query", frozen=True, array_like=True, gc=False):
     """Read once; answered by Rows or Failure about "query"."""
 
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
     sql: str
     params: tuple[Any, ...] = ()
 
@@ -91,11 +98,14 @@ class TableInfo(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True):
-    """What this server takes, in bytes and counts."""
+    """What this server takes, in bytes and counts; past each, PROTOCOL.md says what answers."""
 
     frame_size_max: int
     unacknowledged_calls_max: int
     subscriptions_max: int
+    messages_per_frame_max: int = 4_096
+    outbox_bytes_max: int = 64 << 20
+    """The largest message the server sends, in bytes; and what may wait for a client that reads slowly."""
 
 
 class Welcome(Message, tag="welcome", frozen=True, array_like=True, gc=False):
@@ -120,7 +130,7 @@ class Failure(Message, tag="failure", frozen=True, array_like=True, gc=False):
     """Something asked for was not done, and nothing was changed. `offset` is 0 where nothing was recorded."""
 
     about: str
-    """Which message failed: call, subscribe, unsubscribe, query, hello; or "message" where it could not be read."""
+    """Which message failed: hello, call, acknowledge, subscribe, unsubscribe, query; or "message": it is unreadable."""
     id: int
     """The message's sequence or id; where it could not be read, its place in the frame, from 0."""
     offset: Offset
@@ -183,7 +193,7 @@ ServerMessage = Welcome | Result | Failure | Subscribed | Unsubscribed | Rows | 
 # Close codes (RFC 6455 §7.4.2: 4000-4999 are the application's).
 
 CLOSE_MALFORMED_FRAME = 4400
-"""The frame is no array of messages, or of the wrong kind (text for JSON, binary for MessagePack)."""
+"""The frame is no array, or of the wrong kind (text for JSON, binary for MessagePack)."""
 CLOSE_UNAUTHORIZED = 4401
 """The token has run out while connected."""
 CLOSE_SUBPROTOCOL = 4406
@@ -191,6 +201,6 @@ CLOSE_SUBPROTOCOL = 4406
 CLOSE_TOO_SLOW = 4408
 """The client reads too slowly and was cut off; it may come back and resume."""
 CLOSE_TOO_LARGE = 1009
-"""The frame is larger than frame_size_max."""
+"""The frame is larger than frame_size_max, or holds more than messages_per_frame_max messages."""
 CLOSE_STOPPING = 1001
 """The server stops; come back later."""

@@ -1,0 +1,122 @@
+"""The timer that stops a reducer which runs too long, even `while True: pass`.
+
+Laws: starting and stopping cost a few attribute writes; stopping twice is stopping once. Nothing is raised but between
+a start and its stop, and never inside `stop` itself, so a `stop` that is the first thing in a `finally` always happens.
+The timer ticks only while reducers run.
+"""
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Final
+
+from store.env.world import DeadlineExceeded
+
+TICKS_PER_LIMIT: Final = 4
+"""How finely time is cut: a run is stopped after the limit and at most this part of it more, twice."""
+
+STOP_FACTOR: Final = 10
+"""A run that goes on past this many limits, whatever was raised in it, ends the process."""
+
+EXIT_STUCK: Final = 70
+"""The process's exit status then (EX_SOFTWARE)."""
+
+
+class SignalDeadline:
+    """Raises DeadlineExceeded in the main thread, by SIGALRM (Deadline). One to a process, on the main thread.
+
+    It is raised again at each tick, for a reducer may swallow it. Past `STOP_FACTOR` limits the process stops and
+    names the place. A reducer stuck inside one C call cannot be interrupted: for it a second timer counts the CPU
+    time that passes without a tick being handled, and past the same bound ends the process with a traceback.
+    """
+
+    __slots__ = ("_armed", "_installed", "_limit_seconds", "_run", "_running", "_seen_at", "_seen_run")
+
+    def __init__(self, limit_seconds: float) -> None:
+        assert limit_seconds > 0
+        self._limit_seconds = limit_seconds
+        self._run = 0  # Counts the starts.
+        self._running = False
+        self._armed = False
+        self._installed = False
+        self._seen_run = 0
+        self._seen_at = 0.0
+
+    def start(self) -> None:
+        """From here on the time counts."""
+        self._run += 1
+        self._running = True
+        if not self._armed:
+            self._arm()
+
+    def stop(self) -> None:
+        """The reducer is done: nothing will be raised any more."""
+        self._running = False
+
+    def close(self) -> None:
+        """Give the signals back; the next start takes them again."""
+        if self._installed:
+            self._disarm()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            faulthandler.unregister(signal.SIGVTALRM)
+            self._installed = False
+
+    def _install(self) -> None:
+        signal.signal(signal.SIGALRM, self._tick)
+        signal.siginterrupt(signal.SIGALRM, False)  # Other threads' system calls go on.
+        _watch_for_stuck_calls()
+        self._installed = True
+
+    def _arm(self) -> None:
+        if not self._installed:
+            self._install()
+        self._armed = True
+        self._seen_run = 0
+        interval = self._limit_seconds / TICKS_PER_LIMIT
+        signal.setitimer(signal.ITIMER_REAL, interval, interval)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
+
+    def _disarm(self) -> None:
+        self._armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+    def _tick(self, _signal: int, frame: FrameType | None) -> None:
+        run = self._run
+        if run != self._seen_run:
+            self._seen_run = run
+            self._seen_at = time.monotonic()
+            signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
+        elif not self._running:
+            self._disarm()  # No run began for a whole tick.
+        else:
+            self._judge(time.monotonic() - self._seen_at, frame)
+
+    def _judge(self, seconds: float, frame: FrameType | None) -> None:
+        """The same run as at an earlier tick, `seconds` ago."""
+        if seconds >= self._limit_seconds * STOP_FACTOR:
+            _stop_process(seconds, frame)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
+        if seconds >= self._limit_seconds and frame is not None and frame.f_code is not SignalDeadline.stop.__code__:
+            raise DeadlineExceeded(f"the reducer ran longer than {self._limit_seconds:g} s")
+
+
+def _watch_for_stuck_calls() -> None:
+    """On SIGVTALRM: print every thread's traceback from C, then what the signal does by default, which is to end."""
+    try:
+        faulthandler.register(signal.SIGVTALRM, file=sys.__stderr__ or sys.stderr, all_threads=False, chain=True)
+    except (ValueError, OSError):  # No stderr with a descriptor: the process ends without the traceback.
+        signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+
+
+def _stop_process(seconds: float, frame: FrameType | None) -> None:
+    where = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else "unknown code"
+    message = (
+        f"the store stops: a reducer ran for {seconds:.1f} s and swallowed what should have stopped it, in {where}. "
+        "Nothing of it was kept; start the store again and mend the reducer.\n"
+    )
+    os.write(2, message.encode("utf-8", "backslashreplace"))
+    os._exit(EXIT_STUCK)

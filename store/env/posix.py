@@ -1,0 +1,241 @@
+"""The real world: a directory, the system's clock and dice, and a timer that stops runaway reducers.
+
+Laws: every failure is the system's OSError, raised once and never retried; a short write is not a failure and is
+continued. Every file is closed on exec. Nothing outside the data directory is touched.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from store.env.deadline import SignalDeadline
+from store.env.world import File
+from store.errors import DirectoryError
+from store.ids import Position, Timestamp
+
+__all__ = ["PosixDisk", "PosixFile", "SignalDeadline", "SystemClock", "SystemEntropy"]
+
+LOCK_NAME: Final = "lock"
+"""Holds the process id of who has the directory open; it is no file of the store's, so `names` leaves it out."""
+
+_FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
+"""On macOS fsync stops at the drive's cache; this one does not."""
+
+
+class PosixFile:
+    """One open file descriptor (File)."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, position: Position, length: int) -> bytes:
+        """Up to `length` bytes from `position`."""
+        data = os.pread(self._descriptor, length, position)
+        if len(data) == length or not data:
+            return data
+        parts = [data]
+        got = len(data)
+        while got < length and (data := os.pread(self._descriptor, length - got, position + got)):
+            parts.append(data)
+            got += len(data)
+        return b"".join(parts)
+
+    def write(self, position: Position, data: bytes) -> None:
+        """Write all of `data`, also where the system takes it in pieces."""
+        written = os.pwrite(self._descriptor, data, position)
+        if written == len(data):
+            return
+        rest = memoryview(data)
+        while written < len(data):
+            count = os.pwrite(self._descriptor, rest[written:], position + written)
+            if not count:
+                raise OSError(errno.EIO, "the system wrote nothing and gave no reason")
+            written += count
+
+    def sync(self) -> None:
+        """Content and size are on disk when this returns."""
+        if self._descriptor < 0:  # Here alone Python would answer with a ValueError.
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if _FULL_SYNC is not None:
+            fcntl.fcntl(self._descriptor, _FULL_SYNC)
+        else:
+            os.fdatasync(self._descriptor)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(self._descriptor, size)
+
+    def close(self) -> None:
+        """Release the descriptor; a second time does nothing."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+class PosixDisk:
+    """A data directory on a local file system (Disk). Made where missing, unless `read_only`.
+
+    `read_only` opens files for reading, creates nothing and takes no lock: for looking at a directory in use.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        """DirectoryError: no directory, or not ours to read."""
+        self.path = Path(path)
+        self._read_only = read_only
+        self._lock: int | None = None
+        try:
+            self._check_directory()
+        except OSError as error:
+            raise DirectoryError(
+                f"cannot open the data directory {self.path}: {error.strerror}",
+                hint="Check the path and who owns it.",
+            ) from error
+
+    def _check_directory(self) -> None:
+        if not self.path.exists() and not self._read_only:
+            _make_directory(self.path)
+        if not stat.S_ISDIR(self.path.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        needed = os.R_OK | os.X_OK | (0 if self._read_only else os.W_OK)
+        if not os.access(self.path, needed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def names(self, folder: str = "") -> list[str]:
+        """File names in `folder`, sorted."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                found = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in found if folder or name != LOCK_NAME)
+
+    def create(self, name: str) -> File:
+        """Create a new empty file, and its folder where missing."""
+        self._refuse_if_read_only()
+        path = self.path / name
+        if path.parent != self.path:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        return PosixFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def open(self, name: str) -> File:
+        """Open an existing file."""
+        mode = os.O_RDONLY if self._read_only else os.O_RDWR
+        return PosixFile(os.open(self.path / name, mode | os.O_CLOEXEC))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the file another name, at once or not at all."""
+        self._refuse_if_read_only()
+        (self.path / old).rename(self.path / new)
+
+    def remove(self, name: str) -> None:
+        """Take the name away."""
+        self._refuse_if_read_only()
+        (self.path / name).unlink()
+
+    def sync_directory(self, folder: str = "") -> None:
+        """The names in `folder`, and the folder itself, are on disk when this returns."""
+        self._refuse_if_read_only()
+        _sync_directory(self.path / folder)
+        if folder:
+            _sync_directory(self.path)
+
+    def free_bytes(self) -> int:
+        """Bytes an unprivileged process may still write here."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
+    def lock(self) -> None:
+        """Take the directory for this process, by flock(2): the system lets go when the process ends, however."""
+        if self._read_only:
+            return
+        assert self._lock is None
+        while (descriptor := self._take_lock()) is None:
+            pass
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        self._lock = descriptor
+
+    def _take_lock(self) -> int | None:
+        """The locked file's descriptor, or None if another process took the file away meanwhile: then try anew."""
+        path = self.path / LOCK_NAME
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise DirectoryError(
+                f"the data directory {self.path} is in use by process {holder or 'unknown'}",
+                hint="Stop that process first; two stores never share a directory.",
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    def unlock(self) -> None:
+        """Let another process open the directory, and leave no lock file behind; a second time does nothing."""
+        if self._lock is not None:
+            descriptor, self._lock = self._lock, None
+            with suppress(OSError):  # Whether it can be removed or not, closing it unlocks.
+                (self.path / LOCK_NAME).unlink()
+            os.close(descriptor)
+
+    def place(self, name: str) -> tuple[int, int]:
+        """(filesystem id, inode) of a file."""
+        path = self.path / name
+        return os.statvfs(path).f_fsid, path.stat().st_ino
+
+    def _refuse_if_read_only(self) -> None:
+        if self._read_only:
+            raise OSError(errno.EROFS, "the data directory was opened for reading only", str(self.path))
+
+
+class SystemClock:
+    """The machine's clocks (Clock)."""
+
+    def wall(self) -> Timestamp:
+        """Microseconds since 1970 in UTC."""
+        return Timestamp(time.time_ns() // 1000)
+
+    def monotonic(self) -> float:
+        """Seconds since the machine started, or another fixed moment."""
+        return time.monotonic()
+
+
+class SystemEntropy:
+    """The kernel's generator (Entropy)."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        return os.urandom(count)
+
+
+def _make_directory(path: Path) -> None:
+    """Make `path` and what it lies in, so that it is still there after a crash."""
+    if not path.parent.exists():
+        _make_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

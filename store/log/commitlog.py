@@ -1,0 +1,420 @@
+"""The log as its one writer holds it: append, flush, sync, vouch, rotate; and how it is opened again.
+
+Laws: an offset is durable when a sync that began after its flush has returned. After any failed write or sync
+nothing more is accepted: RAM may be ahead of the disk, and only the next start can tell by how much. What nothing
+on disk vouches for is written again, and synced, before it is believed. A batch is closed right behind an append,
+never before one, so the seed a reducer saw is the seed of the batch that holds its record.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from store.env.world import Disk, Entropy, File
+from store.errors import EngineStopped
+from store.ids import Epoch, Offset, Position, Timestamp
+from store.log.format import (
+    CHAIN_START,
+    FIRST_OFFSET,
+    FOLDER,
+    SALT_SIZE,
+    SEED_SIZE,
+    SEGMENT_HEADER_SIZE,
+    Batch,
+    BatchFormat,
+    SegmentHeader,
+    segment_name,
+)
+from store.log.options import LogOptions
+from store.log.reader import LogReader, Progress, Tail
+from store.log.segment import create_segment, remove_unfinished, segment_offsets
+from store.log.unproven import Unproven
+
+__all__ = ["Commitlog", "LogOptions", "Opening", "SyncTicket", "TailReport"]
+
+
+@dataclass(frozen=True)
+class TailReport:
+    """What opening found at the log's end and did about it: part of the recovery report."""
+
+    file: str
+    """The last segment."""
+    position: Position
+    """Where it was cut, or where it ended."""
+    cut_bytes: int
+    """Torn bytes removed; 0 for a log that ended whole."""
+    cut_reason: str
+    """What was found there instead of a batch, or ""."""
+    rewritten_bytes: int
+    """Bytes of whole batches that nothing vouched for, written and synced again."""
+    last_offset: Offset
+
+
+class _Refusing(list[bytes]):
+    """Stands in for the open batch of a log that has stopped, so that the hot path need not ask."""
+
+    def append(self, _record: bytes) -> NoReturn:
+        raise EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")
+
+
+class SyncTicket:
+    """One sync, which may run on another thread: it holds the file, and the offset that will be durable."""
+
+    __slots__ = ("_file", "_log", "end", "finished", "offset")
+
+    def __init__(self, log: "Commitlog", file: File, offset: Offset, end: Position) -> None:
+        self._log = log
+        self._file = file
+        self.offset = offset
+        self.end = end
+        self.finished = False
+
+    def run(self) -> None:
+        """Wait for the disk. After an OSError the log has stopped."""
+        try:
+            self._file.sync()
+        except BaseException:
+            self._log.stop()
+            raise
+        self.finished = True
+
+
+class Commitlog:
+    """All segments as one sequence of records, at its end. Every method but a ticket's `run` is the writer's."""
+
+    __slots__ = (
+        "_batch_size_max",
+        "_chain",
+        "_closed",
+        "_disk",
+        "_entropy",
+        "_file",
+        "_first_offset",
+        "_flushed_offset",
+        "_format",
+        "_options",
+        "_records",
+        "_segment_first_offset",
+        "_stopped",
+        "_synced_position",
+        "_ticket",
+        "_vouched_offset",
+        "durable_offset",
+        "epoch",
+        "last_offset",
+        "pending_bytes",
+        "position",
+        "seed",
+    )
+
+    def __init__(
+        self,
+        disk: Disk,
+        file: File,
+        *,
+        header: SegmentHeader,
+        entropy: Entropy,
+        options: LogOptions,
+        position: Position,
+        last_offset: Offset,
+        vouched_offset: Offset,
+        chain: bytes,
+    ) -> None:
+        """Use `create` or `open`. All that is in `file` before `position` is durable."""
+        self._disk = disk
+        self._entropy = entropy
+        self._options = options
+        self._batch_size_max = options.batch_size_max
+        self._stopped = False
+        self._ticket: SyncTicket | None = None
+        self._records: list[bytes]
+        self.epoch = header.epoch
+        """What later segments carry; a new one is set when its record is appended."""
+        self._enter(file, header)
+        self._chain = chain
+        self.position = position
+        """The end of what was flushed, in the open segment's file."""
+        self._synced_position = position
+        self._closed: list[bytes] = []
+        self.last_offset = last_offset
+        """Of the last record appended, in memory or not."""
+        self._flushed_offset = last_offset
+        self.durable_offset = last_offset
+        """Of the last record that is on disk."""
+        self._vouched_offset = vouched_offset
+        self._open_batch()
+
+    @classmethod
+    def exists(cls, disk: Disk) -> bool:
+        """Whether there is a segment. False also after a crash before the first one had its name."""
+        return bool(segment_offsets(disk))
+
+    @classmethod
+    def create(
+        cls,
+        disk: Disk,
+        *,
+        epoch: Epoch,
+        entropy: Entropy,
+        timestamp: Timestamp,
+        options: LogOptions,
+        first_offset: Offset = FIRST_OFFSET,
+        chain: bytes = CHAIN_START,
+    ) -> "Commitlog":
+        """Begin a log where there is none, durably. OSError: nothing exists that `create` could not redo."""
+        assert not cls.exists(disk)
+        remove_unfinished(disk)
+        header = SegmentHeader(entropy.bytes(SALT_SIZE), epoch, first_offset, timestamp, chain)
+        before = Offset(first_offset - 1)
+        return cls(
+            disk,
+            create_segment(disk, header),
+            header=header,
+            entropy=entropy,
+            options=options,
+            position=Position(SEGMENT_HEADER_SIZE),
+            last_offset=before,
+            vouched_offset=before,
+            chain=chain,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        *,
+        entropy: Entropy,
+        options: LogOptions,
+        from_offset: Offset = FIRST_OFFSET,
+        progress: Progress | None = None,
+    ) -> "Opening":
+        """Begin to open the log: iterate over the result to its end, then call `finish`.
+
+        DirectoryError: no log, or of another version. CorruptionError, here or on the way: refuse to start.
+        """
+        return Opening(disk, entropy=entropy, options=options, from_offset=from_offset, progress=progress)
+
+    @property
+    def segment(self) -> str:
+        """The open segment's file name, with its folder."""
+        return segment_name(self._segment_first_offset)
+
+    @property
+    def flushed_offset(self) -> Offset:
+        """Of the last record handed to the operating system."""
+        return self._flushed_offset
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether a sync has anything to do: flushed bytes, or appended ones once they are flushed."""
+        return self._synced_position < self.position or self.pending_bytes > 0 or bool(self._closed)
+
+    @property
+    def unvouched(self) -> bool:
+        """Whether something is durable that no later batch says so of; a crash now could misjudge its damage."""
+        return self._vouched_offset < self.durable_offset
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a write or a sync failed: everything but `close` is refused."""
+        return self._stopped
+
+    def append(self, record: bytes) -> None:
+        """Take the record as the next offset, in memory. Nothing is kept before `flush` and `sync`."""
+        assert len(record) <= self._options.record_size_max
+        self._records.append(record)
+        self.last_offset = Offset(self.last_offset + 1)
+        self.pending_bytes += len(record)
+        if self.pending_bytes >= self._batch_size_max:
+            self._close_batch()
+
+    def flush(self) -> None:
+        """Hand all that was appended to the operating system, one write a batch. OSError: the log has stopped."""
+        self._refuse_if_stopped()
+        if self._records:
+            self._close_batch()
+        if self._closed:
+            self._write_closed()
+
+    def begin_sync(self) -> SyncTicket:
+        """Prepare to make durable what was flushed: `run` the ticket, on any thread, then `complete_sync` it."""
+        self._refuse_if_stopped()
+        assert self._ticket is None
+        self._ticket = SyncTicket(self, self._file, self._flushed_offset, self.position)
+        return self._ticket
+
+    def complete_sync(self, ticket: SyncTicket) -> None:
+        """What the ticket covers is durable."""
+        self._refuse_if_stopped()
+        assert ticket is self._ticket
+        assert ticket.finished
+        assert self.durable_offset <= ticket.offset <= self._flushed_offset
+        self._ticket = None
+        self.durable_offset = ticket.offset
+        self._synced_position = ticket.end
+
+    def sync(self) -> None:
+        """Make durable what was flushed, on this thread. OSError: the log has stopped."""
+        ticket = self.begin_sync()
+        ticket.run()
+        self.complete_sync(ticket)
+
+    def vouch(self) -> None:
+        """Flush a batch that proves what is durable now; sync it as any other. Nothing where nothing needs it."""
+        self._refuse_if_stopped()
+        if self.unvouched and not self._records:
+            self._close_batch()
+        self.flush()
+
+    def rotate_if_due(self, timestamp: Timestamp) -> bool:
+        """Begin the next segment if this one is full and all is durable. OSError: the log has stopped."""
+        return self.position >= self._options.segment_size_max and self.seal(timestamp)
+
+    def seal(self, timestamp: Timestamp) -> bool:
+        """Close the open segment for good and begin the next; False while it is empty or anything is not durable.
+
+        Records that were appended but not flushed go into the next one.
+        """
+        self._refuse_if_stopped()
+        if self.position == SEGMENT_HEADER_SIZE or self._synced_position < self.position or self._closed:
+            return False
+        if self._ticket is not None:
+            return False
+        first_offset = Offset(self._flushed_offset + 1)
+        header = SegmentHeader(self._entropy.bytes(SALT_SIZE), self.epoch, first_offset, timestamp, self._chain)
+        sealed = self._file
+        try:
+            self._enter(create_segment(self._disk, header), header)
+        except BaseException:
+            self.stop()
+            raise
+        sealed.close()
+        self.position = self._synced_position = Position(SEGMENT_HEADER_SIZE)
+        self._vouched_offset = self._flushed_offset
+        return True
+
+    def stop(self) -> None:
+        """Refuse everything from here on. A failed write or sync does this by itself."""
+        self._stopped = True
+        self._records = _Refusing()
+        self._closed = []
+
+    def close(self) -> None:
+        """Release the file. What was not synced may be lost."""
+        self._file.close()
+        self.stop()
+
+    def _enter(self, file: File, header: SegmentHeader) -> None:
+        self._file = file
+        self._format = BatchFormat(header.salt)
+        self._segment_first_offset = header.first_offset
+
+    def _open_batch(self) -> None:
+        self._records = []
+        self._first_offset = Offset(self.last_offset + 1)
+        self.pending_bytes = 0
+        """Bytes of the records in the open batch."""
+        self.seed = self._entropy.bytes(SEED_SIZE)
+        """The open batch's: of the next record to be appended."""
+
+    def _close_batch(self) -> None:
+        durable_offset = self.durable_offset
+        assert self._first_offset + len(self._records) == self.last_offset + 1
+        batch, self._chain = self._format.encode(
+            self._records,
+            first_offset=self._first_offset,
+            durable_offset=durable_offset,
+            seed=self.seed,
+            chain=self._chain,
+        )
+        self._closed.append(batch)
+        self._vouched_offset = durable_offset
+        self._open_batch()
+
+    def _write_closed(self) -> None:
+        try:
+            for batch in self._closed:
+                self._file.write(self.position, batch)
+                self.position = Position(self.position + len(batch))
+        except BaseException:
+            self.stop()
+            raise
+        self._closed = []
+        self._flushed_offset = self.last_offset
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped:
+            raise EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")
+
+
+class Opening:
+    """A log that is being opened. Iterate to the end, which replays it; then `finish` makes it the writer's.
+
+    Every batch from `from_offset`'s segment on is checked; those before `from_offset` are not yielded.
+    """
+
+    def __init__(
+        self, disk: Disk, *, entropy: Entropy, options: LogOptions, from_offset: Offset, progress: Progress | None
+    ) -> None:
+        self._disk = disk
+        self._entropy = entropy
+        self._options = options
+        self._from_offset = from_offset
+        self._reader = LogReader(disk, from_offset=from_offset, check_all=True, progress=progress)
+        self._unproven = Unproven()
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes in all segments that are read."""
+        return self._reader.bytes_total
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._reader:
+            self._unproven.add(batch)
+            if batch.last_offset >= self._from_offset and batch.count:
+                yield batch
+
+    def finish(self) -> tuple[Commitlog, TailReport]:
+        """Cut a torn tail, write again what nothing vouches for, sync, and be ready to append.
+
+        OSError: nothing was lost by it; the next start does the same again.
+        """
+        tail = self._reader.tail
+        assert tail is not None  # Everything was read.
+        self._disk.sync_directory(FOLDER)
+        remove_unfinished(self._disk)
+        file = self._disk.open(tail.segment)
+        try:
+            rewritten = self._mend(file, tail)
+        except BaseException:
+            file.close()
+            raise
+        log = Commitlog(
+            self._disk,
+            file,
+            header=tail.header,
+            entropy=self._entropy,
+            options=self._options,
+            position=tail.position,
+            last_offset=tail.last_offset,
+            vouched_offset=tail.proven_offset,
+            chain=tail.chain,
+        )
+        report = TailReport(
+            file=tail.segment,
+            position=tail.position,
+            cut_bytes=tail.torn_bytes,
+            cut_reason=tail.torn,
+            rewritten_bytes=rewritten,
+            last_offset=tail.last_offset,
+        )
+        return log, report
+
+    def _mend(self, file: File, tail: Tail) -> int:
+        """Cut, write again, and one sync for both."""
+        if tail.torn_bytes:
+            file.truncate(tail.position)
+        rewritten = self._unproven.write_again(file, tail)
+        if rewritten or tail.torn_bytes:
+            file.sync()
+        return rewritten

@@ -1,0 +1,226 @@
+"""One segment: how it comes to be, and how its batches are read back without believing one wrong byte.
+
+Laws: a segment gets its name when its header is on disk and everything before it is durable, so a damaged header is
+corruption and so is any damage in front of a later segment. Damage at the end of the last segment is a torn tail,
+unless a later batch says that something at or behind the damage was durable: then somebody may have been told.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NoReturn
+
+from store.env.world import Disk, File
+from store.errors import CorruptionError
+from store.ids import Offset, Position
+from store.log.format import (
+    BATCH_HEADER_SIZE,
+    CHAIN_START,
+    FOLDER,
+    HINT,
+    NEW_SUFFIX,
+    SEGMENT_HEADER_SIZE,
+    Batch,
+    BatchFormat,
+    BatchHeader,
+    SegmentHeader,
+    body_count,
+    chain_after,
+    decode_segment_header,
+    encode_segment_header,
+    first_offset_of,
+    segment_name,
+)
+
+READ_SIZE: Final = 1 << 20
+"""Bytes asked of the disk at a time while scanning; a larger batch is read in one piece."""
+
+
+def create_segment(disk: Disk, header: SegmentHeader) -> File:
+    """Make the segment on disk, under its name, open for writing behind its header. All before it is durable."""
+    name = segment_name(header.first_offset)
+    file = disk.create(name + NEW_SUFFIX)
+    file.write(Position(0), encode_segment_header(header))
+    file.sync()
+    disk.rename(name + NEW_SUFFIX, name)
+    disk.sync_directory(FOLDER)
+    return file
+
+
+def segment_offsets(disk: Disk) -> list[Offset]:
+    """The first offsets of all segments, in order. Other files are not ours to judge."""
+    return sorted(offset for name in disk.names(FOLDER) if (offset := first_offset_of(name)) is not None)
+
+
+def remove_unfinished(disk: Disk) -> None:
+    """Remove segments that never got their name: nothing was ever written behind their headers."""
+    for name in disk.names(FOLDER):
+        base = name.removesuffix(NEW_SUFFIX)
+        if base != name and first_offset_of(base) is not None:
+            disk.remove(f"{FOLDER}/{name}")
+
+
+class Window:
+    """A file read ahead in large pieces, up to the size it had when it was opened."""
+
+    __slots__ = ("_data", "_file", "_progress", "_start", "size")
+
+    def __init__(self, file: File, progress: Callable[[int], None] | None) -> None:
+        self._file = file
+        self._progress = progress
+        self._start = 0
+        self._data = b""
+        self.size = file.size()
+
+    def take(self, position: int, length: int) -> bytes:
+        """The bytes at `position`; fewer only at the end of the file."""
+        begin = position - self._start
+        if begin < 0 or begin + length > len(self._data):
+            wanted = min(max(length, READ_SIZE), self.size - position)
+            self._data = self._file.read(Position(position), wanted)
+            self._start = position
+            begin = 0
+            if self._progress is not None:
+                self._progress(position + len(self._data))
+        return self._data[begin : begin + length]
+
+
+class SegmentScan:
+    """The batches of one segment, each checked whole. What is left to say stands in the fields after the last one."""
+
+    __slots__ = ("_format", "_last", "_skim_to", "_window", "chain", "durable_offset", "header", "name", "next_offset",
+                 "position", "torn")  # fmt: skip
+
+    def __init__(
+        self,
+        file: File,
+        first_offset: Offset,
+        *,
+        last: bool,
+        skim_to: Offset,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Read the header: CorruptionError or DirectoryError. Batches before `skim_to` are passed by their headers."""
+        self.name = segment_name(first_offset)
+        self.next_offset = first_offset
+        """Of the record that would come next."""
+        self._window = Window(file, progress)
+        self.header = decode_segment_header(self._window.take(0, READ_SIZE), file=self.name)
+        if self.header.first_offset != first_offset:
+            self._refuse(0, f"expected first offset {first_offset}, found {self.header.first_offset}")
+        if first_offset == 1 and self.header.chain != CHAIN_START:
+            self._refuse(0, f"expected the chain to begin with zeros, found {self.header.chain.hex()}")
+        self._format = BatchFormat(self.header.salt)
+        self._last = last
+        self._skim_to = skim_to
+        self.chain = self.header.chain
+        """After the last whole batch."""
+        self.position = Position(SEGMENT_HEADER_SIZE)
+        """Behind the last whole batch."""
+        self.durable_offset = Offset(first_offset - 1)
+        """The highest that any whole batch here proves."""
+        self.torn = ""
+        """What was found behind the last whole batch, or "" for nothing."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, torn ones included."""
+        return self._window.size
+
+    def __iter__(self) -> Iterator[Batch]:
+        take, size, decode_header = self._window.take, self._window.size, self._format.decode_header
+        body_checksum, name = self._format.body_checksum, self.name
+        while self.position < size:
+            position = self.position
+            data = take(position, BATCH_HEADER_SIZE)
+            header = decode_header(data)
+            if header is None:
+                found = f"{size - position} bytes" if size - position < BATCH_HEADER_SIZE else "damaged bytes"
+                return self._damaged(position + 1, f"expected a batch header, found {found}")
+            self._check_place(header)
+            end = position + BATCH_HEADER_SIZE + header.body_length
+            if end > size:
+                return self._damaged(
+                    position + BATCH_HEADER_SIZE, f"expected a batch of {end - position} bytes, found {size - position}"
+                )
+            after = Offset(header.first_offset + header.count)
+            if after <= self._skim_to and end < size:
+                self._pass(header, end, after)
+                continue
+            body = take(position + BATCH_HEADER_SIZE, header.body_length)
+            checksum = body_checksum(body)
+            if checksum != header.body_checksum:
+                return self._damaged(
+                    position + BATCH_HEADER_SIZE,
+                    f"expected batch checksum {header.body_checksum:08x}, found {checksum:08x}",
+                )
+            self._check_content(header, data, body)
+            self._pass(header, end, after)
+            yield Batch(
+                header.first_offset,
+                header.count,
+                header.durable_offset,
+                header.seed,
+                header.chain,
+                body,
+                position,
+                name,
+            )
+        return None
+
+    def _pass(self, header: BatchHeader, end: int, after: Offset) -> None:
+        """A batch is whole. What a torn one says of earlier ones is cut with it, so it does not count."""
+        self.chain, self.position = header.chain, Position(end)
+        self.next_offset, self.durable_offset = after, header.durable_offset
+
+    def _check_place(self, header: BatchHeader) -> None:
+        """An intact header of this segment in the wrong place was moved, or what was before it is missing."""
+        if header.first_offset != self.next_offset:
+            self._refuse(self.position, f"expected offset {self.next_offset}, found a batch of {header.first_offset}")
+        if not self.durable_offset <= header.durable_offset < header.first_offset:
+            self._refuse(
+                self.position,
+                f"expected a durable offset from {self.durable_offset} to {header.first_offset - 1}, "
+                f"found {header.durable_offset}",
+            )
+
+    def _check_content(self, header: BatchHeader, data: bytes, body: bytes) -> None:
+        """Bytes that hold, but do not follow the batch before them or deny their own count, were put there."""
+        chain = chain_after(self.chain, data, body)
+        if chain != header.chain:
+            self._refuse(self.position, f"expected chain {chain.hex()}, found {header.chain.hex()}")
+        count = body_count(body)
+        if count != header.count:
+            self._refuse(self.position, f"expected a body of {header.count} records, found one of {count}")
+
+    def _damaged(self, search_from: int, found: str) -> None:
+        """Decide between a torn tail and corruption, for damage at `self.position`."""
+        found = f"{found} for offset {self.next_offset}"
+        if not self._last:
+            self._refuse(self.position, f"{found}, before a later segment")
+        for position, header in self._headers_behind(search_from):
+            if header.durable_offset >= self.next_offset:
+                proof = f"though the batch at byte {position} says that offset {header.durable_offset} was durable"
+                self._refuse(self.position, f"{found}, {proof}")
+        self.torn = found
+
+    def _headers_behind(self, begin: int) -> Iterator[tuple[int, BatchHeader]]:
+        """Every intact batch header from `begin` on, wherever it starts."""
+        marker, size = self._format.marker, self._window.size
+        while begin + BATCH_HEADER_SIZE <= size:
+            piece = self._window.take(begin, min(READ_SIZE, size - begin))
+            at = piece.find(marker)
+            while at >= 0:
+                data = piece[at : at + BATCH_HEADER_SIZE]
+                if len(data) < BATCH_HEADER_SIZE:
+                    data = self._window.take(begin + at, BATCH_HEADER_SIZE)
+                header = self._format.decode_header(data)
+                if header is not None:
+                    yield begin + at, header
+                at = piece.find(marker, at + 1)
+            if len(piece) < BATCH_HEADER_SIZE:
+                return
+            begin += len(piece) - len(marker) + 1
+
+    def _refuse(self, position: int, message: str) -> NoReturn:
+        readable = self.next_offset - 1
+        readable_text = f" (readable through offset {readable})" if readable > 0 else ""
+        raise CorruptionError(message + readable_text, file=self.name, position=position, hint=HINT)

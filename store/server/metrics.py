@@ -1,0 +1,217 @@
+"""What an operator measures, as Prometheus text; METRICS is the list of all of it.
+
+Laws: a call costs nothing here. What happens is noted once for each group commit, weighted by its records; everything
+else is read from the engine when somebody asks. A metric that rests on transactions nobody was told of yet (`rests`)
+leaves with them, or not at all.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+
+from store.engine.engine import Engine
+from store.log.segment import segment_offsets
+from store.transaction import Transaction
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+LATENCY_BOUNDS: Final = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Seconds: from a tenth of a millisecond, an fdatasync on a good disk, to ten seconds."""
+SIZE_BOUNDS: Final = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0)
+"""Records in one group."""
+
+
+class Metric(NamedTuple):
+    """One metric as METRICS lists it."""
+
+    name: str
+    kind: str
+    """gauge, counter or histogram."""
+    help: str
+    labels: tuple[str, ...] = ()
+    rests: bool = False
+    """It tells something of transactions that may not be durable yet."""
+
+
+METRICS: Final = (
+    Metric(
+        "store_call_latency_seconds",
+        "histogram",
+        "From a group's first arrival until its answers leave, once for each of its records: each took at most that.",
+    ),
+    Metric("store_fsync_latency_seconds", "histogram", "How long the disk took for each sync of the commitlog."),
+    Metric("store_batch_records", "histogram", "Records that one sync made durable."),
+    Metric("store_last_offset", "gauge", "The offset of the newest transaction, durable or not.", rests=True),
+    Metric("store_durable_offset", "gauge", "The offset up to which everything is on disk."),
+    Metric("store_accepting_calls", "gauge", "1 while calls are taken, 0 while they are refused; /readyz says why."),
+    Metric("store_calls_failed_total", "counter", "Calls that ran and failed, by the code of their error.", ("code",)),
+    Metric("store_calls_refused_total", "counter", "Calls that were not run at all, by the reason.", ("reason",)),
+    Metric("store_doors_denied_total", "counter", "Requests and connections turned away, by HTTP status.", ("status",)),
+    Metric("store_connections", "gauge", "Open WebSocket connections."),
+    Metric(
+        "store_connections_closed_total", "counter", "WebSocket connections ended by this side, by code.", ("code",)
+    ),
+    Metric("store_subscribers", "gauge", "Subscriptions: each is one client that follows one query."),
+    Metric("store_followed_queries", "gauge", "Different queries that somebody follows."),
+    Metric("store_held_receivers", "gauge", "Connections and requests whose answers wait for a sync."),
+    Metric("store_outbox_bytes", "gauge", "Bytes on their way to WebSocket clients that have not taken them yet."),
+    Metric("store_table_rows", "gauge", "Rows of a table.", ("table",), rests=True),
+    Metric("store_idempotency_bytes", "gauge", "Bytes of first answers kept for retries.", rests=True),
+    Metric("store_idempotency_clients", "gauge", "Clients that first answers are kept for.", rests=True),
+    Metric("store_log_segment_bytes", "gauge", "Bytes in the commitlog's open segment, flushed or on disk."),
+    Metric("store_log_pending_bytes", "gauge", "Bytes of records that wait in RAM for the next flush."),
+    Metric("store_log_segments", "gauge", "Segments of the commitlog."),
+    Metric(
+        "store_free_bytes", "gauge", "Bytes of disk that may still be written; calls are refused below the reserve."
+    ),
+    Metric("store_recovery_seconds", "gauge", "How long the last start took to recover."),
+    Metric("store_recovery_replayed", "gauge", "Transactions that the last start replayed."),
+    Metric("store_recovery_cut_bytes", "gauge", "Bytes of a torn tail that the last start cut."),
+)
+"""Every metric there is, beside the process_… ones of the Prometheus client library."""
+
+
+class Histogram:
+    """Counts by upper bound; one observation may stand for many equal ones."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds: Final = bounds
+        self._counts: Final = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Note a value, `count` times."""
+        self._counts[bisect_left(self._bounds, value)] += count
+        self._sum += value * count
+
+    @property
+    def count(self) -> int:
+        """How many were noted."""
+        return sum(self._counts)
+
+    def family(self, metric: Metric) -> HistogramMetricFamily:
+        """The histogram as Prometheus reads it: counts add up along the bounds."""
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return HistogramMetricFamily(metric.name, metric.help, buckets=buckets, sum_value=self._sum)
+
+
+class Gauges(NamedTuple):
+    """What the doors know of themselves at one moment."""
+
+    connections: int
+    subscribers: int
+    queries: int
+    outbox_bytes: int
+
+
+class Metrics:
+    """All metrics of one server. It follows the feed, to count the calls that failed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine: Final = engine
+        self.call_latency: Final = Histogram(LATENCY_BOUNDS)
+        self.fsync_latency: Final = Histogram(LATENCY_BOUNDS)
+        self.batch_records: Final = Histogram(SIZE_BOUNDS)
+        self.failed: Final[dict[str, int]] = {}
+        self.denied: Final[dict[str, int]] = {}
+        self.closed: Final[dict[str, int]] = {}
+        self.gauges: Callable[[], Gauges] = lambda: Gauges(0, 0, 0, 0)
+        """Where to ask the doors; set by whoever opens them."""
+        self._process: Final = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        engine.feed.follow(self)
+
+    def evaluate(self, transaction: Transaction) -> None:
+        """Count a call that failed."""
+        if transaction.outcome:
+            count(self.failed, transaction.outcome)
+
+    def render(self, *, private: bool, rests: bool = True) -> bytes:
+        """Everything as Prometheus text.
+
+        With `private`, the rows of private tables too; without `rests`, nothing of what may not be durable yet.
+        """
+        view = _View(self._families(private=private), rests=rests)
+        return generate_latest(view) + generate_latest(self._process)
+
+    def _families(self, *, private: bool) -> Mapping[str, Family]:
+        engine, gauges, report = self._engine, self.gauges(), self._engine.report
+        log, windows = engine.log, engine.state.windows
+        histograms = {
+            "store_call_latency_seconds": self.call_latency,
+            "store_fsync_latency_seconds": self.fsync_latency,
+            "store_batch_records": self.batch_records,
+        }
+        values: dict[str, float] = {
+            "store_last_offset": engine.write_path.last_offset,
+            "store_durable_offset": log.durable_offset,
+            "store_accepting_calls": not engine.admission.reasons,
+            "store_connections": gauges.connections,
+            "store_subscribers": gauges.subscribers,
+            "store_followed_queries": gauges.queries,
+            "store_held_receivers": engine.feed.waiting,
+            "store_outbox_bytes": gauges.outbox_bytes,
+            "store_idempotency_bytes": windows.size,
+            "store_idempotency_clients": windows.clients,
+            "store_log_segment_bytes": log.position,
+            "store_log_pending_bytes": log.pending_bytes,
+            "store_log_segments": len(segment_offsets(engine.world.disk)),
+            "store_free_bytes": engine.housekeeping.free_bytes,
+            "store_recovery_seconds": report.seconds,
+            "store_recovery_replayed": report.replayed,
+            "store_recovery_cut_bytes": report.cut_bytes,
+        }
+        labelled: dict[str, Mapping[str, int]] = {
+            "store_calls_failed_total": self.failed,
+            "store_calls_refused_total": engine.admission.refused,
+            "store_doors_denied_total": self.denied,
+            "store_connections_closed_total": self.closed,
+            "store_table_rows": {
+                table.schema.name: len(table)
+                for table in engine.database.tables.values()
+                if private or table.schema.public
+            },
+        }
+        return {
+            metric.name: histograms[metric.name].family(metric)
+            if metric.kind == "histogram"
+            else _family(metric, labelled.get(metric.name) or {"": values.get(metric.name, 0)})
+            for metric in METRICS
+        }
+
+
+def count(counts: dict[str, int], what: str) -> None:
+    """One more of these."""
+    counts[what] = counts.get(what, 0) + 1
+
+
+def _family(metric: Metric, values: Mapping[str, float]) -> Family:
+    made = GaugeMetricFamily if metric.kind == "gauge" else CounterMetricFamily
+    family = made(metric.name.removesuffix("_total"), metric.help, labels=metric.labels)
+    for label, value in values.items():
+        if label or not metric.labels:
+            family.add_metric([label] if metric.labels else [], value)
+    return family
+
+
+class _View(CollectorRegistry):
+    """The families of one moment, as a registry to render."""
+
+    def __init__(self, families: Mapping[str, Family], *, rests: bool) -> None:
+        super().__init__()
+        self._shown: Final = [families[metric.name] for metric in METRICS if rests or not metric.rests]
+
+    def collect(self) -> Iterator[Family]:
+        """Every family, in the order of METRICS."""
+        yield from self._shown

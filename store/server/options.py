@@ -1,0 +1,95 @@
+"""What an operator may tune at the doors; each field says its unit, its default and its trade-off."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from store.errors import ConfigError
+
+PORT_MAX = 65_535
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The doors' options. Where tokens come from is AuthOptions; what one client may do, the sessions' Options."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on, default 127.0.0.1: this machine alone. 0.0.0.0 or :: takes connections from everywhere;
+    then name a certificate, too, since tokens travel as they are."""
+
+    port: int = 8_400
+    """The TCP port, default 8400; 0 takes a free one and reports it."""
+
+    tls_certificate: Path | None = None
+    """A PEM file with the certificate chain, default none: no TLS. Needs `tls_key`."""
+
+    tls_key: Path | None = None
+    """A PEM file with the certificate's private key, default none."""
+
+    open_health: bool = False
+    """Whether /healthz and /readyz answer without a token, default false. Probes of an orchestrator often have none;
+    opening them tells anyone who can connect whether the store is well, and lets them cause one commit a second."""
+
+    connections_max: int = 10_000
+    """Connections open at a time, of all kinds, default 10,000. More serves more clients; each costs some kilobytes and
+    a file descriptor. Past it a connection is answered 503."""
+
+    body_size_max: int = 16 << 20
+    """Bytes of an HTTP request's body, default 16 MiB. More takes larger calls; less bounds the memory of one request.
+    Past it the answer is 413."""
+
+    head_size_max: int = 32 << 10
+    """Bytes of an HTTP request's line and headers together, default 32 KiB; past it the connection is closed."""
+
+    head_timeout_s: float = 10.0
+    """Seconds from connecting, or from a request's first byte, until its headers are complete, default 10. More is kind
+    to bad lines; less frees connections that say nothing sooner."""
+
+    body_timeout_s: float = 60.0
+    """Seconds until an HTTP request's body is complete, default 60; past it the answer is 408."""
+
+    keep_alive_s: float = 30.0
+    """Seconds an HTTP connection may be idle between two requests, default 30."""
+
+    ping_interval_s: float = 20.0
+    """Seconds of silence on a WebSocket after which the server pings, default 20. Less notices a vanished client sooner
+    and keeps proxies from closing idle lines; each ping costs a packet either way."""
+
+    ping_timeout_s: float = 20.0
+    """Seconds a pinged client has to say or take anything, default 20; then it is cut off."""
+
+    close_grace_s: float = 5.0
+    """Seconds a client has to answer the closing handshake, default 5: also those in which one that was cut off for
+    reading too slowly may still take what is on its way. Then the connection is aborted."""
+
+    compression: bool = False
+    """Whether permessage-deflate is offered to WebSocket clients, default false. It saves bytes on slow lines and costs
+    far more processor time than everything else a call does."""
+
+    health_limit_s: float = 5.0
+    """Seconds /healthz waits for its commit, and /metrics for the sync that runs, default 5. Past it the store counts
+    as sick (503), and /metrics leaves out what may not be durable."""
+
+    stop_grace_s: float = 10.0
+    """Seconds that requests have to end when the server stops, default 10; then they are cancelled and the store is
+    closed in order."""
+
+    def __post_init__(self) -> None:
+        """ConfigError names the field that cannot be."""
+        if not 0 <= self.port <= PORT_MAX:
+            raise ConfigError(f"port is 0 to {PORT_MAX}, found {self.port}")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("tls_certificate and tls_key are given together or not at all")
+        for name in ("connections_max", "body_size_max", "head_size_max"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is at least 1, found {getattr(self, name)}")
+        seconds = (
+            "head_timeout_s",
+            "body_timeout_s",
+            "keep_alive_s",
+            "ping_interval_s",
+            "ping_timeout_s",
+            "close_grace_s",
+        )
+        for name in (*seconds, "health_limit_s", "stop_grace_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is more than 0 seconds, found {getattr(self, name)}")

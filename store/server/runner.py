@@ -1,0 +1,223 @@
+"""The loop's part in group commit: when to begin, where the sync runs, and when the process ends.
+
+Laws: whatever arrived while the last sync ran is the next group; there is no timer in it. One sync at a time: inline on
+the loop's thread while the disk is quick, else on the one thread kept for it. When durability is lost, or the state in
+RAM can no longer be trusted, the process ends at once and nobody is told anything more: the next start recovers.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from store.engine.engine import Engine
+from store.engine.group_commit import Sync
+from store.errors import EngineStopped
+from store.ids import ConnectionId, Offset
+from store.server.metrics import Metrics
+
+EXIT_DURABILITY_LOST: Final = 74
+"""The exit code after a failed write or sync: EX_IOERR of sysexits.h."""
+EXIT_BUG: Final = 70
+"""The exit code after an error of the store's own that leaves its state in doubt: EX_SOFTWARE."""
+TICK_SECONDS: Final = 0.1
+"""Between two rounds of housekeeping."""
+IDLE_TICKS: Final = 10
+"""Rounds without a new transaction after which the garbage is collected, while nobody waits."""
+COLLECTION_MAX_MS: Final = 5.0
+"""A collection that takes longer has too much to look at: what survived it is never looked at again."""
+
+logger: Final = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
+
+
+class Waiter:
+    """A request that waits until what it read or wrote is durable."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: "asyncio.Future[Any]") -> None:
+        self.future: Final = future
+
+    def release(self, parts: list[Any]) -> None:
+        """Wake the request with its one part."""
+        if not self.future.done():
+            self.future.set_result(parts[0])
+
+
+class Callback:
+    """Something to be done once all before it was told."""
+
+    __slots__ = ()
+
+    def release(self, parts: list[Callable[[], None]]) -> None:
+        """Do it."""
+        for act in parts:
+            act()
+
+
+class Runner:
+    """Drives one engine on one event loop. Everything but the sync itself happens on the loop's thread."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self.engine: Final = engine
+        self.metrics: Final = metrics
+        self._group_commit: Final = engine.group_commit
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self._executor: Final = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._scheduled = False
+        self._running: asyncio.Future[None] | None = None
+        self._stopping = False
+        self._first_arrival = 0.0
+        self._connections = 0
+        self._idle_ticks = 0
+        self._seen_offset = Offset(0)
+        self._ticker: asyncio.TimerHandle | None = None
+        self._on_tick: Final[list[Callable[[], None]]] = []
+
+    def start(self) -> None:
+        """Begin housekeeping. What recovery left in RAM stays: the collector need not look at it again."""
+        gc.collect()
+        gc.freeze()
+        self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
+
+    async def finish(self) -> None:
+        """Wait for the sync that runs, then stop the engine in order. EngineStopped ends the process as ever."""
+        self._stopping = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self._running is not None:
+            await asyncio.wait({self._running})  # Its callback runs first: it was added first.
+        assert self._running is None
+        self._executor.shutdown()
+        try:
+            self.engine.close()
+        except BaseException as error:  # noqa: BLE001  # Whatever it is, it ends the process.
+            end_process(error)
+
+    def next_connection(self) -> ConnectionId:
+        """A number no other connection of this server's life has."""
+        self._connections += 1
+        return ConnectionId(self._connections)
+
+    def every_tick(self, act: Callable[[], None]) -> None:
+        """Do this at every round of housekeeping, too."""
+        self._on_tick.append(act)
+
+    def wake(self) -> None:
+        """Something may be due: commit once this round of the loop has taken in all that has arrived."""
+        if not self._first_arrival:
+            self._first_arrival = time.monotonic()
+        if not self._scheduled and self._running is None and not self._stopping:
+            self._scheduled = True
+            self._loop.call_soon(self._commit)
+
+    async def durable(self, part: Part) -> Part:
+        """Return `part` once everything it may rest on is durable."""
+        waiter = Waiter(self._loop.create_future())
+        self.engine.feed.hold(waiter, part)
+        self.wake()
+        try:
+            await waiter.future
+        finally:
+            self.engine.feed.forget(waiter)
+        return part
+
+    def after_all(self, act: Callable[[], None]) -> None:
+        """Do this once everybody has been told what is held for them by now."""
+        self.engine.feed.hold(Callback(), act)
+        self.wake()
+
+    def check_whole(self, error: BaseException, offset_before: Offset) -> None:
+        """After an unexpected error under a call: end the process unless it is certain that nothing was changed."""
+        offset = self.engine.write_path.last_offset
+        if isinstance(error, EngineStopped) or offset != offset_before or offset != self.engine.log.last_offset:
+            end_process(error)
+
+    def _commit(self) -> None:
+        self._scheduled = False
+        if self._stopping:  # What is left is committed by the engine's close.
+            return
+        group_commit = self._group_commit
+        try:
+            if not group_commit.due:
+                self._first_arrival = 0.0
+                return
+            sync = group_commit.begin()
+            began, self._first_arrival = self._first_arrival, 0.0
+            if group_commit.inline:
+                sync.run()
+                self._complete(sync, began)
+                return
+        except BaseException as error:  # noqa: BLE001  # Whatever it is, it ends the process.
+            end_process(error)
+        self._running = self._loop.run_in_executor(self._executor, sync.run)
+        self._running.add_done_callback(lambda running: self._complete_threaded(running, sync, began))
+
+    def _complete_threaded(self, running: "asyncio.Future[None]", sync: Sync, began: float) -> None:
+        self._running = None
+        try:
+            running.result()
+            self._complete(sync, began)
+        except BaseException as error:  # noqa: BLE001  # Whatever it is, it ends the process.
+            end_process(error)
+
+    def _complete(self, sync: Sync, began: float) -> None:
+        self._group_commit.complete(sync)
+        if sync.records:
+            metrics = self.metrics
+            metrics.call_latency.observe(time.monotonic() - began if began else sync.seconds, sync.records)
+            metrics.fsync_latency.observe(sync.seconds)
+            metrics.batch_records.observe(sync.records)
+        if self._group_commit.due:
+            self.wake()
+
+    def _tick(self) -> None:
+        try:
+            self.engine.housekeeping.tick()
+        except BaseException as error:  # noqa: BLE001  # A disk that cannot be looked at cannot be written either.
+            end_process(error)
+        for act in self._on_tick:
+            try:
+                act()
+            except Exception:
+                logger.exception("a round of housekeeping failed")
+        if self._group_commit.due:
+            self.wake()
+        self._collect_when_idle()
+        self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def _collect_when_idle(self) -> None:
+        """Collect the garbage while nobody waits; a full collection under load would stop everybody."""
+        offset = self.engine.write_path.last_offset
+        if offset != self._seen_offset:
+            self._seen_offset = offset
+            self._idle_ticks = 0
+            return
+        self._idle_ticks += 1
+        if self._idle_ticks == IDLE_TICKS:
+            began = time.monotonic()
+            gc.collect()
+            if (time.monotonic() - began) * 1000 > COLLECTION_MAX_MS:
+                gc.freeze()
+
+
+def end_process(error: BaseException) -> None:
+    """Say why and end at once: no handler runs, no buffer is sent, nobody is told anything more."""
+    if isinstance(error, EngineStopped | OSError):
+        code, said = EXIT_DURABILITY_LOST, f"store: stopped: {error}\n"
+    else:
+        said = "".join(traceback.format_exception(error))
+        code, said = EXIT_BUG, f"{said}store: stopped by an error of its own; what was told is durable, start again\n"
+    try:
+        sys.stderr.write(said)
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

@@ -1,0 +1,146 @@
+"""What all doors share: the engine behind them, who may come in, who is in, and how a door says no."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from store.engine.engine import Engine
+from store.engine.identity import Caller
+from store.errors import CallError, Denied, Overloaded, Refused
+from store.server.auth import Authenticator, Credential, Unauthorized
+from store.server.metrics import Gauges, Metrics, count
+from store.server.options import ServerOptions
+from store.server.runner import TICK_SECONDS, Runner
+from store.subscribe.messages import CLOSE_UNAUTHORIZED
+from store.subscribe.options import Options
+from store.subscribe.subscriptions import Subscriptions
+
+RELOAD_TICKS: Final = round(1 / TICK_SECONDS)
+"""Rounds of housekeeping between two looks at the token file."""
+RETRY_AFTER: Final = {"Retry-After": "1"}
+"""Seconds after which whoever was told 503 may try again."""
+
+
+class Connection(Protocol):
+    """One WebSocket client, as the other doors see it."""
+
+    @property
+    def credential(self) -> Credential:
+        """Who it is for."""
+        ...
+
+    def end(self, code: int, reason: str) -> None:
+        """Close it with a code."""
+        ...
+
+    def outbox_bytes(self) -> int:
+        """Bytes held or unsent."""
+        ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """One tenant's doors."""
+
+    engine: Engine
+    runner: Runner
+    metrics: Metrics
+    authenticator: Authenticator
+    subscriptions: Subscriptions
+    options: ServerOptions
+    sessions: Options
+    connections: set[Connection] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Begin to look after the connections."""
+        ticks = 0
+
+        def look() -> None:
+            nonlocal ticks
+            ticks += 1
+            if ticks % RELOAD_TICKS == 0:
+                self.end_withdrawn()
+
+        self.runner.every_tick(look)
+        self.metrics.gauges = self._gauges
+
+    def admit(self, authorization: str, *, source: str) -> tuple[Caller, Credential]:
+        """The caller that an Authorization header speaks for. Unauthorized (401) without a token that counts."""
+        scheme, _, token = authorization.partition(" ")
+        if authorization and scheme.lower() != "bearer":
+            raise Unauthorized(f"{scheme:.20} is not taken here", hint="Send Authorization: Bearer and a token")
+        credential = self.authenticator.authenticate(token.strip())
+        return Caller(credential.identity, self.runner.next_connection(), source), credential
+
+    def end_withdrawn(self) -> None:
+        """Look at the token file, and end the connections whose token it no longer holds."""
+        self.authenticator.reload()
+        for connection in [each for each in self.connections if self.authenticator.withdrawn(each.credential)]:
+            connection.end(CLOSE_UNAUTHORIZED, "the token was withdrawn")
+
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            connections=len(self.connections),
+            subscribers=self.subscriptions.subscription_count,
+            queries=self.subscriptions.query_count,
+            outbox_bytes=sum(connection.outbox_bytes() for connection in self.connections),
+        )
+
+    def note_denied(self, status: int) -> None:
+        """Count somebody who was turned away."""
+        count(self.metrics.denied, str(status))
+
+
+STATUS: Final = {
+    "malformed_call": HTTPStatus.BAD_REQUEST,
+    "malformed_query": HTTPStatus.BAD_REQUEST,
+    "denied": HTTPStatus.FORBIDDEN,
+    "unknown_reducer": HTTPStatus.NOT_FOUND,
+    "refused": HTTPStatus.CONFLICT,
+    "constraint_violation": HTTPStatus.CONFLICT,
+    "reducer_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The HTTP status of every CallError's code (HTTP.md §3)."""
+
+
+def status_of(error: CallError) -> int:
+    """The HTTP status an error is answered with."""
+    return HTTPStatus.UNAUTHORIZED if isinstance(error, Unauthorized) else STATUS[error.code]
+
+
+def headers_of(status: int) -> dict[str, str]:
+    """The headers that belong to a status."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    return RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+def error_of(error: CallError, *, offset: int = 0) -> dict[str, Any]:
+    """The body of an answer that says no. `offset` is where the failure was recorded, 0 where nothing was."""
+    details = dict(error.details)
+    if isinstance(error, Refused):
+        details["reason"] = error.reason
+    return {"error": error.code, "message": str(error), "details": details, "offset": offset}
+
+
+def raw_answer(status: int, body: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> bytes:
+    """A whole HTTP answer that closes the connection, for doors that have no framework behind them."""
+    content = msgspec.json.encode(body)
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    head += [f"{name}: {value}" for name, value in {**headers_of(status), **(extra or {})}.items()]
+    head += ["Content-Type: application/json", f"Content-Length: {len(content)}", "Connection: close", "", ""]
+    return "\r\n".join(head).encode("latin-1") + content
+
+
+def too_many(options: ServerOptions) -> Overloaded:
+    """What one connection too many is told."""
+    return Overloaded(f"{options.connections_max} connections are open, more are not taken", hint="Come back later")
+
+
+def no_scope() -> Denied:
+    """What a token that opens nothing is told."""
+    return Denied("the token has none of the scopes call, read and operate", hint="Use a token that has one")

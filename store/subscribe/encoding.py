@@ -1,0 +1,215 @@
+"""The two subprotocols: between messages and the bytes of frames.
+
+Laws: both carry the same messages. MessagePack carries rows and values as the tables and the log hold them, unopened;
+JSON carries them in the plain form: integers beyond ±(2^53 - 1) as decimal strings, bytes as base64, times as RFC 3339.
+"""
+
+import base64
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Any, Final, Protocol, cast
+
+import msgspec
+
+from store.codec import array_header, concatenate
+from store.ids import Key, Offset, QueryId, Timestamp
+from store.schema import TableSchema
+from store.subscribe.messages import (
+    NUMBER_MAX,
+    SUBPROTOCOL_JSON,
+    SUBPROTOCOL_MSGPACK,
+    ClientMessage,
+    ColumnInfo,
+    Message,
+    TableInfo,
+)
+
+UNREADABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
+"""What reading somebody else's bytes may raise; msgspec's errors are ValueErrors."""
+JSON_COMMAS_MAX: Final = 1 << 20
+"""Commas up to which a JSON frame with an unreadable message is taken apart: each may cost an object."""
+
+
+class Encoding(Protocol):
+    """One subprotocol. What decodes raises one of UNREADABLE; what encodes takes MessagePack for rows and values."""
+
+    subprotocol: str
+    text: bool
+    """Whether frames are text."""
+
+    def decode_frame(self, payload: bytes) -> list[ClientMessage]:
+        """All messages of a frame at once."""
+        ...
+
+    def split_frame(self, payload: bytes) -> list[msgspec.Raw]:
+        """The messages of a frame, unread."""
+        ...
+
+    def count(self, payload: bytes) -> int:
+        """The least number of messages that splitting this frame would make."""
+        ...
+
+    def decode_message(self, raw: msgspec.Raw) -> ClientMessage:
+        """One message."""
+        ...
+
+    def encode(self, message: Message) -> bytes:
+        """One message whose raw fields are in this encoding already."""
+        ...
+
+    def frame(self, messages: Sequence[bytes]) -> bytes:
+        """Encoded messages as one frame."""
+        ...
+
+    def value(self, data: bytes) -> bytes:
+        """A value that is MessagePack, in this encoding."""
+        ...
+
+    def rows(self, rows: Sequence[bytes]) -> bytes:
+        """Rows as one array."""
+        ...
+
+    def result(self, sequence: int, offset: int, value: bytes) -> bytes:
+        """A Result."""
+        ...
+
+    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+        """A Part."""
+        ...
+
+    def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
+        """A Delta of encoded parts."""
+        ...
+
+
+_RESULT: Final = b"\x94\xa6result"
+_DELTA: Final = b"\x94\xa5delta"
+_UINT32: Final = 0xCE
+_UINT32_END: Final = 1 << 32
+_pack_result: Final = Struct(f">{len(_RESULT)}sBIBI").pack
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class _MessagePack:
+    """store.v1.msgpack. Results and deltas are put together from bytes: that is a quarter of a struct's cost."""
+
+    subprotocol = SUBPROTOCOL_MSGPACK
+    text = False
+
+    def __init__(self) -> None:
+        self.decode_frame: Final[Callable[[bytes], list[ClientMessage]]] = msgspec.msgpack.Decoder(
+            list[ClientMessage]
+        ).decode
+        self.split_frame: Final = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+        self.decode_message: Final[Callable[[msgspec.Raw], ClientMessage]] = msgspec.msgpack.Decoder(
+            cast("type[ClientMessage]", ClientMessage)
+        ).decode
+        self.encode: Final[Callable[[Message], bytes]] = _encode
+
+    def count(self, payload: bytes) -> int:
+        lead = payload[:1]
+        if lead in {b"\xdc", b"\xdd"}:
+            return int.from_bytes(payload[1 : 3 if lead == b"\xdc" else 5], "big")
+        return 0
+
+    def frame(self, messages: Sequence[bytes]) -> bytes:
+        return concatenate(messages)
+
+    def value(self, data: bytes) -> bytes:
+        return data
+
+    def rows(self, rows: Sequence[bytes]) -> bytes:
+        return concatenate(rows)
+
+    def result(self, sequence: int, offset: int, value: bytes) -> bytes:
+        if sequence < _UINT32_END > offset:
+            return _pack_result(_RESULT, _UINT32, sequence, _UINT32, offset) + value
+        return _RESULT + _encode(sequence) + _encode(offset) + value
+
+    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+        return b"\x93" + _encode(query) + concatenate(rows) + _encode(keys)
+
+    def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
+        return _DELTA + _encode(offset) + _encode(timestamp) + array_header(len(parts)) + b"".join(parts)
+
+
+_encode_json: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+
+class _Json:
+    """store.v1.json, for browsers and for people."""
+
+    subprotocol = SUBPROTOCOL_JSON
+    text = True
+
+    def __init__(self) -> None:
+        self._decode_frame: Final = msgspec.json.Decoder(list[ClientMessage]).decode
+        self._split_frame: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+        self.decode_message: Final[Callable[[msgspec.Raw], ClientMessage]] = msgspec.json.Decoder(
+            cast("type[ClientMessage]", ClientMessage)
+        ).decode
+        self.encode: Final[Callable[[Message], bytes]] = _encode_json
+
+    def decode_frame(self, payload: bytes) -> list[ClientMessage]:
+        return self._decode_frame(payload.decode())  # All of it is UTF-8, what is read later included.
+
+    def split_frame(self, payload: bytes) -> list[msgspec.Raw]:
+        return self._split_frame(payload.decode())
+
+    def count(self, payload: bytes) -> int:
+        return payload.count(b",") if payload.count(b",") > JSON_COMMAS_MAX else 0
+
+    def frame(self, messages: Sequence[bytes]) -> bytes:
+        return b"[" + b",".join(messages) + b"]"
+
+    def value(self, data: bytes) -> bytes:
+        return _encode_json(plain(_decode(data)))
+
+    def rows(self, rows: Sequence[bytes]) -> bytes:
+        return self.value(concatenate(rows))
+
+    def result(self, sequence: int, offset: int, value: bytes) -> bytes:
+        return b'["result",%d,%d,%b]' % (sequence, offset, self.value(value))
+
+    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+        return b"[%b,%b,%b]" % (_encode_json(query), self.rows(rows), _encode_json(plain(list(keys))))
+
+    def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
+        return b'["delta",%d,%d,[%b]]' % (offset, timestamp, b",".join(parts))
+
+
+MSGPACK: Final[Encoding] = _MessagePack()
+JSON: Final[Encoding] = _Json()
+ENCODINGS: Final = {each.subprotocol: each for each in (MSGPACK, JSON)}
+"""Every subprotocol by its name."""
+
+
+def plain(value: Any) -> Any:
+    """A decoded MessagePack value as JSON can carry it; times are left to the JSON encoder."""
+    kind = type(value)
+    if kind is int:
+        return value if -NUMBER_MAX <= value <= NUMBER_MAX else str(value)
+    if kind is list or kind is tuple:
+        return [plain(each) for each in value]
+    if kind is dict:
+        return {_plain_name(name): plain(each) for name, each in value.items()}
+    if kind is bytes:
+        return base64.b64encode(value).decode()
+    return base64.b64encode(value.data).decode() if kind is msgspec.msgpack.Ext else value
+
+
+def _plain_name(name: Any) -> str:
+    """A map's key: JSON knows strings only."""
+    said = plain(name)
+    return said if isinstance(said, str) else _encode_json(said).decode()
+
+
+def table_info(table: TableSchema) -> TableInfo:
+    """What a client is told of the table its rows come from."""
+    names = [each.id for each in table.columns]
+    return TableInfo(
+        name=table.name,
+        key=names.index(table.primary_key),
+        columns=tuple(ColumnInfo(name=each.name, type=each.type, nullable=each.nullable) for each in table.columns),
+    )

@@ -1,0 +1,404 @@
+"""The conversation with one client: frames in, answers held until they are durable, frames out.
+
+Laws: Sans-I/O: bytes in, bytes out through a Wire, never an await. A bad message is answered and harms no other; only a
+frame that cannot be taken apart ends the conversation. Everything a client is told goes through the feed. Answers come
+in the order of the messages, and the caller's own delta before its result.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from store.engine.engine import Engine
+from store.engine.idempotency import UNACKNOWLEDGED_CALLS_MAX
+from store.engine.identity import Caller
+from store.engine.write_path import Answer
+from store.errors import CallError, MalformedCall, MalformedQuery, Overloaded, ProtocolError, Refused
+from store.ids import ClientId, Offset, QueryId, Sequence
+from store.subscribe.encoding import ENCODINGS, UNREADABLE, Encoding, table_info
+from store.subscribe.messages import (
+    CLIENT_LENGTH_MAX,
+    CLOSE_MALFORMED_FRAME,
+    CLOSE_TOO_LARGE,
+    CLOSE_TOO_SLOW,
+    NO_ARGS,
+    Acknowledge,
+    Call,
+    Failure,
+    Hello,
+    Limits,
+    Message,
+    Rows,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    Welcome,
+)
+from store.subscribe.messages import Query as QueryMessage
+from store.subscribe.options import Options
+from store.subscribe.subscriptions import Subscriptions
+from store.tables.query import Query
+from store.values import encode
+
+
+class Wire(Protocol):
+    """One client's connection, as its session needs it. Nothing here raises, or calls the session back."""
+
+    def transmit(self, payload: bytes) -> None:
+        """Send one frame, text or binary as the session says."""
+        ...
+
+    def unsent_bytes(self) -> int:
+        """Bytes transmitted that the network has not taken yet."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Cut the client off."""
+        ...
+
+
+class _Unreadable(NamedTuple):
+    """Stands where a message could not be read."""
+
+    place: int
+    reason: str
+
+
+_NO_DETAILS: Final = b"\x80"
+_Handler = Callable[[Any], None]
+
+
+class Session:
+    """One client's conversation; a Receiver of the feed and a Subscriber of the subscriptions."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        subscriptions: Subscriptions,
+        caller: Caller,
+        subprotocol: str,
+        wire: Wire,
+        *,
+        options: Options | None = None,
+    ) -> None:
+        self.encoding: Encoding = ENCODINGS[subprotocol]
+        self.text: Final = self.encoding.text
+        self.held_bytes = 0
+        """Bytes held for this client until they are durable."""
+        self._engine: Final = engine
+        self._subscriptions: Final = subscriptions
+        self._caller: Final = caller
+        self._wire: Final = wire
+        self._options: Final = options or Options()
+        self._run: Final = engine.write_path.call
+        self._encode_result: Final = self.encoding.result
+        self._hold: Final = engine.feed.hold
+        self._acknowledged = Sequence(0)
+        self._queries: Final[dict[int, Query]] = {}
+        self._ids: Final[dict[QueryId, int]] = {}
+        self._unsent_bytes = 0
+        self._outbox_bytes_max = self._options.outbox_bytes_max
+        self._closed = False
+        self._greeted: Final[dict[type, _Handler]] = {
+            Call: self._call,
+            Acknowledge: self._acknowledge,
+            Subscribe: self._subscribe,
+            Unsubscribe: self._unsubscribe,
+            QueryMessage: self._query,
+            Hello: self._hello_again,
+            _Unreadable: self._unreadable,
+        }
+        self._handlers: dict[type, _Handler] = {
+            **dict.fromkeys(self._greeted, self._too_early),
+            Hello: self._hello,
+            _Unreadable: self._unreadable,
+        }
+
+    # In.
+
+    def receive(self, payload: bytes, *, text: bool) -> None:
+        """Work through one frame. ProtocolError, with its close code, where it cannot be taken apart."""
+        if self._closed:
+            return
+        if text is not self.text:
+            raise ProtocolError(
+                f"expected a {_kind(text=self.text)} frame for {self.encoding.subprotocol}, found {_kind(text=text)}",
+                close_code=CLOSE_MALFORMED_FRAME,
+            )
+        if len(payload) > self._options.frame_size_max:
+            raise ProtocolError(
+                f"a frame of {len(payload)} bytes, at most {self._options.frame_size_max} are taken",
+                close_code=CLOSE_TOO_LARGE,
+            )
+        messages: list[Any]
+        try:
+            messages = self.encoding.decode_frame(payload)
+        except UNREADABLE:
+            messages = self._take_apart(payload)
+        self._check_count(len(messages))
+        for message in messages:
+            self._handlers[type(message)](message)
+
+    def _take_apart(self, payload: bytes) -> list[Any]:
+        """Read each message by itself, so that a bad one harms no other."""
+        encoding = self.encoding
+        self._check_count(encoding.count(payload))
+        try:
+            raws = encoding.split_frame(payload)
+        except UNREADABLE as error:
+            raise ProtocolError(
+                f"a frame is an array of messages, this is none ({error})", close_code=CLOSE_MALFORMED_FRAME
+            ) from None
+        self._check_count(len(raws))
+        messages: list[Any] = []
+        for place, raw in enumerate(raws):
+            try:
+                messages.append(encoding.decode_message(raw))
+            except UNREADABLE as error:
+                messages.append(_Unreadable(place, str(error)))
+        return messages
+
+    def _check_count(self, count: int) -> None:
+        if count > self._options.messages_per_frame_max:
+            raise ProtocolError(
+                f"a frame of {count} messages, at most {self._options.messages_per_frame_max} are taken",
+                close_code=CLOSE_TOO_LARGE,
+            )
+
+    def detach(self) -> None:
+        """The connection is gone: forget what is held, follow nothing. May be called again."""
+        self._closed = True
+        self._outbox_bytes_max = -1
+        self._engine.feed.forget(self)
+        for query in self._queries.values():
+            self._subscriptions.remove(self, query)
+        self._queries.clear()
+        self._ids.clear()
+
+    # Out.
+
+    def tell(self, message: bytes) -> None:
+        """Hold one encoded message; a client with too much waiting is cut off."""
+        held = self.held_bytes + len(message)
+        if held + self._unsent_bytes > self._outbox_bytes_max and not self._has_room(len(message)):
+            self._cut_off()
+            return
+        self.held_bytes = held
+        self._hold(self, message)
+
+    def release(self, parts: list[bytes]) -> None:
+        """Let messages out in as few frames as their size allows: all of them are durable."""
+        if self._closed:
+            return
+        size = sum(map(len, parts))
+        self.held_bytes -= size
+        if size <= self._options.frame_size_max:
+            self._wire.transmit(self.encoding.frame(parts))
+        else:
+            for some in _split(parts, self._options.frame_size_max):
+                self._wire.transmit(self.encoding.frame(some))
+        self._unsent_bytes = self._wire.unsent_bytes()
+
+    def _has_room(self, size: int) -> bool:
+        """Whether so many bytes more may wait for this client, after another look at what was sent."""
+        if self._closed:
+            return False
+        self._unsent_bytes = self._wire.unsent_bytes()
+        return self.held_bytes + size + self._unsent_bytes <= self._outbox_bytes_max
+
+    def _cut_off(self) -> None:
+        """End the conversation with a client that reads too slowly; it may come back and resume."""
+        if self._closed:
+            return
+        self.detach()
+        self._wire.close(CLOSE_TOO_SLOW, f"more than {self._options.outbox_bytes_max} bytes wait to be read")
+
+    def _fail(self, about: str, number: int, error: CallError) -> None:
+        """Answer that something was not done, and that nothing of it was recorded."""
+        details = dict(error.details)
+        if isinstance(error, Refused):
+            details["reason"] = error.reason
+        text = str(error)
+        try:
+            data = encode(details)
+            text.encode()
+        except UNREADABLE:
+            text, data = ascii(text), _NO_DETAILS
+        raw = msgspec.Raw(self.encoding.value(data))
+        self.tell(self.encoding.encode(Failure(about, number, Offset(0), error.code, text, raw)))
+
+    def _say(self, message: Message) -> None:
+        self.tell(self.encoding.encode(message))
+
+    # What each message does.
+
+    def _call(self, message: Call) -> None:
+        args: bytes | msgspec.Raw = message.args
+        if self.text and bytes(args) == NO_ARGS:
+            args = b"[]"
+        try:
+            answer = self._run(
+                self._caller,
+                message.reducer,
+                args,
+                sequence=message.sequence,
+                acknowledged=self._acknowledged,
+                json=self.text,
+            )
+        except CallError as error:
+            self._fail("call", message.sequence, error)
+            return
+        if answer.outcome:
+            self._tell_failed(message.sequence, answer)
+        else:
+            self.tell(self._encode_result(message.sequence, answer.offset, answer.value))
+
+    def _tell_failed(self, sequence: int, answer: Answer) -> None:
+        """Answer a call whose failure was recorded: [message, details, reason]."""
+        message, details, reason = _read_failure(answer.value)
+        if answer.outcome == Refused.code:
+            details["reason"] = reason
+        raw = msgspec.Raw(self.encoding.value(encode(details)))
+        self._say(Failure("call", sequence, answer.offset, answer.outcome, message, raw))
+
+    def _acknowledge(self, message: Acknowledge) -> None:
+        self._acknowledged = max(self._acknowledged, message.sequence)
+
+    def _hello(self, message: Hello) -> None:
+        if len(message.client) > CLIENT_LENGTH_MAX:
+            error = MalformedCall(
+                f"a client's name has at most {CLIENT_LENGTH_MAX} characters, found {len(message.client)}"
+            )
+            self._fail("hello", 0, error)
+            return
+        self._caller.client = ClientId(message.client)
+        self._handlers = self._greeted
+        options = self._options
+        limits = Limits(
+            frame_size_max=options.frame_size_max,
+            unacknowledged_calls_max=UNACKNOWLEDGED_CALLS_MAX,
+            subscriptions_max=options.subscriptions_max,
+            messages_per_frame_max=options.messages_per_frame_max,
+            outbox_bytes_max=options.outbox_bytes_max,
+        )
+        engine = self._engine
+        self._say(Welcome(self._caller.connection, engine.epoch.hex(), engine.write_path.last_offset, limits))
+
+    def _hello_again(self, _message: Hello) -> None:
+        self._fail("hello", 0, MalformedCall("this session has begun already", hint="Say hello once, first"))
+
+    def _too_early(self, message: Any) -> None:
+        about = type(message).__struct_config__.tag
+        number = message.sequence if isinstance(message, Call | Acknowledge) else message.id
+        self._fail(about, number, MalformedCall(f"{about} came before hello", hint='Begin with ["hello", client]'))
+
+    def _unreadable(self, message: _Unreadable) -> None:
+        self._fail("message", message.place, MalformedCall(f"the message cannot be read: {message.reason}"))
+
+    def _query(self, message: QueryMessage) -> None:
+        try:
+            query = self._subscriptions.compile(self._caller, message.sql, message.params)
+            offset, rows = self._subscriptions.rows(query)
+            answer = Rows(message.id, offset, table_info(query.table), self._raw_rows(rows))
+            self._tell_rows(self.encoding.encode(answer))
+        except CallError as error:
+            self._fail("query", message.id, error)
+
+    def _subscribe(self, message: Subscribe) -> None:
+        try:
+            query = self._subscriptions.compile(self._caller, message.sql, message.params)
+            self._check_new(message.id, query)
+            if not (message.epoch and self._resume(message, query)):
+                offset, rows = self._subscriptions.rows(query)
+                self._tell_rows(self._subscribed(message.id, query, offset, self._raw_rows(rows), resumed=False))
+        except CallError as error:
+            self._fail("subscribe", message.id, error)
+            return
+        self._queries[message.id] = query
+        self._ids[query.id] = message.id
+        self._subscriptions.add(self, query)
+
+    def _check_new(self, number: int, query: Query) -> None:
+        if number in self._queries:
+            raise MalformedCall(f"subscription {number} is in use", hint="Take another id, or unsubscribe it first")
+        if query.id in self._ids:
+            raise MalformedQuery(
+                f"subscription {self._ids[query.id]} follows this query already",
+                hint="One is enough: its deltas say the query",
+                details={"id": self._ids[query.id], "query": query.id},
+            )
+        if len(self._queries) >= self._options.subscriptions_max:
+            raise Overloaded(
+                f"this session follows {len(self._queries)} queries, as many as it may", hint="Unsubscribe some"
+            )
+
+    def _resume(self, message: Subscribe, query: Query) -> bool:
+        """Send what the client missed, or say that it must have the rows anew."""
+        missed = self._subscriptions.missed(query, message.epoch, message.offset)
+        if missed is None:
+            return False
+        encoding = self.encoding
+        none = self._raw_rows([])
+        messages = [self._subscribed(message.id, query, message.offset, none, resumed=True)]
+        for transaction, change in missed:
+            messages.append(encoding.delta(transaction.offset, transaction.timestamp, [change.part(encoding)]))
+        if not self._has_room(sum(map(len, messages))):
+            return False
+        for each in messages:
+            self.tell(each)
+        return True
+
+    def _subscribed(self, number: int, query: Query, offset: Offset, rows: msgspec.Raw, *, resumed: bool) -> bytes:
+        return self.encoding.encode(Subscribed(number, query.id, offset, table_info(query.table), resumed, rows))
+
+    def _raw_rows(self, rows: list[bytes]) -> msgspec.Raw:
+        """Rows as an array. Overloaded where they alone are more than may wait for this client."""
+        size = sum(map(len, rows))
+        if size > self._options.outbox_bytes_max:
+            raise self._too_many(size)
+        return msgspec.Raw(self.encoding.rows(rows))
+
+    def _tell_rows(self, message: bytes) -> None:
+        """Hold an answer with rows. Overloaded where it has no room: the client is not slow, it asked for much."""
+        if not self._has_room(len(message)):
+            raise self._too_many(len(message))
+        self.tell(message)
+
+    def _too_many(self, size: int) -> Overloaded:
+        return Overloaded(
+            f"the rows are {size} bytes; with what waits for this client at most"
+            f" {self._options.outbox_bytes_max} bytes may be held",
+            hint="Ask for fewer rows with WHERE, or again when you have read what was sent",
+            details={"limit": "outbox_bytes_max"},
+        )
+
+    def _unsubscribe(self, message: Unsubscribe) -> None:
+        query = self._queries.pop(message.id, None)
+        if query is None:
+            self._fail("unsubscribe", message.id, MalformedCall(f"there is no subscription {message.id}"))
+            return
+        del self._ids[query.id]
+        self._subscriptions.remove(self, query)
+        self._say(Unsubscribed(message.id))
+
+
+_read_failure: Final = msgspec.msgpack.Decoder(tuple[str, dict[str, Any], str]).decode
+
+
+def _split(parts: list[bytes], size_max: int) -> list[list[bytes]]:
+    """Messages in frames of at most `size_max` bytes, one that is larger alone in its own."""
+    frames: list[list[bytes]] = [[]]
+    size = 0
+    for part in parts:
+        if size + len(part) > size_max and frames[-1]:
+            frames.append([])
+            size = 0
+        frames[-1].append(part)
+        size += len(part)
+    return frames
+
+
+def _kind(*, text: bool) -> str:
+    return "text" if text else "binary"

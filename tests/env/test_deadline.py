@@ -1,0 +1,159 @@
+"""A reducer that runs too long is stopped, whatever it does."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from store.env.deadline import EXIT_STUCK, SignalDeadline
+from store.env.world import DeadlineExceeded
+
+
+@pytest.fixture(name="deadline")
+def _deadline() -> Iterator[SignalDeadline]:
+    """A short one."""
+    made = SignalDeadline(0.02)
+    yield made
+    made.close()
+
+
+def guarded(deadline: SignalDeadline, reducer: Callable[[], None]) -> None:
+    """Run it as the engine does: `stop` is the first thing in the `finally`."""
+    try:
+        deadline.start()
+        reducer()
+    finally:
+        deadline.stop()
+
+
+def forever() -> None:
+    """What a reducer should not do."""
+    while True:
+        pass
+
+
+def test_an_endless_run_is_stopped(deadline: SignalDeadline) -> None:
+    """By an exception inside it that says how long it may run."""
+    with pytest.raises(DeadlineExceeded, match=r"longer than 0\.02 s"):
+        guarded(deadline, forever)
+
+
+def test_the_next_run_has_its_time_anew(deadline: SignalDeadline) -> None:
+    """Each is stopped for itself, again and again."""
+    for _ in range(3):
+        with pytest.raises(DeadlineExceeded):
+            guarded(deadline, forever)
+
+
+def test_an_exception_handler_does_not_hold_it(deadline: SignalDeadline) -> None:
+    """`except Exception` lets it pass."""
+
+    def careless() -> None:
+        try:
+            forever()
+        except Exception:  # noqa: BLE001  # As a careless author would write.
+            forever()
+
+    with pytest.raises(DeadlineExceeded):
+        guarded(deadline, careless)
+
+
+def test_who_swallows_it_gets_it_again(deadline: SignalDeadline) -> None:
+    """At every tick while the run goes on."""
+    swallowed = []
+
+    def stubborn() -> None:
+        while len(swallowed) < 3:
+            try:
+                forever()
+            except BaseException as error:  # noqa: BLE001  # As a stubborn author would write.
+                swallowed.append(error)
+        forever()
+
+    with pytest.raises(DeadlineExceeded):
+        guarded(deadline, stubborn)
+    assert len(swallowed) == 3
+
+
+def test_nothing_is_raised_between_runs(deadline: SignalDeadline) -> None:
+    """Many ticks pass over other work; the timer then rests until the next start."""
+    deadline.start()
+    deadline.stop()
+    while signal.getitimer(signal.ITIMER_REAL)[1]:
+        pass
+    assert not signal.getitimer(signal.ITIMER_VIRTUAL)[0]
+    with pytest.raises(DeadlineExceeded):
+        guarded(deadline, forever)
+
+
+def test_stopping_twice_is_stopping_once(deadline: SignalDeadline) -> None:
+    """Nothing is raised after the first, and the timer comes to rest."""
+    deadline.start()
+    deadline.stop()
+    deadline.stop()
+    while signal.getitimer(signal.ITIMER_REAL)[1]:
+        pass
+
+
+def test_many_short_runs_are_not_taken_for_a_long_one(deadline: SignalDeadline) -> None:
+    """What counts is one run, however busy the whole."""
+    ticks = 0
+    seen = deadline._seen_run
+    while ticks < 12:
+        deadline.start()
+        deadline.stop()
+        ticks += seen != deadline._seen_run
+        seen = deadline._seen_run
+
+
+def test_closing_gives_the_signals_back(deadline: SignalDeadline) -> None:
+    """Nothing ticks any more."""
+    deadline.start()
+    deadline.stop()
+    deadline.close()
+    deadline.close()
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    """A process in which a reducer of this body runs under a short deadline."""
+    script = f"""
+from store.env.deadline import SignalDeadline
+from store.env.world import DeadlineExceeded
+
+def stubborn():
+{body}
+
+deadline = SignalDeadline(0.02)
+try:
+    deadline.start()
+    stubborn()
+finally:
+    deadline.stop()
+"""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_run_that_will_not_end_ends_the_process() -> None:
+    """Past the second bound, with a status and a message that names the place."""
+    done = run("""
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+""")
+    assert done.returncode == EXIT_STUCK
+    assert "the store stops: a reducer ran for" in done.stderr
+    assert "in stubborn (<string>:" in done.stderr
+
+
+def test_a_run_stuck_in_one_c_call_ends_the_process() -> None:
+    """No handler can run there, so the CPU's own timer ends it, with a traceback that names the reducer."""
+    done = run("    return list(filter(None, iter(int, 1)))")
+    assert done.returncode == -signal.SIGVTALRM
+    assert "in stubborn" in done.stderr

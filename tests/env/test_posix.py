@@ -1,0 +1,222 @@
+"""The real world's own manners."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from store.env import posix
+from store.env.posix import LOCK_NAME, PosixDisk, PosixFile, SystemClock, SystemEntropy
+from store.env.world import Clock, Disk, Entropy
+from store.errors import DirectoryError
+from store.ids import Position
+
+START = Position(0)
+
+
+def test_each_claims_its_protocol(tmp_path: Path) -> None:
+    """The types say so; the contract suites hold them to it."""
+    world: tuple[Disk, Clock, Entropy] = (PosixDisk(tmp_path), SystemClock(), SystemEntropy())
+    assert len(world) == 3
+
+
+def test_a_missing_directory_is_made(tmp_path: Path) -> None:
+    """With what it lies in, for its owner alone."""
+    disk = PosixDisk(tmp_path / "a" / "b")
+    assert disk.names() == []
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """So is the folder made for it."""
+    PosixDisk(tmp_path).create("log/a").close()
+    assert (tmp_path / "log" / "a").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
+    """With the path, the reason and what to check."""
+    file = tmp_path / "file"
+    file.write_text("")
+    for path in (file, file / "below"):
+        with pytest.raises(DirectoryError, match="Not a directory") as raised:
+            PosixDisk(path)
+        assert str(path) in str(raised.value)
+        assert "Check the path" in str(raised.value)
+
+
+def test_a_directory_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is tried in it."""
+    monkeypatch.setattr(posix.os, "access", lambda *_: False)
+    with pytest.raises(DirectoryError, match="Permission denied"):
+        PosixDisk(tmp_path)
+
+
+def test_read_only_makes_and_changes_nothing(tmp_path: Path) -> None:
+    """A missing directory is an error; every change is refused; the lock is not taken, so a store may run."""
+    with pytest.raises(DirectoryError, match="No such file"):
+        PosixDisk(tmp_path / "none", read_only=True)
+    writer = PosixDisk(tmp_path)
+    file = writer.create("log/a")
+    file.write(START, b"hello")
+    writer.lock()
+    reader = PosixDisk(tmp_path, read_only=True)
+    reader.lock()
+    for act in (
+        lambda: reader.create("b"),
+        lambda: reader.rename("log/a", "log/b"),
+        lambda: reader.remove("log/a"),
+        reader.sync_directory,
+    ):
+        with pytest.raises(OSError, match="for reading only") as raised:
+            act()
+        assert raised.value.errno == errno.EROFS
+    opened = reader.open("log/a")
+    assert opened.read(START, 9) == b"hello"
+    with pytest.raises(OSError, match="descriptor"):
+        opened.write(START, b"x")
+    opened.close()
+    file.close()
+    writer.unlock()
+
+
+def test_folders_and_links_are_no_files(tmp_path: Path) -> None:
+    """Names are those of plain files."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    PosixDisk(tmp_path).create("file").close()
+    assert PosixDisk(tmp_path).names() == ["file"]
+
+
+def test_short_writes_and_reads_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may take and give less than was asked."""
+    write, read = os.pwrite, os.pread
+    monkeypatch.setattr(posix.os, "pwrite", lambda descriptor, data, at: write(descriptor, bytes(data[:3]), at))
+    monkeypatch.setattr(posix.os, "pread", lambda descriptor, length, at: read(descriptor, min(length, 2), at))
+    file = PosixDisk(tmp_path).create("a")
+    file.write(Position(1), b"hello, world")
+    assert file.read(Position(1), 100) == b"hello, world"
+    file.close()
+
+
+def test_a_write_that_takes_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never end otherwise."""
+    file = PosixDisk(tmp_path).create("a")
+    monkeypatch.setattr(posix.os, "pwrite", lambda *_: 0)
+    with pytest.raises(OSError, match="wrote nothing"):
+        file.write(START, b"hello")
+    file.close()
+
+
+def test_a_failed_sync_is_the_systems_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised as it is, and nothing is tried again."""
+    tried = []
+
+    def fail(descriptor: int) -> None:
+        tried.append(descriptor)
+        raise OSError(errno.EIO, "the disk is gone")
+
+    file = PosixDisk(tmp_path).create("a")
+    monkeypatch.setattr(posix.os, "fdatasync", fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        file.sync()
+    assert len(tried) == 1
+    file.close()
+
+
+def test_where_there_is_a_fuller_sync_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS fsync stops at the drive's cache."""
+    asked = []
+    monkeypatch.setattr(posix, "_FULL_SYNC", 51)
+    monkeypatch.setattr(posix.fcntl, "fcntl", lambda _, command: asked.append(command))
+    file = PosixDisk(tmp_path).create("a")
+    file.sync()
+    assert asked == [51]
+    file.close()
+
+
+def test_syncing_a_folder_syncs_it_and_what_it_lies_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is no good in a folder that is lost."""
+    disk = PosixDisk(tmp_path)
+    disk.create("log/a").close()
+    synced = []
+    monkeypatch.setattr(posix.os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    disk.sync_directory("log")
+    assert synced == [(tmp_path / "log").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_the_lock_holds_the_process_id_and_the_refusal_names_it(tmp_path: Path) -> None:
+    """So that an operator knows whom to stop."""
+    disk = PosixDisk(tmp_path)
+    disk.lock()
+    assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+    with pytest.raises(DirectoryError, match=f"in use by process {os.getpid()}"):
+        PosixDisk(tmp_path).lock()
+    disk.unlock()
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    """However it ends: what the file says then is of no account."""
+    script = (
+        "import os, sys; from store.env.posix import PosixDisk; PosixDisk(sys.argv[1]).lock(); "
+        "print('held', flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("held\n", -9)
+    disk = PosixDisk(tmp_path)
+    disk.lock()
+    disk.unlock()
+
+
+def test_unlocking_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A directory that turned out not to be ours is as it was."""
+    disk = PosixDisk(tmp_path)
+    disk.lock()
+    disk.unlock()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_file_taken_away_while_it_was_locked_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever unlocks removes the file; who opened it just before locks it anew, so two never hold one directory."""
+    first, second = PosixDisk(tmp_path), PosixDisk(tmp_path)
+    first.lock()
+    flock = posix.fcntl.flock
+    calls = []
+
+    def late(descriptor: int, operation: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            first.unlock()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(posix.fcntl, "flock", late)
+    second.lock()
+    assert len(calls) == 2
+    with pytest.raises(DirectoryError):
+        first.lock()
+    second.unlock()
+
+
+def test_descriptors_are_closed_on_exec(tmp_path: Path) -> None:
+    """A child process neither holds the lock nor a file."""
+    disk = PosixDisk(tmp_path)
+    disk.lock()
+    file = disk.create("a")
+    assert isinstance(file, PosixFile)
+    assert not os.get_inheritable(file._descriptor)
+    assert disk._lock is not None
+    assert not os.get_inheritable(disk._lock)
+    file.close()
+    disk.unlock()
+
+
+def test_two_directories_on_one_filesystem_differ_in_their_inodes(tmp_path: Path) -> None:
+    """A copied file is in another place."""
+    disk = PosixDisk(tmp_path)
+    disk.create("a").close()
+    (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes())
+    assert disk.place("a")[0] == disk.place("b")[0]
+    assert disk.place("a")[1] != disk.place("b")[1]

@@ -1,0 +1,183 @@
+"""Whatever a client sends ends in answers, or in a ProtocolError with a documented code; nobody else notices."""
+
+from typing import Any, Final
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from store.errors import CALL_ERRORS, ProtocolError
+from store.subscribe.messages import (
+    CLOSE_MALFORMED_FRAME,
+    CLOSE_TOO_LARGE,
+    NUMBER_MAX,
+    SUBPROTOCOL_JSON,
+    SUBPROTOCOL_MSGPACK,
+    ServerMessage,
+)
+from store.subscribe.options import Options
+from tests.subscribe.scenes import ALL_BOOKS, BY_AUTHOR, SUBPROTOCOLS, Client, Shelf, View
+
+OPTIONS: Final = Options(frame_size_max=4_096, messages_per_frame_max=64, subscriptions_max=4, outbox_bytes_max=1 << 20)
+fuzz = settings(max_examples=150, deadline=None, derandomize=True)
+each_subprotocol = pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
+
+numbers = st.one_of(st.integers(-2, 5), st.sampled_from([2**32, NUMBER_MAX, NUMBER_MAX + 1, 2**64 - 1]))
+texts = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["", "put", "lend", "drop", "nothing", ALL_BOOKS, BY_AUTHOR, "SELECT * FROM loans", "00" * 16]),
+)
+scalars = st.one_of(st.none(), st.booleans(), numbers, st.floats(allow_nan=False, allow_infinity=False), texts)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+)
+names = st.sampled_from(["hello", "call", "acknowledge", "subscribe", "unsubscribe", "query", "welcome", "delta", "x"])
+calls = st.one_of(
+    st.tuples(st.just("call"), numbers, texts, values).map(list),
+    st.tuples(st.just("call"), numbers, st.just("put"), st.tuples(numbers, texts, numbers).map(list)).map(list),
+    st.tuples(st.sampled_from(["subscribe", "query"]), numbers, texts, st.lists(scalars, max_size=2)).map(list),
+    st.tuples(st.just("subscribe"), numbers, texts, st.lists(scalars, max_size=2), texts, numbers).map(list),
+    st.tuples(st.sampled_from(["unsubscribe", "acknowledge", "hello"]), scalars).map(list),
+)
+messages = st.one_of(calls, calls, st.tuples(names, values).map(list), st.lists(values, max_size=5), values)
+frames = st.lists(messages, max_size=8)
+
+VALID: Final = [
+    ["hello", "ada"],
+    ["call", 1, "put", [1, "ann", 2]],
+    ["subscribe", 1, BY_AUTHOR, ["ann"], "00" * 16, 3],
+    ["query", 2, "SELECT * FROM books WHERE id = ?", [1]],
+    ["acknowledge", 1],
+    ["call", 300, "lend", {"book": 1, "reader": "bob"}],
+    ["unsubscribe", 1],
+]
+
+
+def survive(shelf: Shelf, client: Client, payload: bytes) -> list[Any]:
+    """Send bytes and take what answers them: real messages, or an end with a documented code."""
+    try:
+        client.sends(payload)
+    except ProtocolError as error:
+        assert error.close_code in {CLOSE_MALFORMED_FRAME, CLOSE_TOO_LARGE}  # noqa: PT017  # Both ways are fine.
+        client.session.detach()
+    shelf.commit()
+    frames_, client.frames = client.frames, []
+    return [message for frame in frames_ for message in client.codec.decode(frame, type=list[ServerMessage])]
+
+
+def check_other(shelf: Shelf, other: Client, view: View) -> None:
+    """Another client's call is answered, and its view is what a fresh query says."""
+    heard = other.asks(["call", 1, "put", [77, "ann"]])
+    assert heard[-1][0] == "result"
+    view.take(heard)
+    assert view.sorted() == other.asks(["query", 1, ALL_BOOKS])[0][4]
+    assert shelf.engine.feed.waiting == 0
+
+
+def scene(subprotocol: str, *, named: bool) -> tuple[Shelf, Client, Client, View]:
+    """A tenant with the client that misbehaves and another that follows all books."""
+    shelf = Shelf(OPTIONS)
+    other = shelf.client()
+    view = View(other, 1, ALL_BOOKS)
+    view.take(other.hears())
+    return shelf, shelf.client(subprotocol, name="ada" if named else None), other, view
+
+
+def attack(subprotocol: str, payloads: list[bytes], *, named: bool) -> None:
+    """Send all, and look at the other client after each."""
+    shelf, client, other, view = scene(subprotocol, named=named)
+    for payload in payloads:
+        for answer in survive(shelf, client, payload):
+            if type(answer).__name__ == "Failure":
+                assert answer.code in CALL_ERRORS
+        view.take(other.read())
+        check_other(shelf, other, view)
+
+
+@each_subprotocol
+@fuzz
+@given(st.lists(st.binary(max_size=200), max_size=3), st.booleans())
+def test_any_bytes_are_survived(subprotocol: str, payloads: list[bytes], named: bool) -> None:  # noqa: FBT001  # Drawn.
+    """Any bytes end in answers or in a documented close code, and another client's session works on."""
+    attack(subprotocol, payloads, named=named)
+
+
+@each_subprotocol
+@fuzz
+@given(st.lists(frames, max_size=3), st.booleans())
+def test_any_messages_are_answered(subprotocol: str, said: list[list[Any]], named: bool) -> None:  # noqa: FBT001  # Drawn.
+    """Frames of anything that looks like messages are answered, message by message."""
+    codec: Any = msgspec.json if subprotocol == SUBPROTOCOL_JSON else msgspec.msgpack
+    payloads = []
+    for frame in said:
+        try:
+            payloads.append(codec.encode(frame))
+        except OverflowError:
+            continue
+    attack(subprotocol, payloads, named=named)
+
+
+@each_subprotocol
+@fuzz
+@given(st.data())
+def test_damaged_frames_are_survived(subprotocol: str, data: st.DataObject) -> None:
+    """A good frame with bytes changed, cut, doubled or inserted ends in answers or a documented close code."""
+    codec: Any = msgspec.json if subprotocol == SUBPROTOCOL_JSON else msgspec.msgpack
+    frame = bytearray(codec.encode(VALID))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(frame)))
+        match data.draw(st.sampled_from(["change", "cut", "double", "insert", "remove"])):
+            case "change" if place < len(frame):
+                frame[place] = data.draw(st.integers(0, 255))
+            case "cut":
+                del frame[place:]
+            case "double":
+                frame[place:place] = frame[: place // 2]
+            case "insert":
+                frame[place:place] = data.draw(st.binary(min_size=1, max_size=4))
+            case _:
+                del frame[place : place + 1]
+    attack(subprotocol, [bytes(frame)], named=data.draw(st.booleans()))
+
+
+@each_subprotocol
+def test_every_cut_of_a_good_frame_is_survived(subprotocol: str) -> None:
+    """A frame cut at any byte is no frame: it ends the session with the code that says so; none of it is done."""
+    codec: Any = msgspec.json if subprotocol == SUBPROTOCOL_JSON else msgspec.msgpack
+    whole = codec.encode(VALID)
+    shelf, _, other, view = scene(subprotocol, named=True)
+    for cut in range(len(whole)):
+        client = shelf.client(subprotocol, name=None)
+        with pytest.raises(ProtocolError) as error:
+            client.sends(whole[:cut])
+        assert error.value.close_code == CLOSE_MALFORMED_FRAME
+        client.session.detach()
+    assert len(survive(shelf, shelf.client(subprotocol, name=None), whole)) == len(VALID) - 1
+    view.take(other.read())
+    check_other(shelf, other, view)
+
+
+@pytest.mark.parametrize(
+    ("subprotocol", "message"),
+    [
+        (SUBPROTOCOL_MSGPACK, b"\x94\xa4call\x01\xa3put" + b"\x91" * 3_000 + b"\xc0"),
+        (SUBPROTOCOL_MSGPACK, b"\x94\xa5query\x01\xa0" + b"\x91" * 3_000 + b"\xc0"),
+        (SUBPROTOCOL_MSGPACK, b"\x94\xa4call\x01\xa3put\x81\xa1\xff\xc0"),
+        (SUBPROTOCOL_MSGPACK, b"\x94\xa5query\x01\xa0\x91\x81\x90\xc0"),
+        (SUBPROTOCOL_MSGPACK, b"\x94\xa5query\x01\xa0\x91\xc7\x0c\xff" + b"\xff" * 12),
+        (SUBPROTOCOL_JSON, b'["call",1,"put",' + b"[" * 1_500 + b"]" * 1_500 + b"]"),
+        (SUBPROTOCOL_JSON, b'["query",1,"",[1e999,' + b"9" * 400 + b"]]"),
+        (SUBPROTOCOL_JSON, b'["query",1,"\\ud800"]'),
+        (SUBPROTOCOL_JSON, b'["call",1,"put",[1,"\\ud800"]]'),
+        (SUBPROTOCOL_JSON, b'["call",1,"put",["' + b"9" * 3_000 + b'","x"]]'),
+        (SUBPROTOCOL_JSON, b'["call",1,"put",["\xff"]]'),
+        (SUBPROTOCOL_JSON, b'["hello","\xff\xfe"]'),
+    ],
+)
+def test_corners_of_the_codecs_are_survived(subprotocol: str, message: bytes) -> None:
+    """Depth past every recursion limit, keys no dict takes, wrong times, surrogates, numbers past every width."""
+    shelf, client, other, view = scene(subprotocol, named=True)
+    survive(shelf, client, client.session.encoding.frame([message]))
+    check_other(shelf, other, view)
