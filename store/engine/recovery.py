@@ -54,6 +54,8 @@ class RecoveryReport:
         return self.replayed / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
+        if not self.last_offset:
+            return "a new store: nothing to recover"
         torn = f", cut {self.cut_bytes} torn bytes" if self.cut_bytes else ""
         return (
             f"recovered to offset {self.last_offset}: replayed {self.replayed} transactions"
