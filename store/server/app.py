@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import math
+import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,9 @@ except ImportError:  # No uvloop for this platform: the same, slower.
 
 BACKLOG: Final = 2_048
 """Connections the operating system holds until they are taken."""
+
+FILES_BESIDE: Final = 256
+"""Open files that are no connections: segments, libraries, the loop's own."""
 
 OnReady = Callable[[str, int], None]
 """Told the address and the port once connections are taken."""
@@ -74,6 +78,7 @@ class Server:
 
     def run(self, engine: Engine, *, on_ready: OnReady | None = None) -> None:
         """Serve on this thread until a signal or `stop`; then the engine is closed."""
+        _allow_files(self._options.connections_max)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self.serve(engine, on_ready=on_ready))
 
@@ -193,6 +198,15 @@ def _bind(options: ServerOptions) -> socket.socket:
         ) from None
     bound.set_inheritable(False)
     return bound
+
+
+def _allow_files(connections_max: int) -> None:
+    """Raise the process's own bound of open files, as far as it may, to what the connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections_max + FILES_BESIDE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, bound), hard))
 
 
 def _nothing() -> None:

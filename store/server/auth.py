@@ -43,8 +43,8 @@ TOKEN_SIZE_MAX: Final = 4_096
 """Characters a token may have: it travels in one header line."""
 CLAIMS_SIZE_MAX: Final = 4_096
 """Bytes an identity's further claims may have: they are kept in RAM and in the log."""
-TOKENS_MAX: Final = 100_000
-"""Tokens one token file may hold."""
+TOKENS_MAX: Final = 10_000
+"""Tokens one token file may hold: it is read at once, while nothing else happens."""
 JWT_SECRET_SIZE_MIN: Final = 32
 """Bytes an HS256 secret has at least (RFC 7518 §3.2)."""
 

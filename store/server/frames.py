@@ -6,7 +6,7 @@ the core, whole, and the core alone says what follows from it. So both ways end 
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -28,11 +28,8 @@ _LENGTH_64: Final = 127
 _LENGTH_16_MAX: Final = 0xFFFF
 
 
-class Received(NamedTuple):
-    """One whole message."""
-
-    payload: bytes
-    text: bool
+Received = tuple[bytes, bool]
+"""One whole message, and whether it is text."""
 
 
 class FrameReader:
@@ -76,7 +73,7 @@ class FrameReader:
             if stop > end:
                 break
             if head in _WHOLE and core.current_size is None and core.state is State.OPEN:
-                yield Received(apply_mask(data[begin:stop], data[begin - 4 : begin]), head == TEXT)
+                yield apply_mask(data[begin:stop], data[begin - 4 : begin]), head == TEXT
             else:
                 core.receive_data(data[position:stop])
                 yield from self._events()
@@ -120,7 +117,7 @@ class FrameReader:
             self._fragments.append(bytes(event.data))
             if event.fin:
                 payload, self._fragments = b"".join(self._fragments), []
-                yield Received(payload, self._text)
+                yield payload, self._text
 
 
 def encode_frame(payload: bytes, *, text: bool) -> bytes:

@@ -44,12 +44,8 @@ class Health:
 
     async def _commit(self) -> Verdict:
         runner, write_path = self._service.runner, self._service.engine.write_path
-        before = write_path.last_offset
-        try:
+        with runner.whole():
             answer = write_path.record(Kind.ADMIN, "heartbeat", b"\x90")
-        except BaseException as error:
-            runner.check_whole(error, before)
-            raise
         await runner.durable(None)
         seconds = time.monotonic() - self._began
         return HTTPStatus.OK, {"healthy": True, "offset": answer.offset, "seconds": round(seconds, 6)}

@@ -136,16 +136,11 @@ class HttpDoors:
         packed = _packed(request)
         body = await self._body(request)
         key = _idempotency_key(request)
-        write_path = self._engine.write_path
-        offset = write_path.last_offset
-        try:
-            args = body or (b"\x90" if packed else b"[]")
-            answer = write_path.call(caller, request.path_params["reducer"], args, key=key, json=not packed)
-        except CallError:
-            raise
-        except BaseException as error:
-            self._runner.check_whole(error, offset)
-            raise
+        args = body or (b"\x90" if packed else b"[]")
+        with self._runner.whole():
+            answer = self._engine.write_path.call(
+                caller, request.path_params["reducer"], args, key=key, json=not packed
+            )
         return await self._runner.durable(self._answer(answer, packed=packed))
 
     async def _query(self, request: Request, caller: Caller) -> Response:
@@ -198,7 +193,8 @@ class HttpDoors:
             raise Denied("confirming the clock needs the scope operate", hint="Use a token that has it")
         self._engine.housekeeping.confirm_clock()
         said = encode([caller.identity.issuer, caller.identity.subject])
-        answer = self._engine.write_path.record(Kind.ADMIN, "confirm_clock", said)
+        with self._runner.whole():
+            answer = self._engine.write_path.record(Kind.ADMIN, "confirm_clock", said)
         return await self._runner.durable(_json(HTTPStatus.OK, {"offset": answer.offset}))
 
     async def _metrics(self, _: Request, caller: Caller) -> Response:

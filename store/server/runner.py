@@ -12,13 +12,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from store.engine.engine import Engine
 from store.engine.group_commit import Sync
-from store.errors import EngineStopped
+from store.errors import CallError, EngineStopped
 from store.ids import ConnectionId, Offset
 from store.server.metrics import Metrics
 
@@ -31,7 +32,9 @@ TICK_SECONDS: Final = 0.1
 IDLE_TICKS: Final = 10
 """Rounds without a new transaction after which the garbage is collected, while nobody waits."""
 COLLECTION_MAX_MS: Final = 5.0
-"""A collection that takes longer has too much to look at: what survived it is never looked at again."""
+"""A collection that takes longer has too much to look at: what survived it is not looked at again for a while."""
+FREEZES_MAX: Final = 16
+"""Times that survivors are set aside, before all are looked at again: some connection may be garbage by then."""
 
 logger: Final = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Runner:
         self._first_arrival = 0.0
         self._connections = 0
         self._idle_ticks = 0
+        self._freezes = 0
         self._seen_offset = Offset(0)
         self._ticker: asyncio.TimerHandle | None = None
         self._on_tick: Final[list[Callable[[], None]]] = []
@@ -134,6 +138,18 @@ class Runner:
         """Do this once everybody has been told what is held for them by now."""
         self.engine.feed.hold(Callback(), act)
         self.wake()
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Around whatever may append: a CallError passes, anything else is looked at by `check_whole`."""
+        before = self.engine.write_path.last_offset
+        try:
+            yield
+        except CallError:
+            raise
+        except BaseException as error:
+            self.check_whole(error, before)
+            raise
 
     def check_whole(self, error: BaseException, offset_before: Offset) -> None:
         """After an unexpected error under a call: end the process unless it is certain that nothing was changed."""
@@ -202,11 +218,16 @@ class Runner:
             self._idle_ticks = 0
             return
         self._idle_ticks += 1
-        if self._idle_ticks == IDLE_TICKS:
-            began = time.monotonic()
-            gc.collect()
-            if (time.monotonic() - began) * 1000 > COLLECTION_MAX_MS:
-                gc.freeze()
+        if self._idle_ticks != IDLE_TICKS:
+            return
+        began = time.monotonic()
+        gc.collect()
+        if (time.monotonic() - began) * 1000 > COLLECTION_MAX_MS:
+            self._freezes += 1
+            if self._freezes % FREEZES_MAX == 0:
+                gc.unfreeze()
+                gc.collect()
+            gc.freeze()
 
 
 def end_process(error: BaseException) -> None:

@@ -110,7 +110,7 @@ class WebSocketConnection(asyncio.Protocol):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._open.discard(self)  # type: ignore[arg-type]  # As above.
+        self._open.discard(self)
 
     def pause_writing(self) -> None:
         """The client does not take what is sent: take nothing more from it for now."""

@@ -100,6 +100,8 @@ class Session:
         self._ids: Final[dict[QueryId, int]] = {}
         self._unsent_bytes = 0
         self._outbox_bytes_max = self._options.outbox_bytes_max
+        self._frame_size_max: Final = self._options.frame_size_max
+        self._messages_per_frame_max: Final = self._options.messages_per_frame_max
         self._closed = False
         self._greeted: Final[dict[type, _Handler]] = {
             Call: self._call,
@@ -127,9 +129,9 @@ class Session:
                 f"expected a {_kind(text=self.text)} frame for {self.encoding.subprotocol}, found {_kind(text=text)}",
                 close_code=CLOSE_MALFORMED_FRAME,
             )
-        if len(payload) > self._options.frame_size_max:
+        if len(payload) > self._frame_size_max:
             raise ProtocolError(
-                f"a frame of {len(payload)} bytes, at most {self._options.frame_size_max} are taken",
+                f"a frame of {len(payload)} bytes, at most {self._frame_size_max} are taken",
                 close_code=CLOSE_TOO_LARGE,
             )
         messages: list[Any]
@@ -137,7 +139,8 @@ class Session:
             messages = self.encoding.decode_frame(payload)
         except UNREADABLE:
             messages = self._take_apart(payload)
-        self._check_count(len(messages))
+        if len(messages) > self._messages_per_frame_max:
+            self._check_count(len(messages))
         for message in messages:
             self._handlers[type(message)](message)
 
@@ -161,9 +164,9 @@ class Session:
         return messages
 
     def _check_count(self, count: int) -> None:
-        if count > self._options.messages_per_frame_max:
+        if count > self._messages_per_frame_max:
             raise ProtocolError(
-                f"a frame of {count} messages, at most {self._options.messages_per_frame_max} are taken",
+                f"a frame of {count} messages, at most {self._messages_per_frame_max} are taken",
                 close_code=CLOSE_TOO_LARGE,
             )
 
@@ -171,6 +174,7 @@ class Session:
         """The connection is gone: forget what is held, follow nothing. May be called again."""
         self._closed = True
         self._outbox_bytes_max = -1
+        self._handlers = dict.fromkeys(self._greeted, _ignore)  # The rest of a frame that is being worked through.
         self._engine.feed.forget(self)
         for query in self._queries.values():
             self._subscriptions.remove(self, query)
@@ -194,10 +198,10 @@ class Session:
             return
         size = sum(map(len, parts))
         self.held_bytes -= size
-        if size <= self._options.frame_size_max:
+        if size + len(parts) + _FRAME_OVERHEAD <= self._frame_size_max:
             self._wire.transmit(self.encoding.frame(parts))
         else:
-            for some in _split(parts, self._options.frame_size_max):
+            for some in _split(parts, self._frame_size_max):
                 self._wire.transmit(self.encoding.frame(some))
         self._unsent_bytes = self._wire.unsent_bytes()
 
@@ -387,17 +391,25 @@ class Session:
 _read_failure: Final = msgspec.msgpack.Decoder(tuple[str, dict[str, Any], str]).decode
 
 
+_FRAME_OVERHEAD: Final = 5
+"""Bytes around a frame's messages, beside one between two: an array's header, or two brackets."""
+
+
 def _split(parts: list[bytes], size_max: int) -> list[list[bytes]]:
     """Messages in frames of at most `size_max` bytes, one that is larger alone in its own."""
     frames: list[list[bytes]] = [[]]
-    size = 0
+    size = _FRAME_OVERHEAD
     for part in parts:
-        if size + len(part) > size_max and frames[-1]:
+        if size + len(part) + 1 > size_max and frames[-1]:
             frames.append([])
-            size = 0
+            size = _FRAME_OVERHEAD
         frames[-1].append(part)
-        size += len(part)
+        size += len(part) + 1
     return frames
+
+
+def _ignore(_message: object) -> None:
+    """Do nothing: the session is over."""
 
 
 def _kind(*, text: bool) -> str:

@@ -251,14 +251,14 @@ def _changed(routes: Mapping[TableId, _Route], transaction: Transaction) -> Chan
 
 def _tell_all(transaction: Transaction, changed: Changed) -> None:
     """One delta for each session; sessions for which the same queries changed share its bytes."""
-    mine: dict[Subscriber, tuple[Followed, ...]] = {}
+    mine: dict[Subscriber, list[Followed]] = {}
     for followed in changed:
         for subscribers in followed.subscribers.values():
             for subscriber in subscribers:
-                mine[subscriber] = (*mine.get(subscriber, ()), followed)
+                mine.setdefault(subscriber, []).append(followed)
     deltas: dict[tuple[Encoding, tuple[Followed, ...]], bytes] = {}
-    for subscriber, queries in mine.items():
-        encoding = subscriber.encoding
+    for subscriber, its_queries in mine.items():
+        encoding, queries = subscriber.encoding, tuple(its_queries)
         delta = deltas.get((encoding, queries))
         if delta is None:
             parts = [changed[followed].part(encoding) for followed in queries]

@@ -106,6 +106,7 @@ class TableView(Generic[Row]):
         key = self._key_of(read)
         if key == 0 and self._base.schema.auto_increment:
             key = self._take_key()
+            self._look(key)  # From here on the table counts as touched: a row that is too large now takes no key.
             read, data = self._canonical(replace(read, **{self._key_name: key}))
         if self._look(key) is not None:
             self._violate("primary_key", self._key_name, f"a row with key {key!r} exists already")
@@ -164,9 +165,10 @@ class TableView(Generic[Row]):
 
     def delete(self, key: Any) -> bool:
         """Remove the row under a primary key; False where there was none."""
-        if self._look(key) is None:
+        row = self._look(key)
+        if row is None:
             return False
-        self._put(key, None, None)
+        self._put(self._key_of(row), None, None)  # As the table keeps it: True and 1.0 find the row with key 1.
         return True
 
     def find(self, **column: Any) -> list[Row]:

@@ -91,6 +91,8 @@ class _Prepared(NamedTuple):
     """(place here, place in the original) of the start and of each parameter."""
     uses: tuple[int, ...]
     """Where each use of a parameter stands in the original."""
+    numbers: tuple[int, ...]
+    """Which value each use takes, from 0."""
     parameters: int
 
     def original(self, position: int) -> int:
@@ -102,7 +104,9 @@ class _Prepared(NamedTuple):
 def _prepare(sql: str) -> _Prepared:
     """Check every token and name the parameters, so that no dialect reads `$` or `?` its own way."""
     pieces: list[str] = []
-    shifts, uses, numbers = [(0, 0)], [], []
+    shifts: list[tuple[int, int]] = [(0, 0)]
+    uses: list[int] = []
+    numbers: list[int] = []
     here = position = depth = 0
     last = ""
     while position < len(sql):
@@ -115,28 +119,25 @@ def _prepare(sql: str) -> _Prepared:
         if depth > QUERY_DEPTH_MAX:
             malformed(position, f"parentheses are nested deeper than {QUERY_DEPTH_MAX}")
         if kind in {"numbered", "unnumbered"}:
-            numbers.append(int(piece[1:]) if kind == "numbered" else -1)
+            numbers.append(int(piece[1:]) - 1 if kind == "numbered" else len(uses))
             uses.append(position)
             piece = f" :p{len(uses)} "
             shifts.append((here + len(piece), match.end()))
         pieces.append(piece)
         here += len(piece)
         position, last = match.end(), kind or ""
-    return _Prepared("".join(pieces), tuple(shifts), tuple(uses), _count_parameters(numbers, uses))
+    count = _count_parameters(sql, numbers, uses)
+    return _Prepared("".join(pieces), tuple(shifts), tuple(uses), tuple(numbers), count)
 
 
-def _count_parameters(numbers: list[int], uses: list[int]) -> int:
+def _count_parameters(sql: str, numbers: list[int], uses: list[int]) -> int:
     """How many values a text wants. One way of writing them, and no gaps."""
-    if not numbers:
-        return 0
-    unnumbered = numbers.count(-1)
-    if unnumbered and unnumbered < len(numbers):
+    if len({sql[use] for use in uses}) > 1:
         malformed(uses[0], "parameters are either $1, $2 … or ?, found both")
-    if unnumbered:
-        return unnumbered
-    if sorted(set(numbers)) != list(range(1, max(numbers) + 1)) or max(numbers) > PARAMETERS_MAX:
+    count = len(set(numbers))
+    if count > PARAMETERS_MAX or set(numbers) != set(range(count)):
         malformed(uses[0], f"parameters are numbered from $1 to at most ${PARAMETERS_MAX} without gaps")
-    return max(numbers)
+    return count
 
 
 @functools.lru_cache(maxsize=PARSE_CACHE_MAX)
@@ -147,23 +148,27 @@ def _parse(sql: str) -> Statement:
     try:
         statements = sqlglot.parse(prepared.text, dialect="postgres")
     except SqlglotError as error:
-        errors = getattr(error, "errors", None)
-        reason = errors[0]["description"] if errors else str(error)
-        malformed(0, f"this is no SQL: {reason!s:.200}", hint=SUPPORTED)
+        _no_sql(error, prepared)
     except RecursionError:
         malformed(0, "the text is nested too deeply", hint=SUPPORTED)
     if len(statements) != 1 or statements[0] is None:
         malformed(0, f"a query is one statement, found {len(statements)}", hint=SUPPORTED)
-    return _read(statements[0], prepared, _numbers(sql, prepared))
+    return _read(statements[0], prepared)
 
 
-def _numbers(sql: str, prepared: _Prepared) -> list[int]:
-    """For each use of a parameter, which value it takes, from 0."""
-    return [
-        place if sql[start] == "?" else int(re.match(r"[0-9]+", sql[start + 1 :]).group()) - 1  # type: ignore[union-attr]  # The token said so.
-        for place, start in enumerate(prepared.uses)
-    ]
+def _no_sql(error: SqlglotError, prepared: _Prepared) -> NoReturn:
+    """Say what the parser said, and where, as far as it knows."""
+    known = getattr(error, "errors", None) or [{}]
+    lines = prepared.text.split("\n")[: max(0, (known[0].get("line") or 1) - 1)]
+    place = sum(len(line) + 1 for line in lines) + (known[0].get("col") or 1) - len(known[0].get("highlight") or " ")
+    reason = _INSIDES.sub("", str(known[0].get("description") or error))
+    malformed(
+        prepared.original(min(max(place, 0), len(prepared.text))), f"this is no SQL: {reason:.200}", hint=SUPPORTED
+    )
 
+
+_INSIDES: Final = re.compile(r" for <class '[^']*'>| but got <Token .*>")
+"""What the parser tells of itself."""
 
 _ALLOWED: Final[Mapping[type[_Node], frozenset[str]]] = {
     exp.Select: frozenset({"expressions", "from", "from_", "where"}),
@@ -183,7 +188,7 @@ _ALLOWED: Final[Mapping[type[_Node], frozenset[str]]] = {
 """What a parse may consist of: every node's type, and the parts it may have."""
 
 
-def _read(select_: _Node, prepared: _Prepared, numbers: list[int]) -> Statement:
+def _read(select_: _Node, prepared: _Prepared) -> Statement:
     """Take the parse apart, refusing every node and every part that is not listed."""
     for node in select_.walk():
         allowed = _ALLOWED.get(type(node))
@@ -201,7 +206,8 @@ def _read(select_: _Node, prepared: _Prepared, numbers: list[int]) -> Statement:
     if not isinstance(equality, exp.EQ) or not isinstance(equality.this, exp.Column):
         malformed(_place(where, prepared), "expected WHERE column = value", hint=SUPPORTED)
     column = _name(equality.this.this, prepared)
-    return Statement(table, (column, _value(equality.expression, prepared, numbers)), prepared.parameters)
+    position = _place_behind(equality.this.this, prepared)
+    return Statement(table, (column, _value(equality.expression, prepared, position)), prepared.parameters)
 
 
 def _is_star(select_: _Node) -> bool:
@@ -215,11 +221,10 @@ def _name(node: _Node, prepared: _Prepared) -> Name:
     return Name(node.name if node.args.get("quoted") else node.name.lower(), _place(node, prepared))
 
 
-def _value(node: _Node, prepared: _Prepared, numbers: list[int]) -> Value:
-    position = _place(node, prepared)
+def _value(node: _Node, prepared: _Prepared, position: int) -> Value:
     if isinstance(node, exp.Placeholder):
         use = int(node.name.removeprefix("p")) - 1
-        return Value(numbers[use], None, prepared.uses[use])
+        return Value(prepared.numbers[use], None, prepared.uses[use])
     if isinstance(node, exp.Null):
         return Value(None, None, position)
     if isinstance(node, exp.Boolean):
@@ -242,3 +247,12 @@ def _place(node: _Node, prepared: _Prepared) -> int:
         if start is not None:
             return prepared.original(start)
     return 0
+
+
+_EQUALS: Final = re.compile(r"\s*=\s*")
+
+
+def _place_behind(column: _Node, prepared: _Prepared) -> int:
+    """Where the value that a column is compared with stands in the original text."""
+    equals = _EQUALS.match(prepared.text, column.meta.get("end", 0) + 1)
+    return prepared.original(equals.end()) if equals else _place(column, prepared)

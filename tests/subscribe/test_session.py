@@ -466,6 +466,18 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
     assert shelf.engine.feed.waiting == 0
 
 
+def test_a_session_cut_off_amid_a_frame_does_no_more() -> None:
+    """What is left of the frame in which a client is cut off is not done: nothing follows queries for nobody."""
+    client = Shelf(Options(outbox_bytes_max=5_000)).client()
+    calls = [["call", 1, "put", [book, "x"]] for book in range(1_000)]
+    client.says(["subscribe", 1, ALL_BOOKS], *calls, ["subscribe", 2, "SELECT * FROM authors"])
+    assert client.closed is not None
+    assert client.shelf.subscriptions.subscription_count == 0
+    table = client.shelf.engine.database.table("books")
+    assert table is not None
+    assert 0 < len(table) < 1_000
+
+
 def test_held_bytes_count_before_the_sync() -> None:
     """What waits for a sync counts as well, so a sync that hangs does not fill the memory."""
     shelf = Shelf(Options(outbox_bytes_max=10_000))

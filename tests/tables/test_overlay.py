@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.codec import RowCodec
+from store.codec import ROW_SIZE_MAX, RowCodec
 from store.errors import ConstraintViolation
 from store.ids import SchemaVersion, TableId
 from store.schema import AUTO_INCREMENT, Schema, Table, column
 from store.tables.database import Database
 from store.tables.overlay import Overlay, TableView
+from store.values import encode
 
 
 class Task(Table, public=True):
@@ -126,6 +127,30 @@ def test_a_unique_value_is_free_again_after_it_went() -> None:
     tasks.update(first, slug=None)
     tasks.insert(Task(slug="one"))
     assert commit(database, overlay) == 2
+
+
+def test_a_row_that_does_not_fit_takes_no_key() -> None:
+    """A row that is too large only with its counted key leaves the next call's keys as they would have been."""
+    database, overlay, tasks = make()
+    tasks.insert(Task(id=199))
+    commit(database, overlay)
+    fitting = Task(owner="x" * (ROW_SIZE_MAX - 9))
+    assert len(encode(fitting)) == ROW_SIZE_MAX
+    with pytest.raises(ConstraintViolation, match="at most"):
+        tasks.insert(fitting)
+    overlay.clear()
+    assert tasks.insert(Task()).id == 200
+
+
+@pytest.mark.parametrize("key", [True, 1.0])
+def test_a_key_is_written_as_the_table_keeps_it(key: Any) -> None:
+    """Whatever equals a key finds its row; what is logged is the row's own key."""
+    database, overlay, tasks = make()
+    tasks.insert(Task())
+    commit(database, overlay)
+    assert tasks.delete(key)
+    ((_, op, written, *_),) = overlay.write_set()
+    assert (op, written, type(written)) == (3, 1, int)
 
 
 def test_many_rows_may_have_no_unique_value() -> None:

@@ -1,0 +1,150 @@
+"""The runner: syncs run inline or on a thread, and when durability is lost the process ends and tells nobody."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.engine.options import EngineOptions
+from store.server.mint import add_token, mint_token
+from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST
+from tests.server.scenes import LIMIT_S, serving
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def working(folder: Path, fault: str, where: str = "inline") -> Iterator[tuple[subprocess.Popen[str], Any]]:
+    """A server process, and how to call it."""
+    token, line = mint_token("ada")
+    add_token(folder / "tokens", line)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.server.worker", str(folder), fault, where],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+
+        def ask(reducer: str, *args: Any) -> http.client.HTTPConnection:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+            connection.request("POST", f"/v1/call/{reducer}", json.dumps(args), {"Authorization": f"Bearer {token}"})
+            return connection
+
+        try:
+            yield process, ask
+        finally:
+            process.kill()
+
+
+def break_disk(process: subprocess.Popen[str]) -> None:
+    """From now on the server's disk fails."""
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "broken\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "where", "code"),
+    [
+        ("sync", "inline", EXIT_DURABILITY_LOST),
+        ("sync", "thread", EXIT_DURABILITY_LOST),
+        ("write", "inline", EXIT_DURABILITY_LOST),
+        ("bug", "inline", EXIT_BUG),
+    ],
+)
+def test_stopped(tmp_path: Path, fault: str, where: str, code: int) -> None:
+    """After a failed sync or write, or a bug between log and tables, the process ends non-zero and answers nobody."""
+    with working(tmp_path, fault, where) as (process, ask):
+        before = ask("write", 1, "kept")
+        assert before.getresponse().status == 200
+        before.close()
+        break_disk(process)
+        lost = ask("write", 2, "lost")
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+            lost.getresponse()
+        lost.close()
+        _, complaint = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == code
+        assert "store: stopped" in complaint
+        if code == EXIT_DURABILITY_LOST:
+            assert f"failed to {fault}" in complaint
+            assert "Traceback" not in complaint
+
+
+def test_terminated(tmp_path: Path) -> None:
+    """At SIGTERM the stop record is written, the directory is free, and the next start has nothing to mend."""
+    with working(tmp_path, "none") as (process, ask):
+        connection = ask("write", 1, "kept")
+        assert json.loads(connection.getresponse().read())["value"] == 1
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=LIMIT_S)
+        assert process.returncode == -signal.SIGTERM
+    with working(tmp_path, "none") as (process, ask):
+        connection = ask("write", 1, "kept")
+        assert json.loads(connection.getresponse().read())["offset"] > 1
+        connection.close()
+
+
+@pytest.mark.parametrize("inline_max_ms", [-1.0, 1e9])
+def test_both_ways(tmp_path: Path, inline_max_ms: float) -> None:
+    """Inline or on a thread, calls are answered alike."""
+    with serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=inline_max_ms)) as tenant:
+        assert [tenant.call("write", number, f"note {number}").body["value"] for number in range(5)] == list(range(5))
+        assert tenant.on_loop(lambda: tenant.engine.group_commit.inline) == (inline_max_ms > 0)
+
+
+def test_vouching(tmp_path: Path) -> None:
+    """After a short idle the last batch is vouched for, with nobody asking."""
+    with serving(tmp_path, engine_options=EngineOptions(vouch_idle_ms=1.0)) as tenant:
+        tenant.call("write", 1, "one")
+        tenant.wait_until(lambda: not tenant.engine.log.unvouched and not tenant.engine.log.unsynced)
+
+
+def test_housekeeping(tmp_path: Path) -> None:
+    """While the disk is nearly full calls are refused, and taken again when there is space, with nobody asking."""
+    with serving(tmp_path) as tenant:
+        capacity = tenant.memory.free_bytes()
+        tenant.on_loop(lambda: tenant.memory.set_capacity(1 << 20))
+        tenant.wait_until(lambda: bool(tenant.engine.admission.reasons))
+        assert tenant.call("write", 1, "one").status == 503
+        tenant.on_loop(lambda: tenant.memory.set_capacity(capacity))
+        tenant.wait_until(lambda: not tenant.engine.admission.reasons)
+        assert tenant.call("write", 1, "one").status == 200
+
+
+def test_last_calls(tmp_path: Path) -> None:
+    """A call whose sync runs when the server stops is answered before it is gone."""
+    with serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=-1.0)) as tenant:
+        tenant.gate.shut()
+        connection = tenant.ask("POST", "/v1/call/write", [1, "late"])
+        assert tenant.gate.reached.wait(LIMIT_S)
+        tenant.server.stop()
+        tenant.gate.open()
+        assert json.loads(connection.getresponse().read())["value"] == 1
+        connection.close()
+
+
+def test_abandoned(tmp_path: Path) -> None:
+    """A client that goes away while its call waits leaves nothing behind."""
+    with serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=-1.0)) as tenant:
+        tenant.gate.shut()
+        first = tenant.ask("POST", "/v1/call/write", [1, "one"])
+        assert tenant.gate.reached.wait(LIMIT_S)
+        with tenant.connect() as talk:
+            talk.say(["hello", ""])
+            tenant.wait_until(lambda: tenant.engine.feed.waiting == 1)
+        tenant.wait_until(lambda: tenant.engine.feed.waiting == 0)
+        tenant.gate.open()
+        assert json.loads(first.getresponse().read())["value"] == 1
+        first.close()
