@@ -106,6 +106,11 @@ class Option:
                 return "bytes"
         return _UNITS_BY_TYPE.get(self.base, "texts")
 
+    @property
+    def default_text(self) -> str:
+        """Its default as one may write it."""
+        return show(self, self.default)
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -15,7 +15,6 @@ from store.ids import (
     IdentityReference,
     Offset,
     SchemaVersion,
-    Sequence,
     TableId,
     Timestamp,
 )
@@ -60,8 +59,8 @@ Write = tuple[TableId, int, Any, bytes | None, bytes | None]
 COMMITTED = ""
 """The outcome of a call that was committed; every other outcome is the code of a CallError."""
 
-CallKey = tuple[ClientId, Sequence, Sequence]
-"""An idempotency key: (client id, sequence, acknowledged up to). An HTTP key is (the key, 0, 0)."""
+CallKey = tuple[ClientId, int, int]
+"""An idempotency key: (client id, Sequence, acknowledged up to). An HTTP key is (the key, 0, 0)."""
 
 
 class Transaction(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,7 +1,8 @@
 """One tenant's engine, assembled: recovered, started, ready for calls; and stopped in order.
 
 Laws: `open_engine` returns an engine whose start is durable, or raises and leaves the directory as a crash would. Every
-start and stop is a record.
+start and stop is a record; on a full disk the start's comes before the first call, when there is space, and the stop's
+is left out.
 """
 
 import hashlib
@@ -61,9 +62,11 @@ class Engine:
     def close(self) -> None:
         """Stop in order: the stop record, all durable and told, the last batch vouched for, the directory free."""
         self.admission.close("stopping", "the store is stopping")
-        self.write_path.record(Kind.LIFECYCLE, "stop", b"\x90")
-        self.group_commit.commit()
-        self.log.vouch()
+        self.housekeeping.look_at_disk()
+        if self.housekeeping.has_room:
+            self.write_path.record(Kind.LIFECYCLE, "stop", b"\x90")
+            self.group_commit.commit()
+            self.log.vouch()
         self.group_commit.commit()
         self.log.close()
         self.world.disk.unlock()
@@ -143,7 +146,11 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema) -> None:
         record(Kind.EPOCH, "epoch", msgspec.msgpack.encode(epoch))
     if schema is not engine.database.schema:
         record(Kind.SCHEMA, "schema", _encode_schema(schema))
-    record(Kind.LIFECYCLE, "start", encode([code_hash(engine.domain)]))
+    start = encode([code_hash(engine.domain)])
+    if engine.housekeeping.has_room or engine.group_commit.due:
+        record(Kind.LIFECYCLE, "start", start)
+    else:
+        engine.housekeeping.postponed = lambda: record(Kind.LIFECYCLE, "start", start)
     engine.group_commit.commit()
 
 

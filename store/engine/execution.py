@@ -9,8 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from store.codec import NIL
 from store.engine.identity import Identity
 from store.engine.reducer import Context, Reducer
@@ -39,16 +37,9 @@ _FEW_WRITES: Final = 3
 """So few rows of at most ROW_SIZE_MAX, before and after, fit in any record: no need to add up."""
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """How a run ended."""
-
-    outcome: str
-    """COMMITTED, or the code of a CallError."""
-    value: bytes
-    """MessagePack: the return value, or for a failure [message, details, reason]."""
-    writes: tuple[Write, ...]
-    moves: Sequence[Move]
-    """What the writes change in indexes."""
+Outcome = tuple[str, bytes, tuple[Write, ...], Sequence[Move]]
+"""How a run ended: (outcome, value, writes, moves). The outcome is COMMITTED or the code of a CallError; the value is
+MessagePack, as a record keeps it; the writes are net; the moves are what they change in indexes."""
 
 
 class Execution:
@@ -83,18 +74,16 @@ class Execution:
             finally:
                 deadline.stop()
             value = NIL if returned is None else _encode_returned(reducer, returned)
-            if not touched:
-                return Outcome(COMMITTED, value, (), ())
-            writes = overlay.write_set()
+            writes = tuple(touched[0].writes.values()) if len(touched) == 1 else overlay.write_set()
             if len(writes) > _FEW_WRITES:
                 _check_size(reducer, writes)
-            return Outcome(COMMITTED, value, writes, overlay.moves())
+            return COMMITTED, value, writes, overlay.moves() if overlay.moving else ()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  # SystemExit too: no reducer ends the process.
             deadline.stop()
             failure = _as_call_error(reducer, error)
-            return Outcome(failure.code, failure_value(failure), (), ())
+            return failure.code, failure_value(failure), (), ()
         finally:
             if touched:
                 overlay.clear()

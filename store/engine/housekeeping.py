@@ -4,6 +4,7 @@ Laws: the caller decides when (`tick`, about ten times a second); nothing here s
 can fail, and taken again when the reason is gone.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from store.engine.admission import Admission
@@ -11,6 +12,9 @@ from store.engine.options import EngineOptions
 from store.env.world import World
 from store.ids import Timestamp
 from store.log.commitlog import Commitlog
+
+SYSTEM_SPACE_MIN: Final = 1 << 16
+"""Bytes of free disk space below which not even the store's own records are written: starts, stops and vouches."""
 
 DISK: Final = "disk"
 CLOCK: Final = "clock"
@@ -29,6 +33,8 @@ class Housekeeping:
         self._idle_since = self._last_monotonic
         self._idle_offset = log.last_offset
         self.free_bytes = world.disk.free_bytes()
+        self.postponed: Callable[[], object] | None = None
+        """What is to be recorded before calls are taken, once there is space."""
         self.look_at_disk()
 
     def tick(self) -> None:
@@ -36,6 +42,11 @@ class Housekeeping:
         self.look_at_disk()
         self.look_at_clock()
         self.vouch_when_idle()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the store's own records may be written, as of the last look."""
+        return self.free_bytes >= SYSTEM_SPACE_MIN
 
     def look_at_disk(self) -> None:
         """Refuse calls while less than the reserve is free."""
@@ -45,8 +56,11 @@ class Housekeeping:
             self._admission.close(
                 DISK, f"{self.free_bytes} bytes of disk are free, calls are taken from {reserve} on: make space"
             )
-        else:
-            self._admission.open(DISK)
+            return
+        if self.postponed is not None and self.has_room:
+            self.postponed()
+            self.postponed = None
+        self._admission.open(DISK)
 
     def look_at_clock(self) -> None:
         """Refuse calls once the wall clock has jumped: it moved otherwise than the monotonic one."""
@@ -75,5 +89,5 @@ class Housekeeping:
         now = self._world.clock.monotonic()
         if self._log.last_offset != self._idle_offset:
             self._idle_offset, self._idle_since = self._log.last_offset, now
-        elif self._log.unvouched and now - self._idle_since >= self._options.vouch_idle_ms / 1000:
+        elif self._log.unvouched and self.has_room and now - self._idle_since >= self._options.vouch_idle_ms / 1000:
             self._log.vouch()

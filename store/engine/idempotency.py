@@ -12,7 +12,7 @@ import msgspec
 
 from store.codec import decode_transaction
 from store.errors import MalformedCall, Overloaded
-from store.ids import ClientId, Offset, Sender, Sequence, Timestamp
+from store.ids import ClientId, Offset, Sender, Timestamp
 from store.transaction import Transaction
 
 UNACKNOWLEDGED_CALLS_MAX: Final = 4_096
@@ -58,12 +58,12 @@ class Window:
     def __init__(self) -> None:
         self.forgotten = False
         """The client was silent for too long: a new window begins."""
-        self.answers: Final[dict[Sequence, Kept]] = {}
-        self.acknowledged = Sequence(0)
+        self.answers: Final[dict[int, Kept]] = {}
+        self.acknowledged = 0
         self.size = 0
         self.last = Timestamp(0)
 
-    def find(self, sequence: Sequence, acknowledged: Sequence, reducer: str, args: bytes) -> FirstAnswer | None:
+    def find(self, sequence: int, acknowledged: int, reducer: str, args: bytes) -> FirstAnswer | None:
         """The first answer to a sequence, or None where it is new.
 
         MalformedCall where it was used for another call or is spent, Overloaded where nothing more can be kept.
@@ -80,7 +80,7 @@ class Window:
             self._check_room(acknowledged)
         return None
 
-    def _check_room(self, acknowledged: Sequence) -> None:
+    def _check_room(self, acknowledged: int) -> None:
         left = [kept for sequence, kept in self.answers.items() if sequence > acknowledged]
         large = sum(_size(kept) for kept in left if isinstance(kept, FirstAnswer))
         if len(left) >= UNACKNOWLEDGED_CALLS_MAX or large >= UNACKNOWLEDGED_BYTES_MAX:
@@ -90,21 +90,29 @@ class Window:
                 hint="Acknowledge the answers you have",
             )
 
-    def keep(self, sequence: Sequence, acknowledged: Sequence, kept: Kept, timestamp: Timestamp) -> None:
-        """Remember an answer, and let go what the client has."""
+    def keep(self, transaction: Transaction, record: bytes) -> None:
+        """Remember the answer that a transaction gives, and let go what the client has."""
+        assert transaction.call_key is not None
+        _, sequence, acknowledged = transaction.call_key
         answers = self.answers
         if acknowledged > self.acknowledged:
-            done = range(self.acknowledged + 1, acknowledged + 1)
-            self.acknowledged = acknowledged
-            # A client that leaps ahead by more than there is must not make us count all the way.
-            for each in done if len(done) <= UNACKNOWLEDGED_CALLS_MAX else [it for it in answers if it <= acknowledged]:
-                let_go = answers.pop(Sequence(each), b"")
-                if let_go.__class__ is FirstAnswer:
-                    self.size -= _size(let_go)
-        answers[sequence] = kept
-        self.last = timestamp
-        if kept.__class__ is FirstAnswer:
+            self._let_go(acknowledged)
+        self.last = transaction.timestamp
+        if len(record) <= SMALL_RECORD_SIZE:
+            answers[sequence] = record
+        else:
+            kept = answers[sequence] = _condense(transaction)
             self.size += _size(kept)
+
+    def _let_go(self, acknowledged: int) -> None:
+        answers = self.answers
+        done = range(self.acknowledged + 1, acknowledged + 1)
+        self.acknowledged = acknowledged
+        # A client that leaps ahead by more than there is must not make us count all the way.
+        for each in done if len(done) <= UNACKNOWLEDGED_CALLS_MAX else [it for it in answers if it <= acknowledged]:
+            kept = answers.pop(each, b"")
+            if kept.__class__ is FirstAnswer:
+                self.size -= _size(kept)
 
 
 class Windows:
@@ -114,7 +122,7 @@ class Windows:
         self._clients: Final[dict[tuple[Sender, ClientId], Window]] = {}
         self._keys: Final[dict[tuple[Sender, str], tuple[Timestamp, Kept]]] = {}
         self._keys_size = 0
-        self._sweep_at = Timestamp(0)
+        self.sweep_at = Timestamp(0)
 
     def window(self, sender: Sender, client: ClientId) -> Window | None:
         """A client's window, which stays its own until it is `forgotten`; None before its first answer."""
@@ -138,17 +146,9 @@ class Windows:
             window.last = transaction.timestamp  # Of all clients this one is not silent.
             if len(self._clients) > CLIENTS_MAX:
                 self._forget_silent()
-        self.keep_in(window, transaction, record)
-
-    def keep_in(self, window: Window, transaction: Transaction, record: bytes) -> None:
-        """Remember an answer in the window that it belongs to."""
-        assert transaction.call_key is not None
-        _, sequence, acknowledged = transaction.call_key
-        timestamp = transaction.timestamp
-        kept = record if len(record) <= SMALL_RECORD_SIZE else _condense(transaction)
-        window.keep(sequence, acknowledged, kept, timestamp)
-        if timestamp >= self._sweep_at:
-            self._sweep(timestamp)
+        window.keep(transaction, record)
+        if transaction.timestamp >= self.sweep_at:
+            self.sweep(transaction.timestamp)
 
     def _keep_key(self, sender: Sender, key: str, transaction: Transaction, record: bytes) -> None:
         kept = record if len(record) <= SMALL_RECORD_SIZE else _condense(transaction)
@@ -158,8 +158,8 @@ class Windows:
         self._keys_size += len(key) + _size(kept)
         while len(keys) > STRING_KEYS_MAX or (self._keys_size > STRING_KEYS_BYTES_MAX and len(keys) > 1):
             self._forget_key(next(iter(keys)))
-        if transaction.timestamp >= self._sweep_at:
-            self._sweep(transaction.timestamp)
+        if transaction.timestamp >= self.sweep_at:
+            self.sweep(transaction.timestamp)
 
     @property
     def clients(self) -> int:
@@ -178,8 +178,9 @@ class Windows:
         for name, _ in silent[: len(silent) // 16]:
             self._clients.pop(name).forgotten = True
 
-    def _sweep(self, now: Timestamp) -> None:
-        self._sweep_at = Timestamp(now + SWEEP_MICROSECONDS)
+    def sweep(self, now: Timestamp) -> None:
+        """Forget who was silent for too long; due at `sweep_at`, by record timestamps."""
+        self.sweep_at = Timestamp(now + SWEEP_MICROSECONDS)
         horizon = now - EXPIRY_MICROSECONDS
         for name in [name for name, window in self._clients.items() if window.last < horizon]:
             self._clients.pop(name).forgotten = True

@@ -105,12 +105,13 @@ def _run_again(
         report.note(Difference(logged.offset, logged.reducer, differing))
 
 
-def _compare(outcome: Outcome, logged: Transaction) -> Iterator[str]:
-    if outcome.outcome != logged.outcome:
+def _compare(run: Outcome, logged: Transaction) -> Iterator[str]:
+    outcome, value, writes, _ = run
+    if outcome != logged.outcome:
         yield "outcome"
-    if outcome.value != logged.value:
+    if value != logged.value:
         yield "value"
-    if outcome.writes != logged.writes:
+    if writes != logged.writes:
         yield "writes"
 
 

@@ -42,6 +42,7 @@ class State:
         self.identities: Final[dict[IdentityReference, Identity]] = {IdentityReference(0): STORE_IDENTITY}
         self.epochs: Final[list[EpochRecord]] = []
         self.last_offset = Offset(0)
+        self.next_offset = Offset(1)
         self.last_timestamp = Timestamp(0)
 
     @property
@@ -60,16 +61,19 @@ class State:
 
         A live call knows more than a replay: `moves` as in Database.apply, and the `window` its key belongs to.
         """
-        assert transaction.offset == self.last_offset + 1
+        assert transaction.offset == self.next_offset
         assert transaction.timestamp > self.last_timestamp
         self.last_offset = transaction.offset
+        self.next_offset = self.last_offset + 1  # type: ignore[assignment]  # To say so with Offset() costs a call.
         self.last_timestamp = transaction.timestamp
         if transaction.writes:
             self.database.apply(transaction.writes, moves)
         if transaction.call_key is not None:
             assert record is not None
             if window is not None:
-                self.windows.keep_in(window, transaction, record)
+                window.keep(transaction, record)
+                if transaction.timestamp >= self.windows.sweep_at:
+                    self.windows.sweep(transaction.timestamp)
             else:
                 self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
         elif transaction.kind in _RARE:

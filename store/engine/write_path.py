@@ -101,7 +101,7 @@ class WritePath:
         if sequence and caller.client:
             if acknowledged >= sequence:
                 raise _spent(sequence, acknowledged)
-            call_key = (caller.client, Sequence(sequence), Sequence(acknowledged))
+            call_key = (caller.client, sequence, acknowledged)
             window = caller.window
             if window is None or window.forgotten:
                 window = caller.window = state.windows.window(caller.sender, caller.client)
@@ -129,14 +129,14 @@ class WritePath:
             now=now,
             sender=caller.identity,
             batch_seed=self._log.seed,
-            offset=Offset(state.last_offset + 1),
+            offset=state.next_offset,
         )
-        kind = _FAILED_CALL if outcome.outcome else _CALL
+        kind = _FAILED_CALL if outcome[0] else _CALL
         return self._commit(kind, caller, reference, name, canonical, call_key, now, outcome, window)
 
     def record(self, kind: Kind, name: str, args: bytes) -> Answer:
         """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
-        outcome = Outcome(COMMITTED, NIL, (), ())
+        outcome: Outcome = (COMMITTED, NIL, (), ())
         now = Timestamp(max(self._wall(), self._state.last_timestamp + 1))
         return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
 
@@ -149,16 +149,17 @@ class WritePath:
         args: bytes,
         key: CallKey | None,
         now: Timestamp,
-        outcome: Outcome,
+        run: Outcome,
         window: Window | None = None,
     ) -> Answer:
         # 3  Number: the next offset, that moment, the caller, inputs, outcome, net write set.
         state = self._state
+        outcome, value, writes, moves = run
         transaction = Transaction(
             kind,
-            Offset(state.last_offset + 1),
+            state.next_offset,
             now,
-            outcome.writes,
+            writes,
             key,
             reference,
             caller.connection,
@@ -166,8 +167,8 @@ class WritePath:
             state.database.schema.version,
             name,
             args,
-            outcome.outcome,
-            outcome.value,
+            outcome,
+            value,
         )
 
         # 4  Append, into the open batch; nothing is left that can fail to encode.
@@ -175,7 +176,7 @@ class WritePath:
         self._log.append(record)
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
-        state.absorb(transaction, record, outcome.moves, window)
+        state.absorb(transaction, record, moves, window)
         self._remember(record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.

@@ -223,7 +223,7 @@ class Commitlog:
         """Take the record as the next offset, in memory. Nothing is kept before `flush` and `sync`."""
         assert len(record) <= self._options.record_size_max
         self._records.append(record)
-        self.last_offset = Offset(self.last_offset + 1)
+        self.last_offset += 1  # type: ignore[assignment]  # The next offset; to say so with Offset() costs a call.
         self.pending_bytes += len(record)
         if self.pending_bytes >= self._batch_size_max:
             self._close_batch()

@@ -134,7 +134,7 @@ def _note(changed: Changed, followed: Followed, key: Key, row: bytes | None) -> 
 
 
 class Subscriptions:
-    """All subscriptions of one engine: a follower of its feed."""
+    """All subscriptions of one engine: a follower of its feed while there is any."""
 
     def __init__(self, engine: Engine, *, options: Options | None = None) -> None:
         self._engine: Final = engine
@@ -143,7 +143,6 @@ class Subscriptions:
         self._routes: Final[dict[TableId, _Route]] = {}
         self.subscription_count = 0
         """Subscriptions of all sessions."""
-        engine.feed.follow(self)
 
     @property
     def query_count(self) -> int:
@@ -214,6 +213,8 @@ class Subscriptions:
     def _route(self, table: TableId) -> _Route:
         route = self._routes.get(table)
         if route is None:
+            if not self._routes:  # A feed without followers costs a call nothing.
+                self._engine.feed.follow(self)
             route = self._routes[table] = _Route(self._engine.database.tables[table])
         return route
 
@@ -223,10 +224,12 @@ class Subscriptions:
         route.remove(followed)
         if route.empty:
             del self._routes[table]
+            if not self._routes:
+                self._engine.feed.unfollow(self)
 
     def evaluate(self, transaction: Transaction) -> None:
         """Tell every session whose queries a transaction changed; the tables are at exactly its offset."""
-        if not transaction.writes or not self._routes:
+        if not transaction.writes:
             return
         changed = _changed(self._routes, transaction)
         if len(changed) == 1:

@@ -51,11 +51,11 @@ class TableView(Generic[Row]):
         "_key_of",
         "_moved",
         "_moving",
-        "_next_key",
         "_row_type",
         "_rows",
-        "_seen",
         "_touched",
+        "next_key",
+        "seen",
         "writes",
     )
 
@@ -79,7 +79,7 @@ class TableView(Generic[Row]):
             frozenset({self._key_name, *(each.name for each in base.indexes)}) if codec.stable else None
         )
         """Columns whose change needs a closer look: key and indexed ones; None where every row does."""
-        self._seen: Final[dict[Key, Any]] = {}
+        self.seen: Final[dict[Key, Any]] = {}
         """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
         self.writes: Final[dict[Key, Write]] = {}
         """The net writes by key."""
@@ -87,11 +87,11 @@ class TableView(Generic[Row]):
         """By key: the committed row that the indexes still hold; None where there was none."""
         self._added: Final[dict[str, dict[Any, dict[Key, None]]]] = {each.name: {} for each in base.indexes}
         """By index and value: the keys of moved rows that have the value now."""
-        self._next_key = 0
+        self.next_key = 0
 
     def get(self, key: Any) -> Row | None:
         """The row under a primary key, or None."""
-        seen = self._seen
+        seen = self.seen
         row = seen.get(key, _UNSEEN)
         if row is _UNSEEN:
             if not seen:
@@ -118,7 +118,7 @@ class TableView(Generic[Row]):
 
         ConstraintViolation where there is no such row, the key itself would change, or a rule is broken.
         """
-        seen = self._seen
+        seen = self.seen
         key = self._key_of(row)
         guarded = self._guarded
         if guarded is None or row is not seen.get(key) or key in self.writes or not guarded.isdisjoint(changes):
@@ -206,17 +206,13 @@ class TableView(Generic[Row]):
     def moves(self) -> Iterator[Move]:
         """What the write set changes in this table's indexes."""
         for key, was in self._moved.items():
-            yield self._base, key, was, self._seen[key]
+            yield self._base, key, was, self.seen[key]
 
-    def clear(self) -> None:
-        """Forget the write set, and what was looked at."""
-        self._seen.clear()
-        self.writes.clear()
-        self._next_key = 0
-        if self._moved:
-            self._moved.clear()
-            for values in self._added.values():
-                values.clear()
+    def settle(self) -> None:
+        """Forget what moved in the indexes."""
+        self._moved.clear()
+        for values in self._added.values():
+            values.clear()
 
     def _look(self, key: Key) -> Any:
         """The row under a key in its stored form, or None."""
@@ -225,9 +221,9 @@ class TableView(Generic[Row]):
     def _put(self, key: Key, data: bytes | None, row: Any) -> None:
         """Note a row's new state, after `_look`; indexes follow, and a unique one may object."""
         before = self._rows.get(key)
-        if self._indexed_of is not None and not self._stays(self._seen[key], row):
-            self._move(key, before, self._seen[key], row)
-        self._seen[key] = row
+        if self._indexed_of is not None and not self._stays(self.seen[key], row):
+            self._move(key, before, self.seen[key], row)
+        self.seen[key] = row
         if before == data:
             self.writes.pop(key, None)
         else:
@@ -268,11 +264,11 @@ class TableView(Generic[Row]):
         return committed + list(self._added[index.name].get(value, ()))
 
     def _take_key(self) -> int:
-        self._next_key = max(self._next_key, self._base.next_key)
-        while self._next_key in self.writes:
-            self._next_key += 1
-        key = self._next_key
-        self._next_key += 1
+        self.next_key = max(self.next_key, self._base.next_key)
+        while self.next_key in self.writes:
+            self.next_key += 1
+        key = self.next_key
+        self.next_key += 1
         return key
 
     def _checked_type(self, row: Row) -> Row:
@@ -336,28 +332,31 @@ class ViewOf(Protocol):
 class Overlay:
     """The one unfinished write set of the one writer."""
 
-    __slots__ = ("_moving", "touched", "view")
+    __slots__ = ("moving", "touched", "view")
 
     def __init__(self, database: Database) -> None:
         self.touched: Final[list[TableView[Any]]] = []
         """The tables looked at so far, in the order of the first look."""
-        self._moving: Final[list[TableView[Any]]] = []
+        self.moving: Final[list[TableView[Any]]] = []
         """Those of them with rows whose indexed values changed."""
-        self.view: Final[ViewOf] = _Views(database, self.touched, self._moving).__getitem__
+        self.view: Final[ViewOf] = _Views(database, self.touched, self.moving).__getitem__
 
     def write_set(self) -> tuple[Write, ...]:
         """The net writes of all tables, tables in the order in which they were first looked at."""
-        if len(self.touched) == 1:
-            return tuple(self.touched[0].writes.values())
         return tuple([write for view in self.touched for write in view.writes.values()])
 
     def moves(self) -> Sequence[Move]:
         """What the write set changes in indexes."""
-        return [move for view in self._moving for move in view.moves()] if self._moving else ()
+        return [move for view in self.moving for move in view.moves()]
 
     def clear(self) -> None:
         """Forget the write set: it was applied, or the call failed."""
         for view in self.touched:
-            view.clear()
+            view.seen.clear()
+            view.writes.clear()
+            if view.next_key:
+                view.next_key = 0
+        for view in self.moving:
+            view.settle()
         self.touched.clear()
-        self._moving.clear()
+        self.moving.clear()

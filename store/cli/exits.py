@@ -1,0 +1,95 @@
+"""Every exit code of `store`, and which error ends with which.
+
+0  done                                   10  malformed call        20  no server answers
+1  a check does not hold                  11  malformed query       21  what answers does not speak the protocol
+2  the command line cannot be read        12  unknown reducer       22  a call's outcome is unknown
+3  log: torn tail                         13  refused               23  no answer in time
+4  log: corruption                        14  reducer failed        70  a bug of the store
+5  log: gap                               15  constraint violation  74  durability lost: a write or a sync failed
+6  log: nothing there                     16  denied                78  an option that cannot be
+7  directory: not readable, not ours,     17  overloaded           130  interrupted
+   in use, or newer
+8  the tables do not fit the log's
+"""
+
+from enum import IntEnum
+from typing import Final
+
+from store.client.errors import OutcomeUnknown, Unreachable
+from store.errors import (
+    CallError,
+    ConfigError,
+    ConstraintViolation,
+    CorruptionError,
+    Denied,
+    DirectoryError,
+    EngineStopped,
+    MalformedCall,
+    MalformedQuery,
+    Overloaded,
+    ProtocolError,
+    ReducerFailed,
+    Refused,
+    SchemaMismatch,
+    UnknownReducer,
+)
+from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST
+
+
+class Exit(IntEnum):
+    """What `store` ends with."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    TORN_TAIL = 3
+    CORRUPTION = 4
+    GAP = 5
+    NOTHING_THERE = 6
+    DIRECTORY = 7
+    SCHEMA = 8
+    MALFORMED_CALL = 10
+    MALFORMED_QUERY = 11
+    UNKNOWN_REDUCER = 12
+    REFUSED = 13
+    REDUCER_FAILED = 14
+    CONSTRAINT = 15
+    DENIED = 16
+    OVERLOADED = 17
+    UNREACHABLE = 20
+    PROTOCOL = 21
+    OUTCOME_UNKNOWN = 22
+    TIMEOUT = 23
+    BUG = EXIT_BUG
+    DURABILITY_LOST = EXIT_DURABILITY_LOST
+    CONFIG = 78
+    INTERRUPTED = 130
+
+
+_BY_ERROR: Final[dict[type[BaseException], Exit]] = {
+    MalformedCall: Exit.MALFORMED_CALL,
+    MalformedQuery: Exit.MALFORMED_QUERY,
+    UnknownReducer: Exit.UNKNOWN_REDUCER,
+    Refused: Exit.REFUSED,
+    ReducerFailed: Exit.REDUCER_FAILED,
+    ConstraintViolation: Exit.CONSTRAINT,
+    Denied: Exit.DENIED,
+    Overloaded: Exit.OVERLOADED,
+    CallError: Exit.MALFORMED_CALL,
+    Unreachable: Exit.UNREACHABLE,
+    ProtocolError: Exit.PROTOCOL,
+    OutcomeUnknown: Exit.OUTCOME_UNKNOWN,
+    CorruptionError: Exit.CORRUPTION,
+    DirectoryError: Exit.DIRECTORY,
+    SchemaMismatch: Exit.SCHEMA,
+    EngineStopped: Exit.DURABILITY_LOST,
+    ConfigError: Exit.CONFIG,
+    TimeoutError: Exit.TIMEOUT,
+    OSError: Exit.DURABILITY_LOST,
+    KeyboardInterrupt: Exit.INTERRUPTED,
+}
+
+
+def exit_of(error: BaseException) -> Exit:
+    """The exit code of an error, by its nearest class."""
+    return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), Exit.BUG)

@@ -1,0 +1,206 @@
+"""`store log`: what the commitlog holds, and whether it holds. Nothing here writes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from store.cli.arguments import ConfigFile, configure
+from store.cli.domains import load_domain
+from store.cli.exits import Exit
+from store.cli.log_verdict import Verdict, inspect_log, rerun
+from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, stderr, stdout, to_plain
+from store.engine.identity import Identity, decode_identity
+from store.engine.recovery import records
+from store.engine.state import decode_schema
+from store.env.posix import PosixDisk
+from store.errors import ConfigError
+from store.ids import Offset
+from store.log.reader import LogReader
+from store.log.reader import Progress as Told
+from store.schema import EMPTY_SCHEMA, Schema
+from store.transaction import Kind, Op, Transaction
+
+log_app = typer.Typer(no_args_is_help=True, help="Look into a commitlog.", rich_markup_mode=None)
+
+ReExecute = Annotated[
+    bool, typer.Option("--re-execute", help="Run the reducers again on what was logged, and compare.")
+]
+Directory = Annotated[Path, typer.Argument(help="The data directory; it may be in use.")]
+
+
+@log_app.command()
+def dump(
+    directory: Directory,
+    from_: Annotated[int, typer.Option("--from", min=1, help="The first offset.")] = 1,
+    to: Annotated[int | None, typer.Option(min=1, help="The last offset.  [default: the end]")] = None,
+    json: JsonFlag = False,  # noqa: FBT002  # A flag.
+) -> None:
+    """Print every transaction: a line each, or with --json an object each with all it holds."""
+    if to is not None and to < from_:
+        raise ConfigError(f"--to is at least --from, found {to} below {from_}")
+    through = None if to is None else Offset(to)
+    names = _Names()
+    reader = LogReader(PosixDisk(directory, read_only=True), through=through)
+    for batch in reader:  # From the start: what tables and columns are called stands in earlier records.
+        for transaction, _ in records(batch):
+            names.learn(transaction)
+            if from_ <= transaction.offset <= (to or transaction.offset):
+                if json:
+                    print_json(_object(transaction, names))
+                else:
+                    stdout.print(_text(transaction, names), markup=False, soft_wrap=True)
+    if reader.tail is not None and reader.tail.torn_bytes:
+        note(f"torn tail: {reader.tail.torn_bytes} bytes behind offset {reader.tail.last_offset}: {reader.tail.torn}")
+
+
+@log_app.command()
+def verify(
+    directory: Directory,
+    re_execute: ReExecute = False,  # noqa: FBT002  # A flag.
+    domain: Annotated[
+        list[str] | None, typer.Option(help="A module of reducers for --re-execute; may be repeated.  [tenant.domains]")
+    ] = None,
+    config: ConfigFile = None,
+    json: JsonFlag = False,  # noqa: FBT002  # A flag.
+) -> None:
+    """Check every byte: checksums, chain, gaps.
+
+    The exit code says what is wrong: 0 nothing, 3 a torn tail (the next start cuts it), 4 corruption, 5 a gap,
+    6 no log, 7 unreadable; with --re-execute 1 where a reducer came out otherwise.
+    """
+    loaded = None
+    options = configure(config, tenant__domains=domain)
+    if re_execute:
+        loaded = load_domain(options.tenant.domains)
+    began = time.monotonic()
+    with _bar("verifying") as told:
+        verdict = inspect_log(directory, told)
+    if loaded is not None and verdict.whole:
+        with _bar("running again") as told:
+            verdict = rerun(directory, loaded, options.engine, verdict, told)
+    verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 3))
+    if json:
+        print_json(verdict)
+    else:
+        _print_verdict(verdict)
+    raise typer.Exit(verdict.exit)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Told]:
+    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, disable=not stderr.is_terminal, console=stderr) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    style = {Exit.DONE: "bold green", Exit.TORN_TAIL: "bold yellow"}.get(Exit(verdict.exit), "bold red")
+    stdout.print(verdict.verdict.replace("_", " "), style=style, end="")
+    stdout.print(f": {verdict.message}" if verdict.message else "", markup=False, soft_wrap=True)
+    stdout.print(
+        f"  {verdict.transactions:,} transactions in {verdict.batches:,} batches and {verdict.segments} segments, "
+        f"{verdict.bytes:,} bytes, through offset {verdict.last_offset} (proven durable: {verdict.proven_offset}), "
+        f"{verdict.seconds:.2f} s",
+        soft_wrap=True,
+    )
+    if verdict.calls is not None:
+        stdout.print(
+            f"  {verdict.calls:,} calls run again, {verdict.skipped} cut off by time and skipped, "
+            f"{verdict.different} came out otherwise; fingerprint {verdict.fingerprint}",
+            soft_wrap=True,
+        )
+        for each in verdict.differences:
+            stdout.print(f"  offset {each.offset}, {each.reducer}: {each.what} differ", markup=False, soft_wrap=True)
+    if verdict.hint:
+        stdout.print(f"  → {verdict.hint}", markup=False, soft_wrap=True)
+
+
+class _Names:
+    """What tables, columns and identities are called, as far as the log has said."""
+
+    def __init__(self) -> None:
+        self.schema: Schema = EMPTY_SCHEMA
+        self.identities: dict[int, Identity] = {}
+
+    def learn(self, transaction: Transaction) -> None:
+        """Remember what this transaction names."""
+        if transaction.kind == Kind.SCHEMA:
+            self.schema = decode_schema(transaction.args)
+        elif transaction.kind == Kind.IDENTITY:
+            self.identities[transaction.offset] = decode_identity(transaction.args)
+
+    def sender(self, transaction: Transaction) -> str:
+        """Who called."""
+        identity = self.identities.get(transaction.identity)
+        return "store" if identity is None else identity.subject
+
+    def writes(self, transaction: Transaction) -> Iterator[dict[str, Any]]:
+        """The write set by table and column names."""
+        tables = {table.id: table for table in self.schema.tables}
+        for table_id, op, key, before, after in transaction.writes:
+            table = tables.get(table_id)
+            columns = None if table is None else [column.name for column in table.columns]
+            yield {
+                "table": table_id if table is None else table.name,
+                "op": Op(op).name.lower(),
+                "key": to_plain(key),
+                "before": _row(before, columns),
+                "after": _row(after, columns),
+            }
+
+
+def _row(data: bytes | None, columns: list[str] | None) -> Any:
+    if data is None:
+        return None
+    values = plain_of(data)
+    return values if columns is None else dict(zip(columns, values, strict=False))
+
+
+def _object(transaction: Transaction, names: _Names) -> dict[str, Any]:
+    key = transaction.call_key
+    return {
+        "offset": transaction.offset,
+        "kind": Kind(transaction.kind).name.lower(),
+        "timestamp": _time(transaction),
+        "sender": names.sender(transaction),
+        "identity": transaction.identity,
+        "connection": transaction.connection,
+        "source": transaction.source,
+        "call_key": None if key is None else {"client": key[0], "sequence": key[1], "acknowledged": key[2]},
+        "schema_version": transaction.schema_version,
+        "reducer": transaction.reducer,
+        "args": plain_of(transaction.args),
+        "outcome": transaction.outcome or "committed",
+        "value": plain_of(transaction.value),
+        "writes": list(names.writes(transaction)),
+    }
+
+
+def _text(transaction: Transaction, names: _Names) -> str:
+    """One line: what happened, by whom, and what it changed."""
+    kind = Kind(transaction.kind).name.lower().replace("_", " ")
+    what = f"{kind} {transaction.reducer}".rstrip()
+    if transaction.kind in {Kind.CALL, Kind.FAILED_CALL}:
+        args = plain_of(transaction.args)
+        listed = ", ".join(map(show_value, args)) if isinstance(args, list) else show_value(args)
+        what = f"{transaction.reducer}({_short(listed)})"
+    outcome = f" → {transaction.outcome}" if transaction.outcome else ""
+    writes = [f"{each['op']} {each['table']} {show_value(each['key'])}" for each in names.writes(transaction)]
+    changed = f": {_short('; '.join(writes))}" if writes else ""
+    return f"{transaction.offset:>10}  {_time(transaction)}  {names.sender(transaction)}  {what}{outcome}{changed}"
+
+
+def _time(transaction: Transaction) -> str:
+    return datetime.fromtimestamp(transaction.timestamp / 1e6, tz=UTC).isoformat(timespec="microseconds")
+
+
+def _short(text: str, length_max: int = 200) -> str:
+    return text if len(text) <= length_max else f"{text[: length_max - 1]}…"

@@ -1,0 +1,120 @@
+"""What `store` writes: results on stdout, for people or as JSON; everything else on stderr.
+
+Laws: stdout carries nothing but results. With --json a result is one JSON object a line, and so is an error on stderr.
+An error is one line that says what is wrong, and one that says what to do; a traceback only with --debug.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from store.cli.exits import exit_of
+from store.errors import Refused, StoreError
+from store.subscribe.encoding import plain
+from store.values import Json
+
+JSON_KEY: Final = "store.json"
+
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+stdout: Final = Console(highlight=False)
+stderr: Final = Console(stderr=True, highlight=False)
+
+
+def _note_json(context: typer.Context, value: bool) -> bool:  # noqa: FBT001  # How typer calls it.
+    context.meta[JSON_KEY] = value
+    return value
+
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print JSON, one object a line, errors too.", callback=_note_json)
+]
+"""The --json of every command."""
+
+
+def to_plain(value: Any) -> Any:
+    """A value as JSON has it: rows by column name, times as RFC 3339, bytes as base64, large integers as text."""
+    if isinstance(value, msgspec.Struct):
+        return {name: to_plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        return {str(name): to_plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(each) for each in value]
+    return value.value if isinstance(value, Json) else plain(value)
+
+
+def plain_of(data: bytes) -> Any:
+    """MessagePack as JSON has it."""
+    return plain(_decode(data))
+
+
+def print_json(value: Any) -> None:
+    """One object on one line, at once."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def show_value(value: Any) -> str:
+    """A plain value for people: text as it is, all else as JSON."""
+    text = msgspec.json.encode(value).decode()
+    return str(msgspec.json.decode(text)) if text.startswith('"') else text
+
+
+def rows_table(columns: Iterable[str], rows: Iterable[Any], *, title: str = "") -> Table:
+    """Rows as a table for people."""
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    names = list(columns)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(show_value(to_plain(getattr(row, name)))) for name in names])
+    return table
+
+
+def note(message: str) -> None:
+    """A line for whoever watches, on stderr; never a result."""
+    stderr.print(message, markup=False, soft_wrap=True)
+
+
+def report(error: BaseException, *, json: bool) -> int:
+    """Say what went wrong, and return the exit code."""
+    code = exit_of(error)
+    message, hint = _message(error)
+    if json:
+        line = {"error": getattr(error, "code", type(error).__name__), "message": message, "hint": hint, "exit": code}
+        if isinstance(error, Refused):
+            line["reason"] = error.reason
+        if getattr(error, "details", None):
+            line["details"] = to_plain(dict(error.details))  # type: ignore[attr-defined]  # A CallError has them.
+        sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
+        return code
+    kind = f"refused: {error.reason}" if isinstance(error, Refused) else _words(type(error).__name__)
+    said = "" if isinstance(error, Refused) and message == error.reason else f": {message}"
+    stderr.print(f"[bold red]{escape(kind)}[/]{escape(said)}", soft_wrap=True)
+    details = getattr(error, "details", None)
+    if details:
+        text = ", ".join(f"{name} {show_value(to_plain(value))}" for name, value in details.items())
+        stderr.print(f"  {escape(text)}", soft_wrap=True)
+    if hint:
+        stderr.print(f"  [dim]→[/] {escape(hint)}", soft_wrap=True)
+    return code
+
+
+def _message(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, StoreError):
+        return error.message, error.hint
+    if isinstance(error, TimeoutError):
+        return str(error) or "no answer in time", "A call may have run all the same: look before calling again"
+    return f"{type(error).__name__}: {error}", "" if isinstance(error, OSError) else "Run it with --debug to see where"
+
+
+def _words(name: str) -> str:
+    """MalformedCall → malformed call."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()

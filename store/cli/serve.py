@@ -1,0 +1,176 @@
+"""`store serve`: one tenant, from its data directory to its port, until it is told to stop."""
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from store.cli.arguments import (
+    TOKENS_FILE,
+    ConfigFile,
+    Data,
+    SetOptions,
+    address_of,
+    configure,
+    development_token,
+    token_of,
+)
+from store.cli.demo import FIRST_ACCOUNT
+from store.cli.domains import load_domain
+from store.cli.output import JsonFlag, print_json, stderr, stdout, to_plain
+from store.cli.token import mint_development_token
+from store.config import Config
+from store.engine.engine import Engine, open_engine
+from store.engine.recovery import RecoveryProgress, RecoveryReport
+from store.engine.reducer import Domain
+from store.env.posix import PosixDisk, SignalDeadline, SystemClock, SystemEntropy
+from store.env.world import World
+from store.errors import ConfigError
+from store.server.app import Server
+from store.server.auth import AuthOptions
+
+RunDemo = Annotated[
+    bool, typer.Option("--demo", help="Mint a development token where there is none, and run the demo once.")
+]
+
+
+def serve(  # Options of a command.
+    data: Data = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="A module of tables and reducers; may be repeated.  [tenant.domains]")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.  [server.host]")] = None,
+    port: Annotated[int | None, typer.Option(help="The TCP port; 0 takes a free one.  [server.port]")] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="A PEM file with the certificate chain.  [server.tls_certificate]")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key.  [server.tls_key]")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Hashed tokens.  [default: auth.token_file, or `tokens` in the data directory]")
+    ] = None,
+    demo: RunDemo = False,  # noqa: FBT002  # A flag.
+    repository: Annotated[Path, typer.Option(help="The git repository that --demo imports.")] = Path(),
+    config: ConfigFile = None,
+    set_: SetOptions = None,
+    json: JsonFlag = False,  # noqa: FBT002  # A flag.
+) -> None:
+    """Serve one tenant until SIGTERM or Ctrl-C."""
+    options = configure(
+        config,
+        set_,
+        tenant__data=data,
+        tenant__domains=domain,
+        server__host=host,
+        server__port=port,
+        server__tls_certificate=tls_certificate,
+        server__tls_key=tls_key,
+        auth__token_file=token_file,
+    )
+    loaded = load_domain(options.tenant.domains)
+    if demo:
+        mint_development_token(options.tenant.data)
+    server = Server(options.server, _auth(options), options.sessions)
+    try:
+        engine = open_tenant(options, loaded)
+    except BaseException:
+        server.close()
+        raise
+    _tell_recovery(engine.report, options.tenant.data, json=json)
+
+    def ready(listening_host: str, listening_port: int) -> None:
+        there = replace(options, server=replace(options.server, host=listening_host, port=listening_port))
+        _tell_listening(there, json=json)
+        if demo:
+            threading.Thread(target=_run_demo, args=(there, repository), kwargs={"json": json}, daemon=True).start()
+
+    server.run(engine, on_ready=ready)
+
+
+def open_tenant(options: Config, domain: Domain) -> Engine:
+    """The real world's engine on the data directory, with a progress bar where recovery takes a while."""
+    deadline = SignalDeadline(options.engine.reducer_time_max_ms / 1000)
+    world = World(PosixDisk(options.tenant.data), SystemClock(), SystemEntropy(), deadline)
+    columns = (
+        TextColumn("recovering"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("offset {task.fields[offset]:,}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, transient=True, disable=not stderr.is_terminal, console=stderr) as bar:
+        task = bar.add_task("", total=None, offset=0)
+
+        def told(done: RecoveryProgress) -> None:
+            bar.update(task, completed=done.bytes_done, total=done.bytes_total, offset=done.transactions)
+
+        return open_engine(world, domain, options=options.engine, log_options=options.log, progress=told)
+
+
+def _auth(options: Config) -> AuthOptions:
+    """The token file lies in the data directory where no source of tokens is named."""
+    auth = options.auth
+    if auth.token_file or auth.jwt_secret_file or auth.jwt_public_key_file:
+        return auth
+    file = options.tenant.data / TOKENS_FILE
+    if not file.exists():
+        raise ConfigError(
+            f"there is no {file}, so nobody could come in",
+            hint=f"`store token mint --data {shlex.quote(str(options.tenant.data))}` makes one, with a first token",
+        )
+    return replace(auth, token_file=file)
+
+
+def _tell_recovery(report: RecoveryReport, data: Path, *, json: bool) -> None:
+    if json:
+        print_json({"event": "recovered", "data": str(data), **to_plain(asdict(report))})
+    else:
+        stdout.print(f"{report}", markup=False, soft_wrap=True)
+
+
+def _tell_listening(options: Config, *, json: bool) -> None:
+    url = address_of(options, None)
+    if json:
+        print_json({"event": "listening", "url": url, "host": options.server.host, "port": options.server.port})
+    else:
+        stdout.print(f"listening on {url}", markup=False, soft_wrap=True)
+
+
+def _run_demo(options: Config, repository: Path, *, json: bool) -> None:
+    """The demo in a process of its own, since this one has one loop and is busy with it; then what to try next."""
+    url = address_of(options, None)
+    environment = {**os.environ, "STORE_TOKEN": token_of(options, None)}
+    if options.server.tls_certificate is not None:
+        environment.setdefault("SSL_CERT_FILE", str(options.server.tls_certificate))
+    command = [sys.executable, "-m", "store", "demo", "--url", url, "--repository", str(repository)]
+    ended = subprocess.run([*command, "--json"] if json else command, env=environment, check=False)  # noqa: S603  # Our own.
+    if json:
+        print_json({"event": "demo", "url": url, "exit": ended.returncode})
+        return
+    stdout.print(what_next(options), markup=False, soft_wrap=True)
+
+
+def what_next(options: Config) -> str:
+    """Commands to try against a tenant that has run the demo."""
+    url, data = address_of(options, None), shlex.quote(str(options.tenant.data))
+    where = f"--data {data} --url {url}"
+    account = FIRST_ACCOUNT
+    lines = (
+        f"serving goes on at {url}; try next, in another terminal:",
+        "",
+        f"  store watch 'SELECT * FROM accounts' {where}",  # noqa: S608  # Words for a shell, not for a database.
+        f"  store call deposit {account} 100 {where}",
+        f"  store query 'SELECT * FROM accounts WHERE id = $1' {account} {where}",  # noqa: S608  # As above.
+        f"  store log verify {data}",
+        "",
+        f"the development token is in {development_token(options.tenant.data)}:",
+        "",
+        f"  export STORE_URL={url} STORE_TOKEN={token_of(options, None)}",
+    )
+    return "\n".join(lines)

@@ -1,0 +1,34 @@
+"""The agent's side of the wire: calls with typed answers, rows that stay current, and a connection that comes back.
+
+    from store.client import connect
+
+Responsible for: one conversation over many connections (conversation), rows and their deltas (rows, view), the
+asyncio shell (connection), the facade for scripts (blocking). Not responsible for: what a reducer does, and not for
+keeping anything beyond its own process.
+"""
+
+from store.client.blocking import BlockingClient, BlockingView, connect_sync
+from store.client.connection import Client, connect
+from store.client.errors import OutcomeUnknown, Unreachable
+from store.client.options import ClientOptions
+from store.client.rows import Change, Delete, Insert, Rows, Update, ViewDelta
+from store.client.view import DeltaStream, View
+
+__all__ = [
+    "BlockingClient",
+    "BlockingView",
+    "Change",
+    "Client",
+    "ClientOptions",
+    "Delete",
+    "DeltaStream",
+    "Insert",
+    "OutcomeUnknown",
+    "Rows",
+    "Unreachable",
+    "Update",
+    "View",
+    "ViewDelta",
+    "connect",
+    "connect_sync",
+]

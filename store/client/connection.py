@@ -1,0 +1,435 @@
+"""The client under asyncio: one conversation, carried over WebSockets that come and go.
+
+    async with connect("ws://127.0.0.1:8400", token) as db:
+        balance = await db.call("deposit", 1, 100)
+        view = await db.subscribe("SELECT * FROM accounts WHERE owner = $1", "alice")
+
+Laws: what is asked in one tick of the loop leaves in one frame. A call once asked is made, also where nobody waits for
+it any more; so a call has no time limit but the caller's own `asyncio.timeout`, past which its outcome is unknown.
+A lost connection is not an error: the client comes back, resumes its views and says unanswered calls again under their
+numbers, so each runs once. Where it comes back to another epoch, calls that were sent fail with OutcomeUnknown and
+views become the rows that are there now; calls that were not sent yet are sent.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import ssl as tls
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar, overload
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from store.client.conversation import Conversation, Fetched, Welcomed
+from store.client.dial import Token, dial, websocket_url
+from store.client.errors import OutcomeUnknown, Unreachable, close_error
+from store.client.followings import Changed, Failed, Opened
+from store.client.options import ClientOptions
+from store.client.rows import Rows
+from store.client.view import View
+from store.errors import MalformedCall, ProtocolError, SchemaMismatch, StoreError
+from store.ids import Offset
+from store.subscribe.messages import Result
+from store.values import constrain, dec_hook_trusted
+
+FENCE_INTERVAL_S: Final = 0.05
+"""Seconds between two looks at how far the server is, where `synced` waits for an offset that is still to come."""
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+Returned = TypeVar("Returned")
+Returned_co = TypeVar("Returned_co", covariant=True)
+_log = logging.getLogger("store.client")
+_FENCE_KEYS: Final[dict[str, Any]] = {"int": 0, "str": "", "bytes": b"", "uuid": "0" * 8 + "-0000" * 3 + "-" + "0" * 12}
+
+
+class Callee(Protocol[Returned_co]):
+    """What `call` takes beside a name: a reducer object, which says its name and what it returns."""
+
+    @property
+    def name(self) -> str:
+        """As the server knows it."""
+        ...
+
+    @property
+    def returns(self) -> Any:
+        """The annotation of its result."""
+        ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Returned_co:
+        """The plain function; not called here."""
+        ...
+
+
+class Client:
+    """A client of one tenant, for as long as `connect` holds it open. For one event loop."""
+
+    def __init__(
+        self, url: str, token: Token, *, client: str, sequence: int, options: ClientOptions, ssl: tls.SSLContext | None
+    ) -> None:
+        self.options: Final = options
+        self._url: Final = websocket_url(url)
+        self._token: Final = token
+        self._ssl: Final = ssl
+        self._loop: Final = asyncio.get_running_loop()
+        self._conversation: Final = Conversation(
+            client=client or secrets.token_hex(16),
+            sequence=sequence,
+            calls_unanswered_max=options.calls_unanswered_max,
+            queries_unanswered_max=options.queries_unanswered_max,
+        )
+        self._answers: Final[dict[int, tuple[asyncio.Future[Any], Callable[[msgspec.Raw], Any]]]] = {}
+        self._queries: Final[dict[int, asyncio.Future[Any]]] = {}
+        self._opening: Final[dict[int, tuple[asyncio.Future[Any], str]]] = {}
+        self._views: Final[dict[int, View[Any]]] = {}
+        self._decoders: Final[dict[Any, Callable[[msgspec.Raw], Any]]] = {}
+        self._wake: Final = asyncio.Event()
+        self._welcomed: Final[asyncio.Future[None]] = self._loop.create_future()
+        self._error: StoreError | None = None
+        self._connected = False
+        self._connections = 0
+        self._runner: asyncio.Task[None] | None = None
+        self._take: Final[dict[type, Callable[[Any], None]]] = {
+            Result: self._take_result,
+            Welcomed: self._take_welcomed,
+            Opened: self._take_opened,
+            Changed: self._take_changed,
+            Fetched: self._take_fetched,
+            Failed: self._take_failed,
+        }
+
+    # What it tells.
+
+    @property
+    def client(self) -> str:
+        """The name under which this client's calls are idempotent."""
+        return self._conversation.client
+
+    @property
+    def offset(self) -> Offset:
+        """All views have seen everything up to here: at least what this client was last answered."""
+        return self._conversation.offset
+
+    @property
+    def epoch(self) -> str:
+        """The history that offsets are of: 32 hexadecimal digits."""
+        return self._conversation.epoch
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now; where not, one is being tried for."""
+        return self._connected
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been."""
+        return self._connections
+
+    # What it does.
+
+    @overload
+    def call(self, reducer: Callee[Returned], /, *args: Any, **named: Any) -> asyncio.Future[Returned]: ...
+    @overload
+    def call(self, reducer: str, /, *args: Any, returns: type[Returned], **named: Any) -> asyncio.Future[Returned]: ...
+    @overload
+    def call(self, reducer: str, /, *args: Any, returns: Any = ..., **named: Any) -> asyncio.Future[Any]: ...
+
+    def call(self, reducer: str | Callee[Any], /, *args: Any, returns: Any = Any, **named: Any) -> asyncio.Future[Any]:
+        """Call a reducer, by position or by name, and await what it returns, decoded as `returns` or the reducer says.
+
+        It is on its way when this returns; await it whenever you like. Raises (at once or when awaited) a CallError as
+        the server names it, such as Refused with `reason` and `details`; OutcomeUnknown; SchemaMismatch where the
+        result, of a call that was committed, is not of the type it is read as.
+        """
+        if type(reducer) is str:
+            name = reducer
+        else:
+            name, returns = reducer.name, reducer.returns if returns is Any else returns  # type: ignore[union-attr]  # No str.
+        if named and args:
+            raise MalformedCall(f"{name}: say the arguments by position or by name, not both")
+        if self._error is not None:
+            raise self._error
+        sequence = self._conversation.call(name, named or args)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._answers[sequence] = future, self._decoders.get(returns) or self._decoder(returns)
+        self._wake.set()
+        return future
+
+    @overload
+    async def query(self, sql: str, /, *params: Any, row_type: type[Row]) -> Rows[Row]: ...
+    @overload
+    async def query(self, sql: str, /, *params: Any, row_type: None = None) -> Rows[Any]: ...
+
+    async def query(self, sql: str, /, *params: Any, row_type: type[Any] | None = None) -> Rows[Any]:
+        """Read once: the rows of a query in primary-key order, durable when they are told.
+
+        They are of `row_type`, a Table class, or of a type made from what the server says. Raises MalformedQuery,
+        Denied, Overloaded, SchemaMismatch.
+        """
+        self._check_open()
+        id_ = self._conversation.query(sql, params, row_type)
+        future: asyncio.Future[Rows[Any]] = self._loop.create_future()
+        self._queries[id_] = future
+        self._wake.set()
+        return await future
+
+    @overload
+    async def subscribe(self, sql: str, /, *params: Any, row_type: type[Row]) -> View[Row]: ...
+    @overload
+    async def subscribe(self, sql: str, /, *params: Any, row_type: None = None) -> View[Any]: ...
+
+    async def subscribe(self, sql: str, /, *params: Any, row_type: type[Any] | None = None) -> View[Any]:
+        """Follow a query: the view that is returned has its rows and stays current. Raises as `query` does.
+
+        Ask it for `deltas()` before the next await, and the stream begins with the rows as they are then.
+        """
+        self._check_open()
+        id_ = self._conversation.subscribe(sql, params, row_type)
+        future: asyncio.Future[View[Any]] = self._loop.create_future()
+        self._opening[id_] = future, sql
+        self._wake.set()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._opening.pop(id_, None)
+            self._forget(id_)
+            raise
+
+    async def synced(self, offset: Offset | None = None) -> None:
+        """Return when all views have seen everything up to `offset`; without one, up to what the server is at now.
+
+        Your own call's changes are in your views before its answer, so this is for offsets that somebody else was
+        told. Offsets that change nothing here bring no message, so the server is asked how far it is, by a query of a
+        view's table that finds nothing; an offset still to come is asked for again every FENCE_INTERVAL_S.
+        """
+        self._check_open()
+        if offset is None and self._views:
+            await self._fence()
+        while offset is not None and self._views and self.offset < offset:
+            await self._fence()
+            if self.offset < offset:
+                await asyncio.sleep(FENCE_INTERVAL_S)
+
+    async def _fence(self) -> None:
+        table = next(iter(self._views.values())).table
+        key = table.columns[table.key]
+        await self.query(f"SELECT * FROM {table.name} WHERE {key.name} = $1", _FENCE_KEYS[key.type])  # noqa: S608  # Names of a schema.
+
+    async def close(self) -> None:
+        """Say goodbye. Calls still unanswered fail with OutcomeUnknown; views stay as they are."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            runner.cancel()
+            await asyncio.gather(runner, return_exceptions=True)
+        self._fail(OutcomeUnknown("the client was closed before the answer came"), views_end_with=None)
+
+    # The connections.
+
+    async def start(self) -> None:
+        """Connect for the first time. Unreachable, Denied, ProtocolError: there is no use, or not now."""
+        self._runner = asyncio.create_task(self._run())
+        try:
+            await self._welcomed
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _run(self) -> None:
+        """Stay connected until closed; what makes coming back useless ends everything that waits."""
+        try:
+            await self._stay_connected()
+        except StoreError as error:
+            self._fail(error, views_end_with=error)
+        except Exception as error:  # noqa: BLE001  # Nobody awaits this task, so who waits for answers must be told.
+            broken = ProtocolError(f"cannot follow what the server says: {error!r}", close_code=1002)
+            broken.__cause__ = error
+            self._fail(broken, views_end_with=broken)
+
+    async def _stay_connected(self) -> None:
+        bound, lost_at = self.options.backoff_first_ms, time.monotonic()
+        while True:
+            try:
+                await self._converse()
+                trouble: StoreError = Unreachable("the connection was lost", hint="The client comes back by itself")
+            except Unreachable as error:
+                trouble = error
+            if self._connected:
+                self._connected, bound, lost_at = False, self.options.backoff_first_ms, time.monotonic()
+            given_up = self.options.give_up_s is not None and time.monotonic() - lost_at > self.options.give_up_s
+            if given_up or not self._welcomed.done():
+                raise trouble
+            wait_ms = random.uniform(0, bound)  # noqa: S311  # Jitter, no secret.
+            _log.info("= %s; next try in %.0f ms", trouble.message, wait_ms)
+            await asyncio.sleep(wait_ms / 1000)
+            bound = min(bound * 2, self.options.backoff_max_ms)
+
+    async def _converse(self) -> None:
+        """One connection, from its first byte to its last. Returns where coming back is right, raises where not."""
+        socket = await dial(self._url, self._token, options=self.options, ssl=self._ssl)
+        _log.debug("= connected to %s", self._url)
+        conversation = self._conversation
+        conversation.opened()
+        self._wake.set()
+        writer = asyncio.create_task(self._write(socket))
+        try:
+            while True:
+                for event in conversation.receive(await socket.recv()):
+                    self._take[type(event)](event)
+                if conversation.sending:
+                    self._wake.set()
+        except ConnectionClosed as closed:
+            code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+            _log.info("! connection closed with code %d %s", code, reason)
+            error = close_error(code, reason, token_renews=callable(self._token))
+            if error is not None:
+                raise error from None
+        except ProtocolError as error:
+            await socket.close(error.close_code)
+            raise
+        finally:
+            conversation.lost()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            await socket.close()
+
+    async def _write(self, socket: ClientConnection) -> None:
+        """Send what is asked for; what comes while a send waits for room leaves together afterwards."""
+        wake, conversation = self._wake, self._conversation
+        try:
+            while True:
+                await wake.wait()
+                wake.clear()
+                for frame in conversation.data_to_send():
+                    await socket.send(frame)
+        except ConnectionClosed:
+            return  # The reader knows, too.
+
+    # What comes.
+
+    def _take_result(self, result: Result) -> None:
+        future, decode = self._answers.pop(result.sequence)
+        if future.done():
+            return
+        try:
+            future.set_result(decode(result.value))
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            future.set_exception(
+                SchemaMismatch(
+                    f"the call was committed at offset {result.offset}, its result is not of the type it is read as: "
+                    f"{error}",
+                    hint="Say what it returns with returns=, or use the reducers the server runs with",
+                )
+            )
+
+    def _take_welcomed(self, welcomed: Welcomed) -> None:
+        self._connected = True
+        self._connections += 1
+        if not self._welcomed.done():
+            self._welcomed.set_result(None)
+        for sequence in welcomed.given_up:
+            _set_error(
+                self._answers.pop(sequence)[0],
+                OutcomeUnknown("the server came back with another epoch: it may not know of this call"),
+            )
+
+    def _take_opened(self, opened: Opened) -> None:
+        future, sql = self._opening.pop(opened.id)
+        view: View[Any] = View(
+            opened.live,
+            sql=sql,
+            connection_offset=lambda: self._conversation.offset,
+            forget=lambda: self._forget(opened.id),
+            deltas_queued_max=self.options.deltas_queued_max,
+        )
+        if future.done():
+            self._forget(opened.id)
+        else:
+            self._views[opened.id] = view
+            future.set_result(view)
+
+    def _take_changed(self, changed: Changed) -> None:
+        view = self._views.get(changed.id)
+        if view is not None:
+            view.push(changed.delta)
+
+    def _take_fetched(self, fetched: Fetched) -> None:
+        future = self._queries.pop(fetched.id)
+        if not future.done():
+            future.set_result(fetched.rows)
+
+    def _take_failed(self, failed: Failed) -> None:
+        if failed.about == "call":
+            _set_error(self._answers.pop(failed.id)[0], failed.error)
+        elif failed.about == "query":
+            _set_error(self._queries.pop(failed.id), failed.error)
+        elif failed.id in self._opening:
+            _set_error(self._opening.pop(failed.id)[0], failed.error)
+        elif failed.id in self._views:
+            self._views.pop(failed.id).end(failed.error)
+
+    # The small print.
+
+    def _forget(self, id_: int) -> None:
+        self._views.pop(id_, None)
+        self._conversation.unsubscribe(id_)
+        self._wake.set()
+
+    def _decoder(self, returns: Any) -> Callable[[msgspec.Raw], Any]:
+        made: Callable[[msgspec.Raw], Any]
+        made = msgspec.msgpack.Decoder(constrain(returns), dec_hook=dec_hook_trusted).decode
+        self._decoders[returns] = made
+        return made
+
+    def _check_open(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _fail(self, error: StoreError, *, views_end_with: StoreError | None) -> None:
+        """Nothing more will be answered."""
+        self._connected = False
+        self._error = self._error or error
+        waiting = [self._welcomed, *(future for future, _ in self._answers.values()), *self._queries.values()]
+        waiting += [future for future, _ in self._opening.values()]
+        self._answers.clear()
+        self._queries.clear()
+        self._opening.clear()
+        for future in waiting:
+            _set_error(future, error)
+        for view in self._views.values():
+            view.end(views_end_with)
+        self._views.clear()
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    token: Token,
+    *,
+    client: str = "",
+    sequence: int = 0,
+    options: ClientOptions | None = None,
+    ssl: tls.SSLContext | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to a tenant: `url` is ws://host:port or wss://host:port, http and https will do as well.
+
+    `client` names this client across its connections, at random by default. Who gives a name of its own, so that calls
+    stay idempotent across restarts of the program, gives the last `sequence` used under it, too. `ssl` is for a
+    certificate authority of one's own. Unreachable: nobody answers there. Denied: not with this token.
+    ProtocolError: what answers is no store.
+    """
+    db = Client(url, token, client=client, sequence=sequence, options=options or ClientOptions(), ssl=ssl)
+    await db.start()
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def _set_error(future: asyncio.Future[Any], error: StoreError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # Who does not await it does not want to read of it either.

@@ -1,0 +1,198 @@
+"""A query's rows as a client holds them, and what changes in them.
+
+Laws: rows at offset N plus the delta of N + 1 are the rows at N + 1. A change knows the row before: it was here.
+Folding many deltas changes nothing but the steps between: applied to the first rows it gives the last.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from store.codec import row_struct
+from store.errors import SchemaMismatch
+from store.ids import ColumnId, Offset, TableId, Timestamp
+from store.schema import ColumnSchema, TableSchema
+from store.subscribe.messages import Part, TableInfo
+from store.values import dec_hook_trusted
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class Insert(msgspec.Struct, Generic[Row], frozen=True, gc=False):
+    """A row that came into the query."""
+
+    key: Any
+    after: Row
+
+
+class Update(msgspec.Struct, Generic[Row], frozen=True, gc=False):
+    """A row of the query that became another one under the same key."""
+
+    key: Any
+    before: Row
+    after: Row
+
+
+class Delete(msgspec.Struct, Generic[Row], frozen=True, gc=False):
+    """A row that left the query."""
+
+    key: Any
+    before: Row
+
+
+Change = Insert[Row] | Update[Row] | Delete[Row]
+
+
+class ViewDelta(msgspec.Struct, Generic[Row], frozen=True):
+    """What changed in one view: by one transaction, or, with `reset`, by all that happened since the delta before.
+
+    A reset comes where the server sent all rows anew after an absence, or where the reader fell behind. Its timestamp
+    is that of the last transaction known, or 0.
+    """
+
+    offset: Offset
+    timestamp: Timestamp
+    changes: tuple[Change[Row], ...]
+    reset: bool = False
+
+
+class Rows(list[Row]):
+    """The rows of one query in primary-key order, with the offset they were read at and what they are rows of."""
+
+    def __init__(self, rows: Iterable[Row], *, offset: Offset, table: TableInfo) -> None:
+        super().__init__(rows)
+        self.offset = offset
+        self.table = table
+
+
+class RowReader(Generic[Row]):
+    """From the wire's bytes to rows of one type: the author's own, or one made from what the server says."""
+
+    def __init__(self, info: TableInfo, row_type: type[Row] | None) -> None:
+        """SchemaMismatch where the author's type is not what the server sends."""
+        made: Any = row_type or row_struct(_schema_of(info))
+        names = tuple(each.name for each in info.columns)
+        if tuple(made.__struct_fields__) != names:
+            raise SchemaMismatch(
+                f"expected rows of {made.__name__} with columns ({', '.join(made.__struct_fields__)}), "
+                f"found {info.name} with ({', '.join(names)})",
+                hint="Use the row type the server runs with, or none",
+            )
+        key = info.columns[info.key]
+        self.info: Final = info
+        self.key_of: Final[Callable[[Row], Any]] = operator.attrgetter(key.name)
+        self.read_key: Final[Callable[[Any], Any]] = UUID if key.type == "uuid" else _same
+        self._row = msgspec.msgpack.Decoder(made, dec_hook=dec_hook_trusted)
+        self._rows = msgspec.msgpack.Decoder(list[made], dec_hook=dec_hook_trusted)
+
+    def row(self, data: msgspec.Raw) -> Row:
+        """One row. SchemaMismatch where it is not of this type."""
+        return self._read(self._row, data)  # type: ignore[no-any-return]  # The decoder was made for it.
+
+    def rows(self, data: msgspec.Raw) -> list[Row]:
+        """An array of rows. SchemaMismatch where one is not of this type."""
+        return self._read(self._rows, data)  # type: ignore[no-any-return]  # The decoder was made for it.
+
+    def _read(self, decoder: "msgspec.msgpack.Decoder[Any]", data: msgspec.Raw) -> Any:
+        try:
+            return decoder.decode(data)
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            raise SchemaMismatch(
+                f"a row of {self.info.name} is not of the type it is read as: {error}",
+                hint="Use the row type the server runs with, or none",
+            ) from None
+
+
+def reader_of(info: TableInfo, row_type: type[Any] | None) -> RowReader[Any]:
+    """The reader for these rows, made once."""
+    return _made_reader(info, row_type)  # type: ignore[arg-type]  # A class is hashable.
+
+
+@lru_cache(maxsize=1_024)
+def _made_reader(info: TableInfo, row_type: Any) -> RowReader[Any]:
+    return RowReader(info, row_type)
+
+
+class LiveRows(Generic[Row]):
+    """The rows of one query at `offset`, by primary key."""
+
+    __slots__ = ("offset", "reader", "rows")
+
+    def __init__(self, reader: RowReader[Row]) -> None:
+        self.reader = reader
+        self.rows: dict[Any, Row] = {}
+        self.offset = Offset(0)
+
+    def apply(self, part: Part, offset: Offset) -> tuple[Change[Row], ...]:
+        """Go on to `offset` by what one transaction changed."""
+        assert offset > self.offset
+        rows, reader = self.rows, self.reader
+        changes: list[Change[Row]] = []
+        for after in [reader.row(data) for data in part.rows]:  # All are read before the first is applied.
+            key = reader.key_of(after)
+            before = rows.get(key)
+            changes.append(Insert(key, after) if before is None else Update(key, before, after))
+            rows[key] = after
+        for wire_key in part.keys:
+            key = reader.read_key(wire_key)
+            gone = rows.pop(key, None)
+            if gone is not None:
+                changes.append(Delete(key, gone))
+        self.offset = offset
+        return tuple(changes)
+
+    def replace(self, data: msgspec.Raw, reader: RowReader[Row], offset: Offset) -> tuple[Change[Row], ...]:
+        """Become other rows, all at once; whoever iterates over the rows from before goes on over those."""
+        before, self.reader = self.rows, reader
+        self.rows = {reader.key_of(row): row for row in reader.rows(data)}
+        self.offset = offset
+        changes = [_change(key, before.get(key), row) for key, row in self.rows.items()]
+        changes += [Delete(key, row) for key, row in before.items() if key not in self.rows]
+        return tuple(each for each in changes if each is not None)
+
+
+def fold(deltas: Sequence[ViewDelta[Row]]) -> ViewDelta[Row]:
+    """Several deltas in order as one that stands for all: one change per key, none where nothing is left of it."""
+    net: dict[Any, tuple[Row | None, Row | None]] = {}
+    for delta in deltas:
+        for change in delta.changes:
+            before = None if isinstance(change, Insert) else change.before
+            after = None if isinstance(change, Delete) else change.after
+            net[change.key] = (net[change.key][0] if change.key in net else before, after)
+    changes = [_change(key, before, after) for key, (before, after) in net.items()]
+    left = tuple(each for each in changes if each is not None)
+    return ViewDelta(deltas[-1].offset, deltas[-1].timestamp, left, reset=True)
+
+
+def _change(key: Any, before: Row | None, after: Row | None) -> Change[Row] | None:
+    if before == after:
+        return None
+    if before is None:
+        assert after is not None
+        return Insert(key, after)
+    return Delete(key, before) if after is None else Update(key, before, after)
+
+
+def _same(key: Any) -> Any:
+    return key
+
+
+def _schema_of(info: TableInfo) -> TableSchema:
+    """What the server says of a query's rows, in the words of a schema; the ids are places."""
+    columns = tuple(
+        ColumnSchema(id=ColumnId(place), name=each.name, type=each.type, nullable=each.nullable, default=None)
+        for place, each in enumerate(info.columns)
+    )
+    return TableSchema(
+        id=TableId(0),
+        name=info.name,
+        public=True,
+        columns=columns,
+        primary_key=ColumnId(info.key),
+        auto_increment=False,
+        indexes=(),
+    )
