@@ -5,7 +5,7 @@ order in which they came.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from store.codec import RowCodec
@@ -52,18 +52,22 @@ class Database:
     def apply(self, writes: Sequence[Write], moves: Sequence[Move] | None = None) -> None:
         """Make a committed transaction present. `moves` where it is known already what changes in the indexes."""
         tables = self.tables
-        for table_id, op, key, before, after in writes:
-            table = tables[table_id]
+        for table_id, op, key, _, after in writes:
             if op == _UPDATE:
-                table.rows[key] = after  # type: ignore[assignment]  # An update has a row after.
+                tables[table_id].rows[key] = after  # type: ignore[assignment]  # An update has a row after.
             elif after is not None:
-                table.add(key, after)
+                tables[table_id].add(key, after)
             else:
-                table.drop(key)
-            if moves is None and table.indexes:
-                table.move(key, table.decoded(before), table.decoded(after))
-        for table, key, was, now in moves or ():
+                tables[table_id].drop(key)
+        for table, key, was, now in self._moves(writes) if moves is None else moves:
             table.move(key, was, now)
+
+    def _moves(self, writes: Sequence[Write]) -> Iterator[Move]:
+        """What writes may change in indexes, found out by decoding their rows."""
+        for table_id, _, key, before, after in writes:
+            table = self.tables[table_id]
+            if table.indexes:
+                yield table, key, table.decoded(before), table.decoded(after)
 
     def fingerprint(self) -> str:
         """The sum modulo 2^256 of SHA-256(table id, row) over all rows, as 64 hexadecimal digits."""

@@ -44,7 +44,6 @@ class TableView(Generic[Row]):
         "_canonical",
         "_checked",
         "_decode",
-        "_guarded",
         "_id",
         "_indexed_of",
         "_key_name",
@@ -54,6 +53,7 @@ class TableView(Generic[Row]):
         "_row_type",
         "_rows",
         "_touched",
+        "_unguarded",
         "next_key",
         "seen",
         "writes",
@@ -75,10 +75,9 @@ class TableView(Generic[Row]):
             attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
         )
         self._checked: Final = codec.checked
-        self._guarded: Final = (
-            frozenset({self._key_name, *(each.name for each in base.indexes)}) if codec.stable else None
-        )
-        """Columns whose change needs a closer look: key and indexed ones; None where every row does."""
+        guarded = frozenset({self._key_name, *(each.name for each in base.indexes)})
+        self._unguarded: Final[Callable[[dict[str, Any]], bool]] = guarded.isdisjoint if codec.stable else _never
+        """Whether a change is of plain columns only, neither the key nor indexed, in a table whose rows are stable."""
         self.seen: Final[dict[Key, Any]] = {}
         """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
         self.writes: Final[dict[Key, Write]] = {}
@@ -120,8 +119,7 @@ class TableView(Generic[Row]):
         """
         seen = self.seen
         key = self._key_of(row)
-        guarded = self._guarded
-        if guarded is None or row is not seen.get(key) or key in self.writes or not guarded.isdisjoint(changes):
+        if row is not seen.get(key) or key in self.writes or not self._unguarded(changes):
             return self._update(row, changes)
         # The most frequent write, with the fewest steps: a row as it was just read, written for the first time, in
         # columns that no index holds.
@@ -298,6 +296,10 @@ class _UuidView(TableView[Row]):
 
     def delete(self, key: Any) -> bool:
         return super().delete(str(key))
+
+
+def _never(_changes: dict[str, Any]) -> bool:
+    return False
 
 
 _CAME: Final = {_INSERT: 1, _UPDATE: 0, _DELETE: -1}
