@@ -114,19 +114,10 @@ def import_commits(
     commit: files, insertions, deletions. Refuses unknown_repository, bad_batch, bad_sha, bad_changes, commit_differs.
     """
     known = ctx.table(Repository).get(repository) or ctx.refuse("unknown_repository", repository=repository)
-    if len(shas) > COMMITS_PER_CALL_MAX:
-        ctx.refuse("bad_batch", why=f"{len(shas)} commits, more than {COMMITS_PER_CALL_MAX}")
-    if len(changes) != 3 * len(shas):
-        ctx.refuse("bad_batch", why=f"{len(shas)} commits need {3 * len(shas)} changes, found {len(changes)}")
-    triples = zip(changes[::3], changes[1::3], changes[2::3], strict=True)
-    columns = (shas, parents, names, emails, authored, committed, subjects)
-    if {len(each) for each in columns} != {len(shas)}:
-        ctx.refuse("bad_batch", why=f"the lists differ in length: {', '.join(str(len(each)) for each in columns)}")
-    fresh: list[Commit] = []
-    for facts, measured in zip(zip(*columns, strict=True), triples, strict=True):
-        commit = _read_commit(ctx, repository, Facts(*facts), measured)
-        if _insert_once(ctx, commit):
-            fresh.append(commit)
+    columns = (shas, parents, names, emails, authored, committed, subjects, changes[::3], changes[1::3], changes[2::3])
+    _check_batch(ctx, len(shas), [*map(len, columns)], changes=len(changes))
+    commits = [_read_commit(ctx, repository, Facts(*said)) for said in zip(*columns, strict=True)]
+    fresh = [commit for commit in commits if _insert_once(ctx, commit)]
     if fresh:
         ctx.table(Repository).update(known, commits=known.commits + len(fresh))
         _credit_authors(ctx, fresh)
@@ -179,6 +170,14 @@ def close_workspace(ctx: Context, workspace: str) -> None:
     ctx.table(Workspace).update(mine, state="closed")
 
 
+def _check_batch(ctx: Context, commits: int, lengths: list[int], *, changes: int) -> None:
+    """Keep a batch within its limit, and its lists at one length."""
+    if commits > COMMITS_PER_CALL_MAX:
+        ctx.refuse("bad_batch", why=f"{commits} commits, more than {COMMITS_PER_CALL_MAX}")
+    if set(lengths) != {commits} or changes != 3 * commits:
+        ctx.refuse("bad_batch", why=f"the lists do not fit {commits} shas: {lengths[1:-3]}, and {changes} changes")
+
+
 def _insert_once(ctx: Context, commit: Commit) -> bool:
     """Insert a commit that is not there yet; False where it is, with the same facts.
 
@@ -229,16 +228,18 @@ class Facts(NamedTuple):
     authored: datetime
     committed: datetime
     subject: str
+    files: int
+    insertions: int
+    deletions: int
 
 
-def _read_commit(ctx: Context, repository: str, said: Facts, measured: tuple[int, int, int]) -> Commit:
+def _read_commit(ctx: Context, repository: str, said: Facts) -> Commit:
     """One commit from what a caller says of it."""
     parents = tuple(said.parents.split())
     for sha in (said.sha, *parents):
         if not is_sha(sha):
             ctx.refuse("bad_sha", sha=sha[:80], commit=said.sha[:80])
-    files, insertions, deletions = measured
-    if min(measured) < 0:
+    if min(said.files, said.insertions, said.deletions) < 0:
         ctx.refuse("bad_changes", commit=said.sha, why="a count is below zero")
     return Commit(
         id=f"{repository}:{said.sha}",
@@ -250,9 +251,9 @@ def _read_commit(ctx: Context, repository: str, said: Facts, measured: tuple[int
         authored_at=said.authored,
         committed_at=said.committed,
         subject=said.subject,
-        files=files,
-        insertions=insertions,
-        deletions=deletions,
+        files=said.files,
+        insertions=said.insertions,
+        deletions=said.deletions,
     )
 
 

@@ -27,6 +27,8 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # Whoever read the output has had enough: typer ends quietly.
         except (StoreError, OSError, KeyboardInterrupt, TimeoutError) as error:
             if ctx.meta.get(DEBUG_KEY):
                 traceback.print_exc()

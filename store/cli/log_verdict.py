@@ -10,7 +10,8 @@ from store.engine.options import EngineOptions
 from store.engine.recovery import records
 from store.engine.reducer import Domain
 from store.engine.reexecution import Difference, reexecute
-from store.env.posix import PosixDisk, SignalDeadline
+from store.env.deadline import SignalDeadline
+from store.env.posix import PosixDisk
 from store.errors import CorruptionError, DirectoryError
 from store.log.commitlog import Commitlog
 from store.log.format import FIRST_OFFSET, Batch

@@ -86,6 +86,8 @@ def note(message: str) -> None:
 def report(error: BaseException, *, json: bool) -> int:
     """Say what went wrong, and return the exit code."""
     code = exit_of(error)
+    if isinstance(error, KeyboardInterrupt):
+        return code  # Who pressed the keys knows.
     message, hint = _message(error)
     if json:
         line = {"error": getattr(error, "code", type(error).__name__), "message": message, "hint": hint, "exit": code}

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +25,15 @@ from store.cli.arguments import (
 )
 from store.cli.demo import FIRST_ACCOUNT
 from store.cli.domains import load_domain
-from store.cli.output import JsonFlag, print_json, stderr, stdout, to_plain
+from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.token import mint_development_token
 from store.config import Config
 from store.engine.engine import Engine, open_engine
 from store.engine.recovery import RecoveryProgress, RecoveryReport
 from store.engine.reducer import Domain
-from store.env.posix import PosixDisk, SignalDeadline, SystemClock, SystemEntropy
-from store.env.world import World
+from store.env.deadline import SignalDeadline
+from store.env.posix import PosixDisk, SystemClock, SystemEntropy
+from store.env.world import Deadline, World
 from store.errors import ConfigError
 from store.server.app import Server
 from store.server.auth import AuthOptions
@@ -77,12 +79,6 @@ def serve(  # Options of a command.
     if demo:
         mint_development_token(options.tenant.data)
     server = Server(options.server, _auth(options), options.sessions)
-    try:
-        engine = open_tenant(options, loaded)
-    except BaseException:
-        server.close()
-        raise
-    _tell_recovery(engine.report, options.tenant.data, json=json)
 
     def ready(listening_host: str, listening_port: int) -> None:
         there = replace(options, server=replace(options.server, host=listening_host, port=listening_port))
@@ -90,12 +86,18 @@ def serve(  # Options of a command.
         if demo:
             threading.Thread(target=_run_demo, args=(there, repository), kwargs={"json": json}, daemon=True).start()
 
-    server.run(engine, on_ready=ready)
+    # A timer that outlived its handler would end the process by SIGALRM, while it stops in order.
+    with closing(server), closing(SignalDeadline(options.engine.reducer_time_max_ms / 1000)) as deadline:
+        engine = open_tenant(options, loaded, deadline)
+        _tell_recovery(engine.report, options.tenant.data, json=json)
+        try:
+            server.run(engine, on_ready=ready)
+        except KeyboardInterrupt:  # uvicorn raises it again once all is closed in order.
+            note("stopped")
 
 
-def open_tenant(options: Config, domain: Domain) -> Engine:
+def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
     """The real world's engine on the data directory, with a progress bar where recovery takes a while."""
-    deadline = SignalDeadline(options.engine.reducer_time_max_ms / 1000)
     world = World(PosixDisk(options.tenant.data), SystemClock(), SystemEntropy(), deadline)
     columns = (
         TextColumn("recovering"),

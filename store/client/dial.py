@@ -39,7 +39,7 @@ async def dial(url: str, token: Token, *, options: ClientOptions, ssl: tls.SSLCo
             additional_headers={"Authorization": f"Bearer {token if isinstance(token, str) else token()}"},
             subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
             compression=None,
-            ssl=ssl,
+            ssl=ssl if ssl is not None or not url.startswith("wss:") else True,  # True: the system's authorities.
             open_timeout=options.connect_timeout_s,
             ping_interval=options.ping_interval_s,
             ping_timeout=options.ping_interval_s,

@@ -107,7 +107,7 @@ class Followings:
     def lost(self, reached: Offset) -> None:
         """The connection is gone, after everything up to `reached` was told."""
         for following in self._followings.values():
-            if following.table is not None and not following.awaited:
+            if following.table is not None:
                 following.offset = max(following.offset, reached)
                 _settle(following)
 

@@ -17,6 +17,9 @@ from store.transaction import Transaction
 class Receiver(Protocol):
     """Somebody who is told: a session, or a request that waits."""
 
+    held: list[Any]
+    """What waits for it; the feed's to empty. A receiver that holds much may do what `Feed.hold` does by itself."""
+
     def release(self, parts: list[Any]) -> None:
         """Everything in `parts` is durable: let it out, in order. Must not raise."""
         ...
@@ -30,7 +33,8 @@ class Follower(Protocol):
         ...
 
 
-Held = dict[Receiver, list[Any]]
+Sealed = list[tuple[Receiver, list[Any]]]
+"""What goes with one sync: each receiver and its parts, in the order in which they were first told."""
 
 
 class Feed:
@@ -40,7 +44,8 @@ class Feed:
     """
 
     def __init__(self, *, tail_size_max: int, last_offset: Offset) -> None:
-        self._held: Held = {}
+        self.receivers: Final[list[Receiver]] = []
+        """Those that something is held for, in the order in which they were first told."""
         self.followers: Final[list[Follower]] = []
         self._tail_size_max: Final = tail_size_max
         self._tail: Final[deque[bytes]] = deque()
@@ -52,8 +57,8 @@ class Feed:
 
     @property
     def waiting(self) -> int:
-        """Receivers that something is held for."""
-        return len(self._held)
+        """How many receivers something is held for."""
+        return len(self.receivers)
 
     def follow(self, follower: Follower) -> None:
         """From the next transaction on, this follower sees each."""
@@ -65,25 +70,28 @@ class Feed:
 
     def hold(self, receiver: Receiver, part: Any) -> None:
         """Keep a part for a receiver until all that is appended by now is durable."""
-        parts = self._held.get(receiver)
-        if parts is None:
-            self._held[receiver] = [part]
-        else:
-            parts.append(part)
+        if not receiver.held:
+            self.receivers.append(receiver)
+        receiver.held.append(part)
 
     def forget(self, receiver: Receiver) -> None:
         """The receiver is gone: drop what is held for it and not yet on its way."""
-        self._held.pop(receiver, None)
+        if receiver.held:
+            receiver.held = []
+            self.receivers.remove(receiver)
 
-    def seal(self) -> Held:
+    def seal(self) -> Sealed:
         """Hand out what the sync that begins now will make tellable."""
         self._trim()
-        held, self._held = self._held, {}
-        return held
+        sealed = [(receiver, receiver.held) for receiver in self.receivers]
+        for receiver in self.receivers:
+            receiver.held = []
+        self.receivers.clear()
+        return sealed
 
-    def publish(self, held: Held) -> None:
+    def publish(self, sealed: Sealed) -> None:
         """Release what was sealed: it is durable."""
-        for receiver, parts in held.items():
+        for receiver, parts in sealed:
             receiver.release(parts)
 
     def tail(self, after: Offset) -> Sequence[Transaction] | None:

@@ -7,23 +7,25 @@ be ahead of disk, so the process stops.
 
 from typing import Final
 
-from store.engine.feed import Feed, Held
+from store.engine.feed import Feed, Sealed
 from store.env.world import Clock
 from store.errors import EngineStopped
 from store.log.commitlog import Commitlog, SyncTicket
 
 LATENCY_SMOOTHING: Final = 0.05
 """The weight of the newest sync in the average that decides where syncs run."""
+LATENCY_CLAMP: Final = 4
+"""A sync counts for at most so many times the bound (or milliseconds): one that hangs says nothing of the next."""
 
 
 class Sync:
     """One group on its way to the disk. `run` alone blocks, and may run on another thread."""
 
-    __slots__ = ("_clock", "error", "held", "records", "seconds", "ticket")
+    __slots__ = ("_clock", "error", "records", "sealed", "seconds", "ticket")
 
-    def __init__(self, ticket: SyncTicket | None, held: Held, records: int, clock: Clock) -> None:
+    def __init__(self, ticket: SyncTicket | None, sealed: Sealed, records: int, clock: Clock) -> None:
         self.ticket: Final = ticket
-        self.held: Final = held
+        self.sealed: Final = sealed
         self.records: Final = records
         """Transactions this sync makes durable."""
         self.seconds = 0.0
@@ -60,7 +62,7 @@ class GroupCommit:
     @property
     def due(self) -> bool:
         """Something waits to be synced or told, and no sync is running."""
-        return self._running is None and (self._feed.waiting > 0 or self._log.unsynced)
+        return self._running is None and (bool(self._feed.receivers) or self._log.unsynced)
 
     @property
     def latency_ms(self) -> float:
@@ -93,7 +95,7 @@ class GroupCommit:
                 self._log.rotate_if_due(self._clock.wall())
             except OSError as error:
                 raise self._stop("rotate", error) from error
-        self._feed.publish(sync.held)
+        self._feed.publish(sync.sealed)
 
     def commit(self) -> None:
         """Begin, run and complete in one go, for whoever has nothing else to do meanwhile."""
@@ -103,8 +105,9 @@ class GroupCommit:
 
     def _note_latency(self, latency_ms: float) -> None:
         """Follow the disk's latency; back to inline only well below the bound, so as not to flutter."""
-        self._latency_ms += LATENCY_SMOOTHING * (latency_ms - self._latency_ms)
         bound = self._inline_max_ms if self.inline else self._inline_max_ms / 2
+        surprise = min(latency_ms, LATENCY_CLAMP * max(bound, 1.0)) - self._latency_ms
+        self._latency_ms += LATENCY_SMOOTHING * surprise
         self.inline = self._latency_ms <= bound
 
     def _check_running(self) -> None:

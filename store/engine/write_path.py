@@ -4,7 +4,7 @@ Laws: one writer, and every step on its thread, to completion. Log before tables
 from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -62,8 +62,10 @@ class WritePath:
         self._followers: Final = feed.followers
         self._remember: Final = feed.remember
         self._admission: Final = admission
-        self._wall: Final = clock.wall
+        self._wall_ns: Final = clock.wall_ns
         self._execution: Final = Execution(state.database, deadline)
+        self.failed: Final[dict[str, int]] = {}
+        """Calls that ran and failed since the start, by the code of their error."""
         self._references: Final = {identity: reference for reference, identity in state.identities.items()}
 
     @property
@@ -121,8 +123,8 @@ class WritePath:
             reference = self._identify(caller)
 
         # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
-        wall = self._wall()
-        now = wall if wall > state.last_timestamp else Timestamp(state.last_timestamp + 1)
+        wall = self._wall_ns() // 1000
+        now: Any = wall if wall > state.last_timestamp else state.last_timestamp + 1  # Timestamp() would cost a call.
         outcome = self._execution.run(
             reducer,
             values,
@@ -131,13 +133,16 @@ class WritePath:
             batch_seed=self._log.seed,
             offset=state.next_offset,
         )
-        kind = _FAILED_CALL if outcome[0] else _CALL
+        kind = _CALL
+        if outcome[0]:
+            kind = _FAILED_CALL
+            self.failed[outcome[0]] = self.failed.get(outcome[0], 0) + 1
         return self._commit(kind, caller, reference, name, canonical, call_key, now, outcome, window)
 
     def record(self, kind: Kind, name: str, args: bytes) -> Answer:
         """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
         outcome: Outcome = (COMMITTED, NIL, (), ())
-        now = Timestamp(max(self._wall(), self._state.last_timestamp + 1))
+        now = Timestamp(max(self._wall_ns() // 1000, self._state.last_timestamp + 1))
         return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
 
     def _commit(

@@ -358,6 +358,10 @@ class MemoryClock:
         """Microseconds since 1970 in UTC."""
         return Timestamp(self._wall)
 
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970 in UTC."""
+        return self._wall * 1000
+
     def monotonic(self) -> float:
         """Seconds since the clock was made."""
         return self._monotonic

@@ -91,6 +91,10 @@ class Clock(Protocol):
         """Microseconds since 1970 in UTC."""
         ...
 
+    def wall_ns(self) -> int:
+        """The same moment in nanoseconds: what the hot path asks, for the system has no microseconds."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds from an arbitrary moment, never falling."""
         ...

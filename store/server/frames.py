@@ -55,6 +55,7 @@ class FrameReader:
             core.receive_data(data)
             yield from self._events()
             return
+        whole = _WHOLE if core.current_size is None else ()  # Amid fragments every frame is the core's.
         while (begin := position + 6) <= end:
             head, length = data[position], data[position + 1]
             if length == _MASKED | _LENGTH_16:
@@ -72,11 +73,12 @@ class FrameReader:
             stop = begin + length
             if stop > end:
                 break
-            if head in _WHOLE and core.current_size is None and core.state is State.OPEN:
+            if head in whole:
                 yield apply_mask(data[begin:stop], data[begin - 4 : begin]), head == TEXT
             else:
                 core.receive_data(data[position:stop])
                 yield from self._events()
+                whole = _WHOLE if core.current_size is None and core.state is State.OPEN else ()
             position = stop
         if position < end:
             yield from self._keep(data[position:])

@@ -15,7 +15,6 @@ from prometheus_client.metrics_core import Metric as Family
 
 from store.engine.engine import Engine
 from store.log.segment import segment_offsets
-from store.transaction import Transaction
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BOUNDS: Final = (
@@ -116,26 +115,19 @@ class Gauges(NamedTuple):
 
 
 class Metrics:
-    """All metrics of one server. It follows the feed, to count the calls that failed."""
+    """All metrics of one server."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine: Final = engine
         self.call_latency: Final = Histogram(LATENCY_BOUNDS)
         self.fsync_latency: Final = Histogram(LATENCY_BOUNDS)
         self.batch_records: Final = Histogram(SIZE_BOUNDS)
-        self.failed: Final[dict[str, int]] = {}
         self.denied: Final[dict[str, int]] = {}
         self.closed: Final[dict[str, int]] = {}
         self.gauges: Callable[[], Gauges] = lambda: Gauges(0, 0, 0, 0)
         """Where to ask the doors; set by whoever opens them."""
         self._process: Final = CollectorRegistry()
         ProcessCollector(registry=self._process)
-        engine.feed.follow(self)
-
-    def evaluate(self, transaction: Transaction) -> None:
-        """Count a call that failed."""
-        if transaction.outcome:
-            count(self.failed, transaction.outcome)
 
     def render(self, *, private: bool, rests: bool = True) -> bytes:
         """Everything as Prometheus text.
@@ -173,7 +165,7 @@ class Metrics:
             "store_recovery_cut_bytes": report.cut_bytes,
         }
         labelled: dict[str, Mapping[str, int]] = {
-            "store_calls_failed_total": self.failed,
+            "store_calls_failed_total": engine.write_path.failed,
             "store_calls_refused_total": engine.admission.refused,
             "store_doors_denied_total": self.denied,
             "store_connections_closed_total": self.closed,

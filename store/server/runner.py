@@ -44,10 +44,11 @@ Part = TypeVar("Part")
 class Waiter:
     """A request that waits until what it read or wrote is durable."""
 
-    __slots__ = ("future",)
+    __slots__ = ("future", "held")
 
     def __init__(self, future: "asyncio.Future[Any]") -> None:
         self.future: Final = future
+        self.held: list[Any] = []
 
     def release(self, parts: list[Any]) -> None:
         """Wake the request with its one part."""
@@ -58,7 +59,10 @@ class Waiter:
 class Callback:
     """Something to be done once all before it was told."""
 
-    __slots__ = ()
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held: list[Callable[[], None]] = []
 
     def release(self, parts: list[Callable[[], None]]) -> None:
         """Do it."""

@@ -94,7 +94,9 @@ class Session:
         self._options: Final = options or Options()
         self._run: Final = engine.write_path.call
         self._encode_result: Final = self.encoding.result
-        self._hold: Final = engine.feed.hold
+        self.held: list[bytes] = []
+        """Messages held for this client until they are durable; the feed empties it."""
+        self._receivers: Final = engine.feed.receivers
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, Query]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
@@ -190,7 +192,9 @@ class Session:
             self._cut_off()
             return
         self.held_bytes = held
-        self._hold(self, message)
+        if not self.held:  # As Feed.hold does, without the call.
+            self._receivers.append(self)
+        self.held.append(message)
 
     def release(self, parts: list[bytes]) -> None:
         """Let messages out in as few frames as their size allows: all of them are durable."""

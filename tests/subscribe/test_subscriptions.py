@@ -100,12 +100,12 @@ def test_equal_queries_are_evaluated_and_encoded_once() -> None:
     assert shelf.subscriptions.query_count == 2
     assert shelf.subscriptions.subscription_count == 13
     other.says(["call", 1, "put", [1, "ann"]])
-    held = shelf.engine.feed.seal()
+    held = dict(shelf.engine.feed.seal())
     for same in (clients[0::2], clients[1::2]):
         assert len({id(held[client.session][0]) for client in same}) == 1
     assert held[other.session][0] != held[clients[0].session][0]
     other.says(["call", 2, "put", [2, "bob"]])
-    held = shelf.engine.feed.seal()
+    held = dict(shelf.engine.feed.seal())
     for same in (clients[0::2], clients[1::2]):
         assert len({id(held[client.session][0]) for client in same}) == 1
     assert held[clients[0].session][0] != held[clients[1].session][0]

@@ -1,0 +1,184 @@
+"""The rules of the commands that ask a running tenant: what they print, and what they end with."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.cli.exits import Exit
+from tests.cli.tenant import Ended, Tenant, environment, process, running, store
+
+
+@pytest.fixture(scope="module")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
+    """One tenant for all of it, with two accounts."""
+    with running(tmp_path_factory.mktemp("tenant")) as made:
+        ask(made, "call", "open_account", "1", "ada", "100")
+        ask(made, "call", "open_account", "2", "bob", "50")
+        yield made
+
+
+def ask(tenant: Tenant, *arguments: str, exit_code: int = Exit.DONE) -> Ended:
+    """A command against the tenant, which must end so."""
+    ended = store(*arguments, cwd=tenant.directory, **tenant.variables)
+    assert ended.returncode == exit_code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended
+
+
+def objects(text: str) -> list[Any]:
+    """JSON lines."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_call_prints_the_value_and_notes_the_offset(tenant: Tenant) -> None:
+    """A result is on stdout; where it was committed is on stderr; with --json it is one object."""
+    plain = ask(tenant, "call", "deposit", "id=2", "amount=1")
+    assert plain.stdout == "51\n"
+    assert "committed at offset" in plain.stderr
+    (answer,) = objects(ask(tenant, "call", "deposit", "2", "1", "--json").stdout)
+    assert answer["value"] == 52
+    assert answer["offset"] > 0
+    nothing = ask(tenant, "call", "transfer", "1", "2", "1")
+    assert nothing.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error", "words"),
+    [
+        (("call", "transfer", "1", "2", "9999"), Exit.REFUSED, "refused", "overdraft"),
+        (("call", "nope"), Exit.UNKNOWN_REDUCER, "unknown_reducer", "nope"),
+        (("call", "transfer", "1", "2"), Exit.MALFORMED_CALL, "malformed_call", "amount"),
+        (("call", "transfer", "1", "2", "much"), Exit.MALFORMED_CALL, "malformed_call", "amount"),
+        (("call", "transfer", "1", "target=2", "3"), Exit.MALFORMED_CALL, "malformed_call", "mixed"),
+        (("query", "SELECT * FROM acounts"), Exit.MALFORMED_QUERY, "malformed_query", "acounts"),
+        (("watch", "SELECT nothing"), Exit.MALFORMED_QUERY, "malformed_query", ""),
+        (("call", "total", "--token", "wrong"), Exit.DENIED, "denied", "token"),
+        (("call", "total", "--url", "ws://127.0.0.1:1"), Exit.UNREACHABLE, "Unreachable", "127.0.0.1:1"),
+        (("call", "total", "--url", "gopher://x"), Exit.CONFIG, "ConfigError", "gopher"),
+        (("query", "SELECT * FROM accounts", "--ca", "missing.pem"), Exit.CONFIG, "ConfigError", "missing.pem"),
+        (("call", "total", "--config", "missing.toml"), Exit.CONFIG, "ConfigError", "missing.toml"),
+    ],
+)
+def test_an_error_is_words_and_a_code(
+    tenant: Tenant, arguments: tuple[str, ...], code: Exit, error: str, words: str
+) -> None:
+    """What goes wrong is said on stderr alone, with --json as one object, and has an exit code of its own."""
+    plain = ask(tenant, *arguments, exit_code=code)
+    assert plain.stdout == ""
+    assert words in plain.stderr
+    (said,) = objects(ask(tenant, *arguments, "--json", exit_code=code).stderr)
+    assert (said["error"], said["exit"]) == (error, code)
+    assert words in said["message"] + said.get("reason", "")
+
+
+def test_debug_shows_where(tenant: Tenant) -> None:
+    """Only with --debug an error comes with its traceback."""
+    ended = store("--debug", "call", "nope", cwd=tenant.directory, **tenant.variables)
+    assert "Traceback" in ended.stderr
+    assert ended.returncode == Exit.UNKNOWN_REDUCER
+
+
+def test_no_answer_in_time_has_its_own_code(tenant: Tenant) -> None:
+    """Past --timeout a command ends, and says that a call may have run."""
+    ended = ask(tenant, "call", "total", "--timeout", "0", exit_code=Exit.TIMEOUT)
+    assert "look before calling again" in ended.stderr
+
+
+def test_query_prints_rows(tenant: Tenant) -> None:
+    """Rows are a table for people, and JSON lines by column name for programs; parameters are JSON or text."""
+    plain = ask(tenant, "query", "SELECT * FROM accounts WHERE owner = $1", "ada")
+    assert "ada" in plain.stdout
+    assert "balance" in plain.stdout
+    assert "1 row at offset" in plain.stderr
+    (row,) = objects(ask(tenant, "query", "SELECT * FROM accounts WHERE id = $1", "1", "--json").stdout)
+    assert (row["id"], row["owner"]) == (1, "ada")
+    assert ask(tenant, "query", "SELECT * FROM accounts WHERE id = 77", "--json").stdout == ""
+
+
+def test_the_data_directory_holds_the_token(tenant: Tenant) -> None:
+    """With --data a command finds the development token; without any token it says where it looked."""
+    there = store("call", "total", "--data", "data", "--url", tenant.url, cwd=tenant.directory)
+    assert there.returncode == Exit.DONE
+    nowhere = store("call", "total", "--data", "elsewhere", "--url", tenant.url, cwd=tenant.directory)
+    assert nowhere.returncode == Exit.CONFIG
+    assert "elsewhere/development/token" in nowhere.stderr
+
+
+def test_watch_prints_json_lines_where_nobody_looks(tenant: Tenant) -> None:
+    """First the rows, then each transaction that changes them, each at once on a line of its own."""
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "store", "watch", "SELECT * FROM accounts WHERE owner = 'cyd'", "--count", "2"],
+        cwd=tenant.directory,
+        env=environment(**tenant.variables),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    first = json.loads(watching.stdout.readline())
+    assert (first["event"], first["rows"]) == ("rows", [])
+    ask(tenant, "call", "open_account", "3", "cyd", "1")
+    inserted = json.loads(watching.stdout.readline())
+    ask(tenant, "call", "deposit", "3", "1")
+    updated = json.loads(watching.stdout.readline())
+    assert watching.wait(30) == Exit.DONE
+    watching.stdout.close()
+    assert inserted["changes"] == [{"change": "insert", "key": 3, "after": {"id": 3, "owner": "cyd", "balance": 1}}]
+    (change,) = updated["changes"]
+    assert (change["change"], change["before"]["balance"], change["after"]["balance"]) == ("update", 1, 2)
+    assert updated["offset"] > inserted["offset"] > first["offset"] - 1
+    assert not updated["reset"]
+
+
+def test_watch_paints_on_a_terminal(tenant: Tenant) -> None:
+    """On a terminal the changes are a table that says how many rows there are and at which offset."""
+    leader, follower = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "store", "watch", "SELECT * FROM accounts WHERE owner = 'dan'", "--count", "1"],
+        cwd=tenant.directory,
+        env=environment(TERM="xterm", **tenant.variables),
+        stdout=follower,
+    )
+    os.close(follower)
+    painted = b""
+    while b"0 rows at offset" not in painted:
+        painted += os.read(leader, 65_536)
+    ask(tenant, "call", "open_account", "4", "dan", "12345")
+    while chunk := _read_to_end(leader):
+        painted += chunk
+    os.close(leader)
+    assert watching.wait(30) == Exit.DONE
+    assert b"12345" in painted
+    assert b"1 rows at offset" in painted
+
+
+def _read_to_end(file: int) -> bytes:
+    """More of what was painted; Linux says EIO where the other side is closed."""
+    try:
+        return os.read(file, 65_536)
+    except OSError:
+        return b""
+
+
+def test_a_second_process_on_the_directory_is_refused(tenant: Tenant) -> None:
+    """A directory that is in use is a directory error that names the process, and disturbs nobody."""
+    assert tenant.process is not None
+    ended = process("serve", "--data", "data", "--port", "0", cwd=tenant.directory)
+    assert ended.returncode == Exit.DIRECTORY
+    assert str(tenant.process.pid) in ended.stderr
+    ask(tenant, "call", "total")
+
+
+def test_a_port_that_is_taken_is_refused(tenant: Tenant, tmp_path: Path) -> None:
+    """A port that somebody else listens on is an error before anything is opened."""
+    assert store("token", "mint", cwd=tmp_path).returncode == Exit.DONE
+    ended = process("serve", "--port", str(tenant.port), cwd=tmp_path)
+    assert ended.returncode == Exit.CONFIG
+    assert str(tenant.port) in ended.stderr
+    assert not (tmp_path / "data" / "log").exists()

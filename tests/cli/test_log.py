@@ -1,0 +1,189 @@
+"""The rules of `store log`: what is told of a log, sound or damaged, and that nothing is written."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from reducers import accounts
+from store.cli.exits import Exit
+from store.engine.engine import open_engine
+from store.engine.identity import SCOPES, Caller, Identity
+from store.engine.options import EngineOptions
+from store.engine.reducer import Domain
+from store.env.memory import NoDeadline
+from store.env.posix import PosixDisk, SystemClock, SystemEntropy
+from store.env.world import World
+from store.errors import CallError
+from store.ids import ConnectionId
+from store.log.commitlog import LogOptions
+from store.values import encode
+from tests.cli.tenant import store
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with a log of several segments: an account, deposits, a refusal."""
+    world = World(PosixDisk(tmp_path / "data"), SystemClock(), SystemEntropy(), NoDeadline())
+    options = LogOptions(segment_size_max=1_000)
+    engine = open_engine(world, Domain.of(accounts), options=EngineOptions(), log_options=options)
+    caller = Caller(Identity("tests", "ada", SCOPES), ConnectionId(1), "here")
+    calls: list[tuple[str, list[Any]]] = [("open_account", [1, "ada", 5])]
+    calls += [("deposit", [1, number]) for number in range(20)]  # The first is refused: no amount.
+    for name, args in calls:
+        engine.write_path.call(caller, name, encode(args))
+        engine.group_commit.commit()
+    with pytest.raises(CallError):
+        engine.write_path.call(caller, "nope", encode([]))
+    engine.close()
+    assert len(segments(tmp_path / "data")) >= 3
+    return tmp_path / "data"
+
+
+def segments(data: Path) -> list[Path]:
+    """The log's files, in order."""
+    return sorted((data / "log").glob("*.log"))
+
+
+def verify(data: Path, *options: str, exit_code: Exit) -> dict[str, Any]:
+    """What is found, which must be this; the directory stays as it is."""
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    ended = store("log", "verify", str(data), "--json", *options, cwd=data.parent)
+    assert ended.returncode == exit_code, ended.stdout + ended.stderr
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+    found = json.loads(ended.stdout)
+    assert found["exit"] == exit_code
+    plain = store("log", "verify", str(data), *options, cwd=data.parent)
+    assert plain.returncode == exit_code
+    assert found["verdict"].replace("_", " ") in plain.stdout
+    return dict(found)
+
+
+def test_a_sound_log_is_sound(data: Path) -> None:
+    """A log that was stopped in order is sound, and proven durable to its end."""
+    found = verify(data, exit_code=Exit.DONE)
+    assert found["verdict"] == "sound"
+    assert found["segments"] == len(segments(data))
+    assert found["transactions"] == found["last_offset"] == found["proven_offset"]
+    assert found["bytes"] == sum(path.stat().st_size for path in segments(data))
+
+
+def test_a_torn_tail_is_told_with_its_place(data: Path) -> None:
+    """An end that is no whole batch is a torn tail: what a crash leaves, and the next start cuts."""
+    last = segments(data)[-1]
+    with last.open("ab") as file:
+        file.write(b"torn")
+    found = verify(data, exit_code=Exit.TORN_TAIL)
+    assert found["file"].endswith(last.name)
+    assert found["position"] + found["torn_bytes"] == last.stat().st_size
+    assert "next start" in found["hint"]
+
+
+def test_corruption_is_told_with_its_place(data: Path) -> None:
+    """A flipped bit in what was durable is corruption, with file and position, and how far it could be read."""
+    first = segments(data)[0]
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    found = verify(data, exit_code=Exit.CORRUPTION)
+    assert found["file"].endswith(first.name)
+    assert 0 < found["position"] <= len(content) // 2
+    assert found["last_offset"] < 20
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_missing_segment_is_a_gap(data: Path, missing: int) -> None:
+    """Where a segment is gone, nothing is damaged, but the offsets do not go on."""
+    segments(data)[missing].unlink()
+    assert verify(data, exit_code=Exit.GAP)["message"]
+
+
+def test_a_segment_that_ends_early_is_a_gap(data: Path) -> None:
+    """A middle segment without its last batches is a gap as well."""
+    found = verify(data, exit_code=Exit.DONE)
+    first = segments(data)[0]
+    content = first.read_bytes()
+    os.truncate(first, len(content) - 1)
+    broken = verify(data, exit_code=Exit.CORRUPTION)
+    os.truncate(first, broken["position"])
+    assert verify(data, exit_code=Exit.GAP)["last_offset"] < found["last_offset"]
+
+
+def test_no_log_and_no_access_are_told_apart(data: Path, tmp_path: Path) -> None:
+    """An empty or missing directory has nothing there; a file, or a newer format, is unreadable."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    verify(tmp_path / "empty", exit_code=Exit.NOTHING_THERE)
+    verify(tmp_path / "missing", exit_code=Exit.NOTHING_THERE)
+    ended = store("log", "verify", "file", "--json", cwd=tmp_path)
+    assert ended.returncode == Exit.DIRECTORY
+    assert json.loads(ended.stdout)["verdict"] == "unreadable"
+    assert segments(data)
+
+
+def test_re_execution_proves_determinism(data: Path) -> None:
+    """Run again, every call comes out as it was logged, and the fingerprint is that of the tables."""
+    found = verify(data, "--re-execute", "--domain", "reducers.accounts", exit_code=Exit.DONE)
+    assert found["calls"] == 21
+    assert found["different"] == 0
+    assert len(found["fingerprint"]) == 64
+
+
+def test_re_execution_finds_another_reducer(data: Path, tmp_path: Path) -> None:
+    """With reducers that do something else, the calls that differ are listed, and the check fails."""
+    source = Path(accounts.__file__).read_text()
+    changed = source.replace("balance=account.balance + amount", "balance=account.balance + amount + 1")
+    assert changed != source
+    (tmp_path / "generous_accounts.py").write_text(changed)
+    found = verify(data, "--re-execute", "--domain", "generous_accounts", exit_code=Exit.CHECK_FAILED)
+    assert found["different"] == 19
+    assert {each["reducer"] for each in found["differences"]} == {"deposit"}
+
+
+def test_dump_tells_every_transaction(data: Path) -> None:
+    """A line each for people; with --json all a record holds, rows by column name."""
+    lines = store("log", "dump", str(data), cwd=data.parent).stdout.splitlines()
+    told = [json.loads(line) for line in store("log", "dump", str(data), "--json", cwd=data.parent).stdout.splitlines()]
+    assert len(lines) == len(told)
+    assert [each["offset"] for each in told] == list(range(1, len(told) + 1))
+    deposit = next(each for each in told if each["reducer"] == "deposit" and each["outcome"] == "committed")
+    assert (deposit["sender"], deposit["args"], deposit["value"], deposit["source"]) == ("ada", [1, 1], 6, "here")
+    assert deposit["writes"] == [
+        {
+            "table": "accounts",
+            "op": "update",
+            "key": 1,
+            "before": {"id": 1, "owner": "ada", "balance": 5},
+            "after": {"id": 1, "owner": "ada", "balance": 6},
+        }
+    ]
+    assert sum(each["outcome"] == "refused" for each in told) == 1
+    assert "deposit(1, 1): update accounts 1" in lines[deposit["offset"] - 1]
+    assert "→ refused" in "\n".join(lines)
+
+
+def test_dump_of_a_part_knows_the_names(data: Path) -> None:
+    """A dump from the middle has table and column names all the same, and ends where it is told."""
+    ended = store("log", "dump", str(data), "--from", "9", "--to", "11", "--json", cwd=data.parent)
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [each["offset"] for each in told] == [9, 10, 11]
+    assert told[0]["writes"][0]["after"]["owner"] == "ada"
+    assert store("log", "dump", str(data), "--from", "9", "--to", "3", cwd=data.parent).returncode == Exit.CONFIG
+
+
+def test_dump_says_where_a_log_is_torn_or_damaged(data: Path) -> None:
+    """A torn tail is noted behind the transactions; corruption is an error behind what could be read."""
+    last = segments(data)[-1]
+    with last.open("ab") as file:
+        file.write(b"torn")
+    torn = store("log", "dump", str(data), cwd=data.parent)
+    assert torn.returncode == Exit.DONE
+    assert "torn tail" in torn.stderr
+    segments(data)[1].unlink()
+    damaged = store("log", "dump", str(data), "--json", cwd=data.parent)
+    assert damaged.returncode == Exit.CORRUPTION
+    assert json.loads(damaged.stderr)["error"] == "CorruptionError"
+    assert msgspec.json.decode(damaged.stdout.splitlines()[0])["offset"] == 1

@@ -1,0 +1,100 @@
+"""The conversation's other side, in the tests' words: what was said, and what is heard."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from store.client.conversation import Conversation
+from store.ids import ConnectionId, Offset, QueryId, Sequence, Timestamp
+from store.subscribe.messages import (
+    ClientMessage,
+    ColumnInfo,
+    Delta,
+    Failure,
+    Limits,
+    Message,
+    Part,
+    Result,
+    Rows,
+    Subscribed,
+    TableInfo,
+    Welcome,
+)
+from store.values import encode
+
+ACCOUNTS = TableInfo(
+    "accounts",
+    0,
+    (ColumnInfo("id", "int", False), ColumnInfo("owner", "str", False), ColumnInfo("balance", "int", False)),
+)
+EPOCH = "11" * 16
+OTHER_EPOCH = "22" * 16
+LIMITS = Limits(frame_size_max=1 << 20, unacknowledged_calls_max=4, subscriptions_max=10, messages_per_frame_max=100)
+
+read_frame: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[ClientMessage]).decode
+
+
+def raw(value: Any) -> msgspec.Raw:
+    """A value as it travels."""
+    return msgspec.Raw(encode(value))
+
+
+def conversation(**changes: Any) -> Conversation:
+    """A conversation with small limits."""
+    given: dict[str, Any] = {"client": "me", "sequence": 0, "calls_unanswered_max": 10, "queries_unanswered_max": 10}
+    return Conversation(**{**given, **changes})
+
+
+def greeted(**changes: Any) -> Conversation:
+    """A conversation behind its first welcome."""
+    made = conversation(**changes)
+    greet(made)
+    return made
+
+
+def greet(made: Conversation, epoch: str = EPOCH, limits: Limits = LIMITS) -> list[Any]:
+    """The next connection, up to its welcome."""
+    made.opened()
+    made.data_to_send()
+    return hear(made, Welcome(ConnectionId(1), epoch, Offset(0), limits))
+
+
+def frames(made: Conversation) -> list[list[Any]]:
+    """What is sent now, frame by frame."""
+    return [read_frame(frame) for frame in made.data_to_send()]
+
+
+def said(made: Conversation) -> list[Any]:
+    """What is sent now."""
+    return [message for frame in frames(made) for message in frame]
+
+
+def hear(made: Conversation, *messages: Message) -> list[Any]:
+    """What a frame of these messages makes happen."""
+    return made.receive(encode(messages))
+
+
+def result(sequence: int, offset: int = 1, value: Any = None) -> Result:
+    """A call was committed."""
+    return Result(Sequence(sequence), Offset(offset), raw(value))
+
+
+def failure(about: str, number: int, code: str = "refused", offset: int = 0, **details: Any) -> Failure:
+    """Something was not done."""
+    return Failure(about, number, Offset(offset), code, "no", raw(details))
+
+
+def subscribed(number: int, offset: int, *rows: Any, query: str = "q", resumed: bool = False) -> Subscribed:
+    """First rows, or a resumption."""
+    return Subscribed(number, QueryId(query), Offset(offset), ACCOUNTS, resumed, raw(rows))
+
+
+def delta(offset: int, *rows: Any, keys: tuple[Any, ...] = (), query: str = "q") -> Delta:
+    """One transaction as one query sees it."""
+    return Delta(Offset(offset), Timestamp(offset), (Part(QueryId(query), tuple(map(raw, rows)), keys),))
+
+
+def rows(number: int, offset: int, *values: Any) -> Rows:
+    """A query was answered."""
+    return Rows(number, Offset(offset), ACCOUNTS, raw(values))

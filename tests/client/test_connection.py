@@ -1,0 +1,495 @@
+"""The rules of the client under asyncio, against servers that the tests play by hand."""
+
+import asyncio
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from store.client import ClientOptions, Insert, OutcomeUnknown, Unreachable, connect
+from store.client.dial import websocket_url
+from store.engine.reducer import Context, reducer
+from store.errors import ConfigError, Denied, MalformedCall, ProtocolError, Refused, SchemaMismatch
+from store.ids import Offset
+from store.subscribe.messages import Call, Query, Subscribe
+from tests.client.lines import QUICK, Line, answering, playing, url_of
+from tests.client.scenes import OTHER_EPOCH, delta, failure, result, rows, subscribed
+
+
+def run(work: Any) -> Any:
+    """One test's loop."""
+    return asyncio.run(asyncio.wait_for(work, 20))
+
+
+@reducer
+def moment(ctx: Context) -> datetime:
+    """Returns a time."""
+    return ctx.time
+
+
+def test_a_call_returns_what_the_reducer_returned() -> None:
+    """An answer is decoded as asked for, or as the reducer object says, or plainly."""
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        while True:
+            for call in await line.hear():
+                if isinstance(call, Call):
+                    await line.say(result(call.sequence, call.sequence, now if call.reducer == "moment" else [1, 2]))
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            assert await db.call("f", 1) == [1, 2]
+            assert await db.call("f", returns=tuple[int, ...]) == (1, 2)
+            assert await db.call(moment) == now
+            assert db.offset == 3
+            with pytest.raises(SchemaMismatch, match="committed at offset 4"):
+                await db.call("f", returns=str)
+            with pytest.raises(MalformedCall, match="not both"):
+                db.call("f", 1, a=2)
+
+    run(work())
+
+
+def test_calls_of_one_tick_leave_in_one_frame() -> None:
+    """Calls made without an await between share a frame, and each gets its own answer."""
+    heard: list[int] = []
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        while True:
+            calls = [each for each in await line.hear() if isinstance(each, Call)]
+            heard.append(len(calls))
+            await line.say(*(result(call.sequence, 1, call.sequence * 10) for call in calls))
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            assert await asyncio.gather(*(db.call("f") for _ in range(4))) == [10, 20, 30, 40]
+            assert heard == [4]
+            assert await asyncio.gather(*(db.call("f") for _ in range(10))) == [10 * n for n in range(5, 15)]
+            assert max(heard) == 4, "the server's window holds four"
+
+    run(work())
+
+
+def test_a_refusal_is_raised() -> None:
+    """A refused call raises Refused with the reducer's reason and details."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        await line.hear()
+        await line.say(failure("call", 1, reason="overdraft", balance=3))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            with pytest.raises(Refused) as refused:
+                await db.call("transfer", 1, 2, 3)
+            assert (refused.value.reason, refused.value.details) == ("overdraft", {"balance": 3})
+
+    run(work())
+
+
+def test_unanswered_calls_survive_a_lost_connection() -> None:
+    """What was not answered is said again under its sequence on the next connection, in order."""
+    heard: list[Any] = []
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        calls = [each.sequence for each in await line.hear() if isinstance(each, Call)]
+        heard.append(calls)
+        if line.number < 3:
+            line.cut()
+            return
+        await line.say(*(result(sequence, sequence, sequence) for sequence in calls))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            assert await asyncio.gather(*(db.call("f") for _ in range(3))) == [1, 2, 3]
+            assert heard == [[1, 2, 3]] * 3
+            assert db.connections == 3
+
+    run(work())
+
+
+def test_views_come_back_with_calls() -> None:
+    """After a lost connection a view resumes from its offset, and goes on."""
+    asked: list[Subscribe] = []
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = [each for each in await line.hear() if isinstance(each, Subscribe)]
+        asked.append(subscribe)
+        if line.number == 1:
+            await line.say(subscribed(subscribe.id, 5, [1, "ada", 5]))
+            await line.hear()
+            await line.say(delta(6, [1, "ada", 6]), result(1, 6))
+            await line.hear()
+            line.cut()
+            return
+        await line.say(subscribed(subscribe.id, subscribe.offset, resumed=True), delta(7, [2, "bob", 1]))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            view = await db.subscribe("SELECT * FROM accounts WHERE owner <> $1", "x")
+            deltas = view.deltas()
+            await db.call("f")
+            assert (await anext(deltas)).offset == 6
+            db.call("f")
+            assert (await anext(deltas)).offset == 7
+            assert asked[1].offset == 6
+            assert {key: row.balance for key, row in view.items()} == {1: 6, 2: 1}
+            assert (len(view), 1 in view, view[2].owner, view.offset) == (2, True, "bob", 7)
+
+    run(work())
+
+
+def test_another_epoch_gives_up_what_was_sent() -> None:
+    """Under another epoch a call that was sent has an unknown outcome, and the next call works."""
+
+    async def play(line: Line) -> None:
+        await line.greet(epoch=OTHER_EPOCH if line.number > 1 else "00" * 16)
+        calls = await line.hear()
+        if line.number == 1:
+            line.cut()
+            return
+        await line.say(result(calls[-1].sequence, 1, "done"))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            with pytest.raises(OutcomeUnknown, match="epoch"):
+                await db.call("f")
+            assert await db.call("f") == "done"
+            assert db.epoch == OTHER_EPOCH
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (HTTPStatus.UNAUTHORIZED, Denied),
+        (HTTPStatus.FORBIDDEN, Denied),
+        (HTTPStatus.NOT_FOUND, ProtocolError),
+        (HTTPStatus.SERVICE_UNAVAILABLE, Unreachable),
+    ],
+)
+def test_what_refuses_the_first_connection_is_raised(status: HTTPStatus, kind: type[Exception]) -> None:
+    """A first connection that cannot be is an error with the server's own words."""
+
+    async def work() -> None:
+        async with playing(answering, refuse=status) as url:
+            with pytest.raises(kind, match="because"):
+                async with connect(url, "t"):
+                    pass
+
+    run(work())
+
+
+def test_nobody_there_is_unreachable() -> None:
+    """Without a server the first connection fails at once, with a hint."""
+
+    async def work() -> None:
+        with pytest.raises(Unreachable, match="store serve"):
+            async with connect("ws://127.0.0.1:1", "t"):
+                pass
+
+    run(work())
+
+
+def test_a_server_without_our_subprotocol_is_no_store() -> None:
+    """A WebSocket that does not speak our subprotocol is a protocol error."""
+
+    async def handle(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async def work() -> None:
+        async with serve(handle, "127.0.0.1", 0) as server:
+            with pytest.raises(ProtocolError, match="does not speak"):
+                async with connect(url_of(server), "t"):
+                    pass
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(4401, Denied), (4400, ProtocolError), (1009, ProtocolError), (4406, ProtocolError)]
+)
+def test_a_close_code_that_coming_back_cannot_mend_ends_it(code: int, kind: type[Exception]) -> None:
+    """Such a code fails what waits, and everything after, with the code in its error."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        await line.hear()
+        await line.socket.close(code, "so it is")
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            with pytest.raises(kind, match=f"{code}.*so it is"):
+                await db.call("f")
+            with pytest.raises(kind):
+                await db.query("SELECT * FROM accounts")
+            assert not db.connected
+
+    run(work())
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1012, 4408])
+def test_a_close_code_that_coming_back_mends_does_not_show(code: int) -> None:
+    """A server that stops, or cuts off a slow reader, is come back to."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (call,) = await line.hear()
+        if line.number == 1:
+            await line.socket.close(code)
+            return
+        await line.say(result(call.sequence, 1, "done"))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            assert await db.call("f") == "done"
+
+    run(work())
+
+
+def test_a_token_may_be_renewed() -> None:
+    """A token that is asked for anew on each connection outlives the code that says it has run out."""
+    tokens = iter(["first", "second"])
+    seen: list[str] = []
+
+    async def play(line: Line) -> None:
+        assert line.socket.request is not None
+        seen.append(line.socket.request.headers["Authorization"])
+        await line.greet()
+        if line.number == 1:
+            await line.socket.close(4401)
+            return
+        await line.answer_all()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, lambda: next(tokens), options=QUICK) as db:
+            assert await db.call("f", 1) == [1]
+            assert seen == ["Bearer first", "Bearer second"]
+
+    run(work())
+
+
+def test_an_unreadable_frame_ends_it() -> None:
+    """A server that says what cannot be read is not come back to."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        await line.hear()
+        await line.socket.send(b"\xc1")
+        await line.socket.wait_closed()
+        assert line.socket.close_code == 1002
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            with pytest.raises(ProtocolError, match="cannot be read"):
+                await db.call("f")
+
+    run(work())
+
+
+def test_a_client_may_give_up() -> None:
+    """With give_up_s, what waits fails with Unreachable after so long without a connection."""
+
+    async def work() -> None:
+        async with playing(lambda line: line.greet()) as url:
+            holder = connect(url, "t", options=ClientOptions(backoff_first_ms=1, backoff_max_ms=1, give_up_s=0.02))
+            db = await holder.__aenter__()
+        call = db.call("f")  # The server is gone.
+        with pytest.raises(Unreachable):
+            await call
+        with pytest.raises(Unreachable):
+            db.call("f")
+        await holder.__aexit__(None, None, None)
+
+    run(work())
+
+
+def test_closing_says_that_outcomes_are_unknown() -> None:
+    """Calls that are unanswered when the client closes have an unknown outcome; streams of deltas end."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5, [1, "ada", 5]))
+        await line.hear()
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url:
+            async with connect(url, "t", options=QUICK) as db:
+                view = await db.subscribe("SELECT * FROM accounts")
+                deltas = view.deltas()
+                call = db.call("f")
+            with pytest.raises(OutcomeUnknown):
+                await call
+            assert [each async for each in deltas] == []
+            assert [each async for each in view.deltas()] == []
+            assert view[1].balance == 5
+            with pytest.raises(OutcomeUnknown):
+                await db.query("SELECT * FROM accounts")
+
+    run(work())
+
+
+def test_a_cancelled_wait_does_not_unsay_the_call() -> None:
+    """A call past its caller's patience is answered into nowhere, and the next is not disturbed."""
+    wait = asyncio.Event()
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (first,) = await line.hear()
+        await wait.wait()
+        await line.say(result(first.sequence, 1))
+        await line.answer_all()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await db.call("f")
+            wait.set()
+            assert await db.call("g", 2) == [2]
+
+    run(work())
+
+
+def test_a_view_that_fails_says_why() -> None:
+    """A subscription the server ends raises in its streams, and keeps its rows."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5, [1, "ada", 5]))
+        await line.hear()
+        await line.say(delta(6, [1, "ada", 6]), failure("subscribe", subscribe.id, "denied"), result(1, 6))
+        await line.socket.wait_closed()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            view = await db.subscribe("SELECT * FROM accounts")
+            deltas = view.deltas()
+            await db.call("f")
+            assert view.error is not None
+            assert (await anext(deltas)).offset == 6
+            with pytest.raises(Denied):
+                await anext(deltas)
+            with pytest.raises(Denied):
+                await anext(view.deltas())
+            assert view[1].balance == 6
+
+    run(work())
+
+
+def test_a_reader_that_falls_behind_gets_one_delta_for_many() -> None:
+    """Past its bound a stream folds what waits into a delta that says so, and still leads to the last rows."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5))
+        await line.hear()
+        await line.say(*(delta(6 + n, [1, "ada", n]) for n in range(10)), result(1, 15))
+        await line.socket.wait_closed()
+
+    async def work() -> None:
+        options = ClientOptions(deltas_queued_max=3)
+        async with playing(play) as url, connect(url, "t", options=options) as db:
+            view = await db.subscribe("SELECT * FROM accounts")
+            deltas = view.deltas()
+            await db.call("f")
+            await deltas.aclose()
+            told = [each async for each in deltas]
+            assert told[0].reset
+            assert [type(change) for change in told[0].changes] == [Insert]
+            assert told[-1].offset == view.offset == 15
+            assert len(told) <= 4
+
+    run(work())
+
+
+def test_two_subscriptions_may_follow_one_query() -> None:
+    """Views of the same query share what the server sends, and end each for itself."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (first,) = await line.hear()
+        await line.say(subscribed(first.id, 5, [1, "ada", 5]))
+        (second,) = await line.hear()
+        await line.say(failure("subscribe", second.id, "malformed_query", id=first.id, query="q"))
+        await line.hear()
+        await line.say(delta(6, [1, "ada", 6]), result(1, 6))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            one = await db.subscribe("SELECT * FROM accounts")
+            two = await db.subscribe("SELECT * FROM accounts")
+            await one.close()
+            await one.close()
+            await db.call("f")
+            assert (one[1].balance, two[1].balance) == (5, 6)
+
+    run(work())
+
+
+def test_synced_asks_how_far_the_server_is() -> None:
+    """Waiting for an offset asks with a query that finds nothing, until the server is there."""
+    asked: list[Query] = []
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5, [1, "ada", 5]))
+        for offset in (8, 12):
+            (query,) = await line.hear()
+            asked.append(query)
+            await line.say(delta(offset, [1, "ada", offset]), rows(query.id, offset))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            await db.synced(Offset(99))  # No views: nothing to wait for.
+            view = await db.subscribe("SELECT * FROM accounts")
+            await db.synced(Offset(10))
+            assert view.offset == 12
+            assert view[1].balance == 12
+            await db.synced(Offset(11))
+            assert [(query.sql, query.params) for query in asked] == [
+                ("SELECT * FROM accounts WHERE id = $1", (0,))
+            ] * 2
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("ws://h:1", "ws://h:1/v1/connect"),
+        ("https://h/", "wss://h/v1/connect"),
+        ("http://h:2/other?x=1", "ws://h:2/other?x=1"),
+        ("wss://[::1]:3", "wss://[::1]:3/v1/connect"),
+    ],
+)
+def test_an_address_may_be_short(said: str, meant: str) -> None:
+    """The path is filled in where it is missing, and http stands for ws."""
+    assert websocket_url(said) == meant
+
+
+@pytest.mark.parametrize("url", ["", "h:1", "ftp://h", "ws://"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """An address that cannot be is named in the error."""
+    with pytest.raises(ConfigError, match="expected an address"):
+        websocket_url(url)

@@ -1,0 +1,172 @@
+"""The client against a real tenant, which is killed and comes back."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from reducers.accounts import Account, deposit, open_accounts, transfer
+from reducers.accounts import total as total_of
+from store.client import ClientOptions, Delete, Insert, Update, connect
+from store.errors import Denied, MalformedQuery, Refused, SchemaMismatch, UnknownReducer
+from store.schema import Table, column
+from tests.cli.tenant import Tenant, running
+
+QUICK = ClientOptions(backoff_first_ms=10, backoff_max_ms=50)
+
+
+class Wrong(Table):
+    """No row of any table there is."""
+
+    id: int = column(primary_key=True)
+    name: str
+
+
+def test_calls_by_reducer_objects_are_typed(tenant: Tenant) -> None:
+    """A reducer object is called as its name would be, and its result has its type."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db:
+            assert await db.call(open_accounts, 100, 3, 50) == 3
+            balance: int = await db.call(deposit, id=100, amount=5)
+            assert balance == 55
+            with pytest.raises(Refused) as refused:
+                await db.call(transfer, 100, 101, 1_000)
+            assert refused.value.reason == "overdraft"
+            with pytest.raises(UnknownReducer, match="nope"):
+                await db.call("nope")
+
+    asyncio.run(work())
+
+
+def test_views_are_current_before_the_answer(tenant: Tenant) -> None:
+    """A caller's own changes are in its views when its answer comes; another's, once they are synced."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db, connect(tenant.url, tenant.token) as other:
+            await db.call("open_account", 200, "bob", 10)
+            mine = await db.subscribe("SELECT * FROM accounts WHERE owner = $1", "bob", row_type=Account)
+            theirs = await other.subscribe("SELECT * FROM accounts WHERE owner = $1", "bob")
+            deltas = mine.deltas()
+            await db.call("deposit", 200, 5)
+            await db.call("open_account", 201, "bob", 1)
+            assert mine[200] == Account(id=200, owner="bob", balance=15)
+            assert mine[201].balance == 1
+            assert mine.offset == db.offset
+            await other.synced(db.offset)
+            assert {key: row.balance for key, row in theirs.items()} == {200: 15, 201: 1}
+            first, second = await anext(deltas), await anext(deltas)
+            assert [type(change) for delta in (first, second) for change in delta.changes] == [Update, Insert]
+            await db.call("total")
+            assert mine.offset == db.offset, "what changes nothing here moves the offset on all the same"
+            await mine.close()
+
+    asyncio.run(work())
+
+
+def test_queries_answer_with_rows_or_errors(tenant: Tenant) -> None:
+    """A query's rows have an offset; a bad one names its place; a bad row type names the columns."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db:
+            await db.call("open_account", 300, "cyd", 7)
+            rows = await db.query("SELECT * FROM accounts WHERE id = $1", 300, row_type=Account)
+            assert rows == [Account(id=300, owner="cyd", balance=7)]
+            assert rows.offset == db.offset
+            assert [each.name for each in rows.table.columns] == ["id", "owner", "balance"]
+            with pytest.raises(MalformedQuery, match="acounts"):
+                await db.query("SELECT * FROM acounts")
+            with pytest.raises(MalformedQuery):
+                await db.subscribe("SELECT * FROM accounts WHERE balance > 3")
+            with pytest.raises(SchemaMismatch, match="balance"):
+                await db.query("SELECT * FROM accounts", row_type=Wrong)
+
+    asyncio.run(work())
+
+
+def test_the_same_query_by_other_words_is_shared(tenant: Tenant) -> None:
+    """Two views of one query, written differently, are both current."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db:
+            one = await db.subscribe("SELECT * FROM accounts WHERE owner = 'dan'")
+            two = await db.subscribe("select * from accounts where owner = $1", "dan", row_type=Account)
+            await db.call("open_account", 400, "dan", 1)
+            assert one[400].balance == two[400].balance == 1
+
+    asyncio.run(work())
+
+
+def test_a_wrong_token_is_denied(tenant: Tenant) -> None:
+    """A token the tenant does not know does not come in, and the error says what to do."""
+
+    async def work() -> None:
+        with pytest.raises(Denied, match="token"):
+            async with connect(tenant.url, "wrong"):
+                pass
+
+    asyncio.run(work())
+
+
+def test_a_killed_tenant_loses_nothing_and_runs_nothing_twice(tmp_path: Path) -> None:
+    """Through several kills, every call is answered once, views resume, and the sums are right."""
+    with running(tmp_path) as tenant:
+
+        async def work() -> None:
+            async with connect(tenant.url, tenant.token, options=QUICK) as db:
+                await db.call("open_accounts", 1, 2, 0)
+                view = await db.subscribe("SELECT * FROM accounts", row_type=Account)
+                deltas = view.deltas()
+                left = 900
+                third, second_third = asyncio.Event(), asyncio.Event()
+
+                async def deposit_some() -> None:
+                    nonlocal left
+                    while left > 0:
+                        left -= 1
+                        await db.call("deposit", 1, 1)
+                        if left <= 600:
+                            third.set()
+                        if left <= 300:
+                            second_third.set()
+
+                lanes = [asyncio.create_task(deposit_some()) for _ in range(30)]
+                for reached in (third, second_third):
+                    await reached.wait()
+                    await asyncio.to_thread(tenant.kill)
+                    await asyncio.to_thread(tenant.start)
+                await asyncio.gather(*lanes)
+                assert db.connections >= 3
+                assert view[1].balance == 900
+                assert await db.call(total_of) == 900
+                seen = 0
+                while seen < 900:
+                    for change in (await anext(deltas)).changes:
+                        assert isinstance(change, Update)
+                        assert change.before.balance == seen
+                        seen = change.after.balance
+                fresh = await db.query("SELECT * FROM accounts", row_type=Account)
+                assert {row.id: row for row in fresh} == dict(view)
+
+        asyncio.run(work())
+
+
+def test_rows_leave_a_view(tenant: Tenant) -> None:
+    """A row that no longer matches leaves the view with a Delete."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db:
+            await db.call("register_repository", "https://example.org/a/b")
+            repository = (await db.query("SELECT * FROM repositories"))[0].id
+            view = await db.subscribe("SELECT * FROM workspaces WHERE state = 'open'")
+            deltas = view.deltas()
+            names = await db.query("SELECT * FROM workspaces")
+            assert names == []
+            key = await db.call("open_workspace", repository, "w", "main")
+            assert key in view
+            await db.call("close_workspace", key)
+            assert key not in view
+            kinds = [type(change) for _ in range(2) for change in (await anext(deltas)).changes]
+            assert kinds == [Insert, Delete]
+
+    asyncio.run(work())

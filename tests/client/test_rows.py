@@ -1,0 +1,71 @@
+"""The rules of rows: keys, folding, types."""
+
+from uuid import UUID
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from store.client.rows import LiveRows, Row, ViewDelta, fold, reader_of
+from store.ids import Offset, QueryId, Timestamp
+from store.subscribe.messages import ColumnInfo, Part, TableInfo
+from store.values import Json
+from tests.client.scenes import ACCOUNTS, raw
+
+steps = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=3, unique_by=lambda each: each[0]),
+        st.sets(st.integers(0, 4), max_size=2),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def replay(rows: dict[int, Row], delta: ViewDelta[Row]) -> dict[int, Row]:
+    """The rows behind a delta, by its changes alone."""
+    after = dict(rows)
+    for change in delta.changes:
+        assert after.get(change.key) == getattr(change, "before", None)
+        if hasattr(change, "after"):
+            after[change.key] = change.after
+        else:
+            del after[change.key]
+    return after
+
+
+@settings(derandomize=True, max_examples=150, deadline=None)
+@given(steps)
+def test_deltas_and_their_fold_lead_to_the_same_rows(script: list[tuple[list[tuple[int, int]], set[int]]]) -> None:
+    """Each delta leads from the rows before to the rows after; folded, they lead from the first to the last."""
+    live: LiveRows[msgspec.Struct] = LiveRows(reader_of(ACCOUNTS, None))
+    first = dict(live.rows)
+    deltas: list[ViewDelta[msgspec.Struct]] = []
+    for number, (changed, gone) in enumerate(script, start=1):
+        before = dict(live.rows)
+        rows = tuple(raw([key, "x", balance]) for key, balance in changed if key not in gone)
+        changes = live.apply(Part(QueryId("q"), rows, tuple(gone)), Offset(number))
+        deltas.append(ViewDelta(Offset(number), Timestamp(number), changes))
+        assert replay(before, deltas[-1]) == live.rows
+    folded = fold(deltas)
+    assert replay(first, folded) == live.rows
+    assert folded.reset
+    assert folded.offset == len(script)
+    assert len({change.key for change in folded.changes}) == len(folded.changes)
+
+
+def test_keys_are_values_of_their_column() -> None:
+    """A UUID's key is a UUID, in first rows and where a row leaves."""
+    info = TableInfo("things", 1, (ColumnInfo("about", "json", True), ColumnInfo("id", "uuid", False)))
+    live: LiveRows[msgspec.Struct] = LiveRows(reader_of(info, None))
+    key = UUID(int=7)
+    live.replace(raw([[Json({"a": 1}), key]]), live.reader, Offset(1))
+    assert live.rows[key].about == Json({"a": 1})  # type: ignore[attr-defined]  # A type made at run time.
+    (gone,) = live.apply(Part(QueryId("q"), (), (str(key),)), Offset(2))
+    assert gone.key == key
+    assert live.rows == {}
+
+
+def test_a_reader_is_made_once_for_a_type() -> None:
+    """The same table and row type share one reader."""
+    assert reader_of(ACCOUNTS, None) is reader_of(ACCOUNTS, None)

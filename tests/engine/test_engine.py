@@ -1,0 +1,118 @@
+"""The engine, assembled: what a start and a stop leave in the log."""
+
+import types
+from typing import Any
+
+import pytest
+
+from store.engine.engine import code_hash
+from store.engine.reducer import Context, Domain, reducer
+from store.env.memory import MemoryDisk
+from store.errors import EngineStopped, Overloaded, SchemaMismatch
+from store.log.reader import LogReader
+from store.schema import Table, column
+from store.transaction import Kind
+from store.values import encode
+from tests.engine import shop
+from tests.engine.scenes import DOMAIN, a_caller, call, committed, logged, memory_disk, open_shop, reopen, rows, value
+
+
+class Later(Table):
+    """A table that comes later."""
+
+    id: int = column(primary_key=True)
+
+
+@reducer
+def add_later(ctx: Context, number: int) -> None:
+    """Add to the table that came later."""
+    ctx.table(Later).insert(Later(id=number))
+
+
+def test_the_first_start_logs_epoch_schema_and_start() -> None:
+    """In this order, as the store itself, and durably before the engine is handed out."""
+    engine = open_shop()
+    found = logged(memory_disk(engine).crash_drop_all())
+    assert [(each.kind, each.reducer, each.identity) for each in found] == [
+        (Kind.EPOCH, "epoch", 0),
+        (Kind.SCHEMA, "schema", 0),
+        (Kind.LIFECYCLE, "start", 0),
+    ]
+    assert found[-1].args == encode([code_hash(engine.domain)])
+    assert engine.log.durable_offset == engine.write_path.last_offset == 3
+
+
+def test_a_later_start_logs_only_itself() -> None:
+    """Where neither epoch nor schema changes."""
+    engine = reopen(open_shop())
+    assert [each.reducer for each in logged(memory_disk(engine))] == ["epoch", "schema", "start", "start"]
+
+
+def test_a_clean_stop_is_a_record_that_is_vouched_for() -> None:
+    """The directory is free, the last batch proves all before it, and the next start rewrites no record."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    engine.close()
+    disk = memory_disk(engine)
+    *_, last = LogReader(disk)
+    assert (last.count, last.durable_offset) == (0, engine.write_path.last_offset)
+    assert logged(disk)[-1].reducer == "stop"
+    again = open_shop(disk)
+    assert (again.report.cut_bytes, again.report.last_offset) == (0, engine.write_path.last_offset)
+
+
+def test_while_it_stops_no_call_is_taken() -> None:
+    """Not even by a follower of the stop itself."""
+    engine = open_shop()
+    refused: list[Any] = []
+
+    class Late:
+        """Somebody who calls at the last moment."""
+
+        def evaluate(self, _: Any) -> None:
+            """Try."""
+            with pytest.raises(Overloaded, match="stopping"):
+                call(engine, "add", "ada")
+            refused.append(1)
+
+    engine.feed.follow(Late())
+    engine.close()
+    assert refused == [1]
+
+
+def test_a_new_table_is_served_from_its_schema_record_on() -> None:
+    """Old rows stay; what came later is there after a crash."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    domain = Domain((*DOMAIN.tables, Later), {**DOMAIN.reducers, "add_later": add_later})
+    engine.close()
+    engine = open_shop(memory_disk(engine), domain=domain)
+    assert committed(engine, "add_later", 5).outcome == ""
+    engine = reopen(engine)
+    assert rows(engine, Later) == [Later(id=5)]
+    assert [each.owner for each in rows(engine, shop.Task)] == ["ada"]
+    assert engine.database.schema.version == 2
+    engine.close()
+    with pytest.raises(SchemaMismatch, match="later"):
+        open_shop(memory_disk(engine))
+    open_shop(memory_disk(engine), domain=domain)
+
+
+def test_a_start_that_fails_leaves_what_a_crash_would() -> None:
+    """EngineStopped where the disk fails; the directory is free and opens."""
+    disk = MemoryDisk()
+    disk.fail_sync(after=3)
+    with pytest.raises((EngineStopped, OSError)):
+        open_shop(disk)
+    engine = open_shop(disk)
+    assert value(committed(engine, "add", "ada", caller=a_caller())) == 1
+
+
+def test_the_code_hash_follows_the_source() -> None:
+    """The same modules have the same hash, others another; code without a source is no obstacle."""
+    assert code_hash(DOMAIN) == code_hash(Domain.of(shop))
+    assert code_hash(DOMAIN) != code_hash(Domain(DOMAIN.tables, {"add_later": add_later}))
+    nowhere = types.ModuleType("nowhere")
+    nowhere.__dict__.update(Context=Context, reducer=reducer)
+    exec("@reducer\ndef act(ctx: Context) -> None:\n    pass\n", nowhere.__dict__)  # noqa: S102  # Typed in at a prompt.
+    assert len(code_hash(Domain.of(nowhere))) == 64

@@ -1,0 +1,203 @@
+"""Group commit: one write and one sync for all that came meanwhile; where the sync runs; what a failure means."""
+
+from threading import Thread
+
+import pytest
+
+from store.engine.engine import Engine
+from store.engine.group_commit import LATENCY_SMOOTHING
+from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, SeededEntropy
+from store.env.world import File, World
+from store.errors import EngineStopped
+from store.log.commitlog import LogOptions
+from tests.engine import shop
+from tests.engine.scenes import OPTIONS, Listener, call, committed, memory_disk, open_shop, reopen, rows
+
+
+class SlowFile:
+    """A file whose sync takes time, by the clock in memory."""
+
+    def __init__(self, file: File, disk: "SlowDisk") -> None:
+        self._file = file
+        self._disk = disk
+        self.size, self.read, self.write = file.size, file.read, file.write
+        self.truncate, self.close = file.truncate, file.close
+
+    def sync(self) -> None:
+        """Let time pass, then sync."""
+        self._disk.clock.advance(self._disk.microseconds)
+        self._file.sync()
+
+
+class SlowDisk(MemoryDisk):
+    """A disk in memory on which every sync takes `microseconds`."""
+
+    def __init__(self, clock: MemoryClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.microseconds = 0
+
+    def create(self, name: str) -> File:
+        """As a memory disk does, but slow."""
+        return SlowFile(super().create(name), self)
+
+    def open(self, name: str) -> File:
+        """As a memory disk does, but slow."""
+        return SlowFile(super().open(name), self)
+
+
+def on_a_slow_disk() -> tuple[Engine, SlowDisk]:
+    """An engine on a disk whose syncs take as long as it is told."""
+    clock = MemoryClock()
+    disk = SlowDisk(clock)
+    return open_shop(world=World(disk, clock, SeededEntropy(1), NoDeadline())), disk
+
+
+def test_all_that_came_meanwhile_shares_one_write_and_one_sync() -> None:
+    """However many calls a group holds, the disk works twice for it."""
+    engine = open_shop()
+    committed(engine, "look")
+    for _ in range(100):
+        call(engine, "add", "ada")
+    before = memory_disk(engine).operations
+    engine.group_commit.commit()
+    assert memory_disk(engine).operations == before + 2
+
+
+def test_nothing_is_due_when_nothing_waits() -> None:
+    """An append is due, a held part is due; while a sync runs nothing is."""
+    engine = open_shop()
+    assert not engine.group_commit.due
+    call(engine, "look")
+    assert engine.group_commit.due
+    sync = engine.group_commit.begin()
+    call(engine, "look")
+    assert not engine.group_commit.due
+    sync.run()
+    engine.group_commit.complete(sync)
+    assert engine.group_commit.due
+    engine.group_commit.commit()
+    engine.feed.hold(Listener(engine), "rests on nothing new")
+    assert engine.group_commit.due
+
+
+def test_a_read_alone_needs_no_sync() -> None:
+    """Where nothing was appended, what is held leaves without the disk."""
+    engine = open_shop()
+    listener = Listener(engine)
+    before = memory_disk(engine).operations
+    engine.feed.hold(listener, "a read")
+    sync = engine.group_commit.begin()
+    sync.run()
+    engine.group_commit.complete(sync)
+    assert (listener.heard, memory_disk(engine).operations, sync.seconds) == (["a read"], before, 0)
+
+
+def test_a_read_while_a_sync_runs_waits_for_the_next() -> None:
+    """It may rest on a call that the running sync does not cover."""
+    engine = open_shop()
+    listener = Listener(engine)
+    call(engine, "look")
+    sync = engine.group_commit.begin()
+    offset = call(engine, "add", "ada").offset
+    engine.feed.hold(listener, "a read that saw the task")
+    sync.run()
+    engine.group_commit.complete(sync)
+    assert listener.heard == []
+    engine.group_commit.commit()
+    assert listener.durable == [offset]
+
+
+def test_a_sync_may_run_on_another_thread() -> None:
+    """Only its wait for the disk does: calls go on meanwhile, and telling stays on the writer's thread."""
+    engine = open_shop()
+    listener = Listener(engine)
+    offset = call(engine, "add", "ada").offset
+    engine.feed.hold(listener, "result")
+    sync = engine.group_commit.begin()
+    thread = Thread(target=sync.run)
+    thread.start()
+    call(engine, "add", "bob")
+    thread.join()
+    assert listener.heard == []
+    engine.group_commit.complete(sync)
+    assert (listener.heard, listener.durable) == (["result"], [offset])
+
+
+def test_there_is_one_sync_at_a_time() -> None:
+    """To begin a second one is a bug."""
+    engine = open_shop()
+    call(engine, "look")
+    engine.group_commit.begin()
+    with pytest.raises(AssertionError, match="one sync at a time"):
+        engine.group_commit.begin()
+
+
+def test_a_sync_says_how_much_it_made_durable_and_how_long_it_took() -> None:
+    """In transactions and seconds."""
+    engine, disk = on_a_slow_disk()
+    committed(engine, "look")
+    disk.microseconds = 7_000
+    for _ in range(3):
+        call(engine, "look")
+    sync = engine.group_commit.begin()
+    sync.run()
+    engine.group_commit.complete(sync)
+    assert sync.records == 3
+    assert sync.seconds == pytest.approx(0.007)
+
+
+def test_a_slow_disk_gets_a_thread_and_a_fast_one_gets_it_back() -> None:
+    """Above the named latency syncs leave the writer's thread; they return only well below it."""
+    engine, disk = on_a_slow_disk()
+    bound = OPTIONS.fsync_inline_max_ms
+    commit = engine.group_commit
+
+    def settle(milliseconds: float) -> bool:
+        disk.microseconds = int(milliseconds * 1_000)
+        for _ in range(round(5 / LATENCY_SMOOTHING)):
+            committed(engine, "look")
+        assert commit.latency_ms == pytest.approx(milliseconds, rel=0.1)
+        return commit.inline
+
+    assert commit.inline
+    assert settle(0.9 * bound)
+    assert not settle(1.5 * bound)
+    assert not settle(0.9 * bound)
+    assert settle(0.4 * bound)
+    assert settle(0.9 * bound)
+
+
+def test_one_slow_sync_changes_nothing() -> None:
+    """The average decides, not a hiccup of the disk."""
+    engine, disk = on_a_slow_disk()
+    disk.microseconds = int(5 * OPTIONS.fsync_inline_max_ms * 1_000)
+    committed(engine, "look")
+    assert engine.group_commit.inline
+
+
+@pytest.mark.parametrize("failing", ["write", "sync", "rotate"])
+def test_after_a_failure_the_engine_stops_for_good(failing: str) -> None:
+    """The error names act and offsets, nobody is told, later commits say the same, and the next start recovers."""
+    engine = open_shop(log_options=LogOptions(segment_size_max=400))
+    committed(engine, "add", "ada")
+    durable = engine.log.durable_offset
+    disk, listener = memory_disk(engine), Listener(engine)
+    offset = call(engine, "add", "b" * (500 if failing == "rotate" else 1)).offset
+    engine.feed.hold(listener, "result")
+    if failing == "write":
+        disk.fail_write()
+    else:
+        disk.fail_sync(after=0 if failing == "sync" else 1)
+    with pytest.raises(EngineStopped, match=f"failed to {failing} at offset {offset}.*start again"):
+        engine.group_commit.commit()
+    assert listener.heard == []
+    for _ in range(2):
+        with pytest.raises(EngineStopped, match=f"failed to {failing}"):
+            engine.group_commit.begin()
+    with pytest.raises(EngineStopped):
+        call(engine, "add", "eve")
+    engine = reopen(engine)
+    survivors = {"write": 1, "sync": 1, "rotate": 2}[failing]
+    assert len(rows(engine, shop.Task)) == survivors
+    assert engine.report.last_offset >= durable

@@ -1,0 +1,140 @@
+"""The rules of configuration: sources and their order, values, what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from store import config
+from store.errors import ConfigError
+from store.log.commitlog import LogOptions
+from store.server.options import ServerOptions
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_are_the_rooms_own() -> None:
+    """With nothing set, every room has its own defaults, and says so."""
+    made = config.load(environment={})
+    assert made.server == ServerOptions()
+    assert made.log == LogOptions()
+    assert {each.source for each in made.settings} == {"default"}
+
+
+def test_flags_go_over_environment_over_toml() -> None:
+    """The nearest source wins, and the setting names it."""
+    Path("store.toml").write_text("[server]\nport = 1\nhost = 'a'\nconnections_max = 7\n")
+    environment = {"STORE_SERVER_PORT": "2", "STORE_SERVER_HOST": "b", "PATH": "x", "STORE_NUMBER": "4"}
+    made = config.load({"server.port": ("--port", 3)}, environment=environment)
+    assert (made.server.port, made.server.host, made.server.connections_max) == (3, "b", 7)
+    assert made.source("server.port") == "--port"
+    assert made.source("server.host") == "STORE_SERVER_HOST"
+    assert made.source("server.connections_max") == "store.toml [server]"
+    assert made.source("server.body_size_max") == "default"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("log.segment_size_max", "64MiB", 64 << 20),
+        ("log.segment_size_max", "2 GB", 2_000_000_000),
+        ("log.segment_size_max", "1_048_576", 1 << 20),
+        ("engine.vouch_idle_ms", "12.5", 12.5),
+        ("server.open_health", "yes", True),
+        ("server.compression", "false", False),
+        ("server.tls_certificate", "none", None),
+        ("client.give_up_s", "3", 3.0),
+        ("client.give_up_s", "None", None),
+        ("tenant.domains", "a.b, c", ("a.b", "c")),
+        ("tenant.data", "/x/y", Path("/x/y")),
+        ("auth.jwt_issuer", "me", "me"),
+    ],
+)
+def test_values_are_read_by_their_option(key: str, text: str, value: object) -> None:
+    """Sizes, durations, switches, paths and lists are written plainly, and shown so that they can be read again."""
+    option = config.find(key, "test")
+    assert config.read(option, text, source="test") == value
+    assert config.read(option, config.show(option, value), source="test") == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("log.segment_size_max", "64 apples"),
+        ("log.segment_size_max", True),
+        ("log.segment_size_max", 1.5),
+        ("log.segment_size_max", -1),
+        ("server.connections_max", "5MiB"),
+        ("engine.vouch_idle_ms", "soon"),
+        ("engine.vouch_idle_ms", "nan"),
+        ("engine.vouch_idle_ms", None),
+        ("server.open_health", "perhaps"),
+        ("server.host", 5),
+        ("tenant.data", ""),
+        ("tenant.domains", [1]),
+        ("tenant.domains", ""),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_place(key: str, value: object) -> None:
+    """A value of the wrong kind names the option, what is expected, what was found and where."""
+    with pytest.raises(ConfigError, match=rf"{key} .* found .*\(the test\)"):
+        config.load({key: ("the test", value)}, environment={})
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    """A misspelt section, option, variable or flag is no option, and the nearest is named."""
+    with pytest.raises(ConfigError, match=r"Did you mean log\.segment_size_max"):
+        config.load({"log.segment_sise_max": ("--set", "1")}, environment={})
+    with pytest.raises(ConfigError, match="Did you mean STORE_LOG_SEGMENT_SIZE_MAX"):
+        config.load(environment={"STORE_LOG_SEGMENTSIZE_MAX": "1"})
+    Path("store.toml").write_text("[sever]\nport = 1\n")
+    with pytest.raises(ConfigError, match="Did you mean server"):
+        config.load(environment={})
+    Path("store.toml").write_text("[server]\nprot = 1\n")
+    with pytest.raises(ConfigError, match=r"server.prot \(store.toml \[server\]\).*Did you mean server.port"):
+        config.load(environment={})
+
+
+def test_a_room_refuses_values_that_cannot_be_together() -> None:
+    """What a room says of its values is told with where they were set."""
+    with pytest.raises(ConfigError, match=r"\[server\] .*tls_key.*STORE_SERVER_TLS_CERTIFICATE"):
+        config.load(environment={"STORE_SERVER_TLS_CERTIFICATE": "x.pem"})
+    with pytest.raises(ConfigError, match=r"\[log\] .*segment_size_max=1 "):
+        config.load({"log.segment_size_max": ("--set", 1)}, environment={})
+
+
+def test_a_file_may_be_named() -> None:
+    """A named file is read wherever it is; its relative paths begin at its folder; one that is missing is refused."""
+    folder = Path("etc")
+    folder.mkdir()
+    (folder / "my.toml").write_text('[tenant]\ndata = "there"\n')
+    assert config.load(environment={}, file=folder / "my.toml").tenant.data == folder / "there"
+    assert config.load(environment={"STORE_CONFIG": "etc/my.toml"}).tenant.data == folder / "there"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(environment={}, file=Path("missing.toml"))
+    (folder / "my.toml").write_text("[tenant\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(environment={}, file=folder / "my.toml")
+    (folder / "my.toml").write_text("tenant = 1\n")
+    with pytest.raises(ConfigError, match="section"):
+        config.load(environment={}, file=folder / "my.toml")
+
+
+@pytest.mark.parametrize("option", config.options().values(), ids=lambda option: str(option.key))
+def test_every_option_is_documented(option: config.Option) -> None:
+    """Every option says what it is, has a unit, and a default that can be written."""
+    assert len(option.doc) > 20, f"{option.key} has no text under its field"
+    assert option.doc.endswith("."), option.key
+    assert option.unit
+    assert config.read(option, config.show(option, option.default), source="default") == option.default or (
+        option.default == ""
+    )
+
+
+def test_variables_are_distinct() -> None:
+    """No two options share a variable."""
+    variables = [option.variable for option in config.options().values()]
+    assert len(set(variables)) == len(variables)
+    assert "STORE_LOG_SEGMENT_SIZE_MAX" in variables
