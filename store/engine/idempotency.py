@@ -19,6 +19,10 @@ UNACKNOWLEDGED_CALLS_MAX: Final = 4_096
 """Answers kept for one client."""
 UNACKNOWLEDGED_BYTES_MAX: Final = 8 << 20
 """Bytes of answers to large calls kept for one client; small ones are bounded by their number."""
+ANSWERS_MAX: Final = 1 << 20
+"""Answers kept for all clients together; past it the longest silent clients are forgotten."""
+ANSWERS_BYTES_MAX: Final = 256 << 20
+"""Bytes of answers to large calls kept for all clients together; past it as ANSWERS_MAX."""
 CLIENTS_MAX: Final = 65_536
 """Clients remembered; past it the longest silent ones are forgotten, a sixteenth at a time."""
 STRING_KEYS_MAX: Final = 65_536
@@ -50,12 +54,23 @@ def digest(reducer: str, args: bytes) -> bytes:
     return hashlib.sha256(reducer.encode() + b"\0" + args).digest()
 
 
+class Total:
+    """What all windows keep together."""
+
+    __slots__ = ("answers", "size")
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.size = 0
+
+
 class Window:
     """One client's unacknowledged answers, by sequence."""
 
-    __slots__ = ("acknowledged", "answers", "forgotten", "last", "size")
+    __slots__ = ("_total", "acknowledged", "answers", "forgotten", "last", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, total: Total) -> None:
+        self._total: Final = total
         self.forgotten = False
         """The client was silent for too long: a new window begins."""
         self.answers: Final[dict[int, Kept]] = {}
@@ -103,16 +118,27 @@ class Window:
         else:
             kept = answers[sequence] = _condense(transaction)
             self.size += _size(kept)
+            self._total.size += _size(kept)
+        self._total.answers += 1
 
     def _let_go(self, acknowledged: int) -> None:
         answers = self.answers
         done = range(self.acknowledged + 1, acknowledged + 1)
         self.acknowledged = acknowledged
         # A client that leaps ahead by more than there is must not make us count all the way.
+        before = len(answers)
         for each in done if len(done) <= UNACKNOWLEDGED_CALLS_MAX else [it for it in answers if it <= acknowledged]:
             kept = answers.pop(each, b"")
             if kept.__class__ is FirstAnswer:
                 self.size -= _size(kept)
+                self._total.size -= _size(kept)
+        self._total.answers -= before - len(answers)
+
+    def forget(self) -> None:
+        """The client was silent for too long."""
+        self.forgotten = True
+        self._total.answers -= len(self.answers)
+        self._total.size -= self.size
 
 
 class Windows:
@@ -122,6 +148,7 @@ class Windows:
         self._clients: Final[dict[tuple[Sender, ClientId], Window]] = {}
         self._keys: Final[dict[tuple[Sender, str], tuple[Timestamp, Kept]]] = {}
         self._keys_size = 0
+        self._total: Final = Total()
         self.sweep_at = Timestamp(0)
 
     def window(self, sender: Sender, client: ClientId) -> Window | None:
@@ -142,13 +169,20 @@ class Windows:
             return
         window = self._clients.get((sender, client))
         if window is None:
-            window = self._clients[sender, client] = Window()
+            window = self._clients[sender, client] = Window(self._total)
             window.last = transaction.timestamp  # Of all clients this one is not silent.
             if len(self._clients) > CLIENTS_MAX:
                 self._forget_silent()
+        self.keep_in(window, transaction, record)
+
+    def keep_in(self, window: Window, transaction: Transaction, record: bytes) -> None:
+        """Remember an answer in the window that it belongs to."""
         window.keep(transaction, record)
         if transaction.timestamp >= self.sweep_at:
             self.sweep(transaction.timestamp)
+        total = self._total
+        if total.answers > ANSWERS_MAX or total.size > ANSWERS_BYTES_MAX:
+            self._forget_much()
 
     def _keep_key(self, sender: Sender, key: str, transaction: Transaction, record: bytes) -> None:
         kept = record if len(record) <= SMALL_RECORD_SIZE else _condense(transaction)
@@ -172,18 +206,24 @@ class Windows:
         answers = (kept for window in self._clients.values() for kept in window.answers.values())
         return sum(map(_size, answers)) + sum(_size(kept) for _, kept in self._keys.values())
 
+    def _forget_much(self) -> None:
+        """Forget silent clients until what is left is within the bounds; the one that called last stays."""
+        total = self._total
+        while (total.answers > ANSWERS_MAX or total.size > ANSWERS_BYTES_MAX) and len(self._clients) > 1:
+            self._forget_silent()
+
     def _forget_silent(self) -> None:
         """Forget the sixteenth that is silent longest, so that the search is paid once for many."""
         silent = sorted(self._clients.items(), key=lambda item: item[1].last)
-        for name, _ in silent[: len(silent) // 16]:
-            self._clients.pop(name).forgotten = True
+        for name, _ in silent[: max(1, len(silent) // 16)]:
+            self._clients.pop(name).forget()
 
     def sweep(self, now: Timestamp) -> None:
         """Forget who was silent for too long; due at `sweep_at`, by record timestamps."""
         self.sweep_at = Timestamp(now + SWEEP_MICROSECONDS)
         horizon = now - EXPIRY_MICROSECONDS
         for name in [name for name, window in self._clients.items() if window.last < horizon]:
-            self._clients.pop(name).forgotten = True
+            self._clients.pop(name).forget()
         for key in [key for key, (timestamp, _) in self._keys.items() if timestamp < horizon]:
             self._forget_key(key)
 

@@ -14,7 +14,8 @@ import msgspec
 from store.engine.execution import TIMED_OUT, Execution, Outcome
 from store.engine.recovery import records
 from store.engine.reducer import Domain
-from store.engine.state import State
+from store.engine.schema_plan import plan_schema
+from store.engine.state import State, decode_schema
 from store.env.world import Deadline
 from store.errors import ReducerFailed
 from store.ids import Offset
@@ -57,13 +58,18 @@ class ReexecutionReport:
 
 
 def reexecute(reader: LogReader, domain: Domain, deadline: Deadline) -> ReexecutionReport:
-    """Run a log's calls again, from its start. CorruptionError as the reader finds it."""
+    """Run a log's calls again, from its start.
+
+    CorruptionError as the reader finds it; SchemaMismatch where the domain declares other tables than the log has.
+    """
     state = State({each.__table__.name: each for each in domain.tables})
     execution = Execution(state.database, deadline)
     report = ReexecutionReport()
     for batch in reader:
         for transaction, record in records(batch):
             report.transactions += 1
+            if transaction.kind == Kind.SCHEMA:
+                plan_schema(decode_schema(transaction.args), domain.tables)
             if transaction.kind in _CALLS:
                 report.calls += 1
                 _run_again(state, execution, domain, transaction, batch.seed, report)

@@ -71,9 +71,7 @@ class State:
         if transaction.call_key is not None:
             assert record is not None
             if window is not None:
-                window.keep(transaction, record)
-                if transaction.timestamp >= self.windows.sweep_at:
-                    self.windows.sweep(transaction.timestamp)
+                self.windows.keep_in(window, transaction, record)
             else:
                 self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
         elif transaction.kind in _RARE:
@@ -88,8 +86,10 @@ class State:
             self.identities[IdentityReference(transaction.offset)] = decode_identity(transaction.args)
 
     def _codec(self, table: TableSchema) -> RowCodec[Any]:
-        """Rows are of the author's class where its domain is loaded, else of a struct made from the schema."""
-        return RowCodec(table, self._row_types.get(table.name) or row_struct(table))
+        """Rows are of the author's class where it is declared as logged, else of a struct made from the schema."""
+        declared = self._row_types.get(table.name)
+        same = declared is not None and msgspec.structs.replace(declared.__table__, id=table.id) == table
+        return RowCodec(table, declared if declared is not None and same else row_struct(table))
 
 
 _RARE: Final = frozenset({int(Kind.SCHEMA), int(Kind.EPOCH), int(Kind.IDENTITY)})

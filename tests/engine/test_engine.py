@@ -116,3 +116,21 @@ def test_the_code_hash_follows_the_source() -> None:
     nowhere.__dict__.update(Context=Context, reducer=reducer)
     exec("@reducer\ndef act(ctx: Context) -> None:\n    pass\n", nowhere.__dict__)  # noqa: S102  # Typed in at a prompt.
     assert len(code_hash(Domain.of(nowhere))) == 64
+
+
+def test_a_table_declared_otherwise_is_refused_before_anything_is_written() -> None:
+    """Also where it has rows and an index: the log replays under its own schema, and stays as it is."""
+
+    class Task(Table, name="task", public=True):
+        id: int = column(primary_key=True)
+        owner: int = column(index=True, default=0)
+
+    engine = open_shop()
+    committed(engine, "add", "ada", None)
+    disk = memory_disk(engine)
+    engine.close()
+    before = {name: disk.content(f"log/{name}") for name in disk.names("log")}
+    others = tuple(each for each in DOMAIN.tables if each is not shop.Task)
+    with pytest.raises(SchemaMismatch, match="table task is declared otherwise"):
+        open_shop(disk, domain=Domain((*others, Task), {}))
+    assert before == {name: disk.content(f"log/{name}") for name in disk.names("log")}

@@ -338,3 +338,26 @@ def test_a_client_that_speaks_is_not_forgotten() -> None:
         committed(engine, "add", "ada", caller=caller, sequence=sequence)
         memory_clock(engine).advance(EXPIRY_MICROSECONDS * 2 // 3)
     assert value(committed(engine, "add", "ada", caller=caller, sequence=1)) == 1
+
+
+@pytest.mark.parametrize("size", [0, 2_000])
+def test_all_clients_together_are_bounded(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Many clients that never acknowledge: the longest silent ones are forgotten, the one that calls never is."""
+    monkeypatch.setattr(idempotency, "ANSWERS_MAX", 100)
+    monkeypatch.setattr(idempotency, "ANSWERS_BYTES_MAX", 100 * 2_100)
+    windows = Windows()
+    for offset in range(1, 1_001):
+        client = f"c{offset // 10}"
+        keep(windows, keyed(offset, (client, offset, 0), size=size))
+        kept = windows.window(ADA, ClientId(client))
+        assert kept is not None
+        assert offset in kept.answers
+        answers = sum(len(each.answers) for each in windows._clients.values())
+        assert answers == windows._total.answers <= 100
+        assert windows._total.size == sum(each.size for each in windows._clients.values())
+    for offset in range(1_001, 1_011):
+        keep(windows, keyed(offset, ("c100", offset, offset - 1), size=size))
+    kept = windows.window(ADA, ClientId("c100"))
+    assert kept is not None
+    assert len(kept.answers) == 1
+    assert windows._total.answers == sum(len(each.answers) for each in windows._clients.values())

@@ -9,8 +9,9 @@ from store.engine.reducer import Context, Domain, Reducer, reducer
 from store.engine.reexecution import DIFFERENCES_MAX, Difference, ReexecutionReport, reexecute
 from store.env.memory import NoDeadline
 from store.env.world import DeadlineExceeded
-from store.errors import CorruptionError
+from store.errors import CorruptionError, SchemaMismatch
 from store.log.reader import LogReader
+from store.schema import Table, column
 from tests.engine import shop
 from tests.engine.scenes import DOMAIN, SMALL_SEGMENTS, call, committed, memory_clock, memory_disk, open_shop, reopen
 
@@ -148,3 +149,17 @@ def test_corruption_is_raised_as_the_reader_finds_it() -> None:
     memory_disk(engine).flip("log/00000000000000000001.log", 8 * 300)
     with pytest.raises(CorruptionError):
         again(engine, DOMAIN)
+
+
+def test_a_domain_with_other_tables_is_refused() -> None:
+    """A log cannot be run again by a domain that declares its tables otherwise: the error names the table."""
+
+    class Task(Table, name="task", public=True):
+        id: int = column(primary_key=True)
+        owner: str = column(index=True, default="")
+
+    engine = open_shop()
+    committed(engine, "add", "ada", None)
+    others = tuple(each for each in DOMAIN.tables if each is not shop.Task)
+    with pytest.raises(SchemaMismatch, match="table task is declared otherwise"):
+        again(engine, Domain((*others, Task), DOMAIN.reducers))
