@@ -34,7 +34,9 @@ def arguments() -> argparse.ArgumentParser:
     reader.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; default: all")
     reader.add_argument("--quick", action="store_true", help="each case within a minute")
     reader.add_argument("--json", action="store_true", help="one object a line: " + ", ".join(Result.__struct_fields__))
-    reader.add_argument("--check", action="store_true", help=f"exit with {SHORT} where a target falls short")
+    reader.add_argument(
+        "--check", action="store_true", help=f"exit with {SHORT} where a target falls short or lacks its peer"
+    )
     reader.add_argument(
         "--directory", type=Path, default=DIRECTORY, help="where all data goes, on a disk (default: %(default)s)"
     )
@@ -92,7 +94,8 @@ class Report:
             self._complaints.print(f"Peers are missing. To install them: {COMMAND}", style="yellow")
         short = [result for result in self._results if result.holds is False]
         for each in short:
-            found = f"{each.value:,}" if each.ratio is None else f"{each.ratio:g} x {each.base}"
+            number = f"{each.value:,}" if isinstance(each.value, int | float) else MISSING
+            found = number if each.ratio is None else f"{each.ratio:g} x {each.base}"
             self._complaints.print(
                 f"short: {each.case}: {each.metric}: {found}, promised {each.target}", soft_wrap=True
             )

@@ -1,7 +1,8 @@
 """What a case says: one Result a line, and the table that people read.
 
 Laws: a ratio is taken within one round and the median of the rounds is told, so that a machine whose speed swings moves
-both sides. A base is named by the metric that holds its value. A peer that is missing is a Result of its own.
+both sides. A base is named by the metric that holds its value. A peer that is missing is a Result of its own, and so is
+every target that cannot be measured without it: such a target does not hold.
 """
 
 import statistics
@@ -12,7 +13,10 @@ import msgspec
 from rich.table import Table as RichTable
 
 MISSING: Final = "missing"
-"""The unit of a peer that is not installed."""
+"""The unit of a peer that is not installed, and of a target that stands beside it."""
+INSTALL: Final = "make bench-peers"
+"""The command that installs the peers."""
+_NOT_INSTALLED: Final = f"not installed, {INSTALL} installs it"
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -51,7 +55,7 @@ def against(
     value = rounded(statistics.median(values))
     if least is None:
         return Result(case, metric, value, unit, base, rounded(ratio))
-    return Result(case, metric, value, unit, base, rounded(ratio), f">= {least:g} x", ratio >= least)
+    return Result(case, metric, value, unit, base, rounded(ratio), _floor(least), ratio >= least)
 
 
 def at_least(case: str, metric: str, value: float, unit: str, bound: float) -> Result:
@@ -72,7 +76,17 @@ def within(case: str, metric: str, values: Sequence[float], unit: str, *, base: 
 
 def missing(case: str, peer: str) -> Result:
     """A peer that is not here, and how to get it."""
-    return Result(case, f"{peer}: not installed, make bench-peers installs it", None, MISSING)
+    return Result(case, f"{peer}: {_NOT_INSTALLED}", None, MISSING)
+
+
+def unmeasured(case: str, metric: str, *, base: str, least: float) -> Result:
+    """A target that could not be measured, since the peer of its base is not here: what nobody saw does not hold."""
+    name = f"{metric}, beside {base}: {_NOT_INSTALLED}"
+    return Result(case, name, None, MISSING, target=_floor(least), holds=False)
+
+
+def _floor(ratio: float) -> str:
+    return f">= {ratio:g} x"
 
 
 def rounded(value: float) -> float | int:
@@ -97,7 +111,7 @@ def table(results: Iterable[Result]) -> RichTable:
         last = result.case
         verdict = {None: "", True: "[green]holds[/]", False: "[bold red]short[/]"}[result.holds]
         if result.unit == MISSING:
-            verdict = "[yellow]missing[/]"
+            verdict = "[yellow]missing[/]" if result.holds is None else "[bold red]missing[/]"
         value = f"{result.value:,}" if isinstance(result.value, int | float) else (result.value or "")
         ratio = f"{result.ratio:.3g} x" if result.ratio is not None else ""
         drawn.add_row(result.case, result.metric, value, result.unit, ratio, result.base, result.target, verdict)

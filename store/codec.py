@@ -12,7 +12,7 @@ import msgspec
 
 from store.errors import ConstraintViolation
 from store.ids import Key
-from store.schema import ColumnSchema, Table, TableSchema
+from store.schema import ColumnSchema, TableSchema
 from store.transaction import Transaction
 from store.values import ColumnType, constrain, dec_hook, dec_hook_trusted, encode, normaliser
 
@@ -129,11 +129,6 @@ def row_struct(table: TableSchema) -> type[msgspec.Struct]:
 
 def _field(each: ColumnSchema) -> tuple[str, Any]:
     return each.name, constrain(ColumnType(each.type, each.nullable).annotation())
-
-
-def declared_codec(row_type: type[Table], planned: TableSchema) -> RowCodec[Any]:
-    """The codec of a declared table under the ids its schema record gives it."""
-    return RowCodec(planned, row_type)
 
 
 def concatenate(items: Sequence[bytes]) -> bytes:

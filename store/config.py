@@ -45,7 +45,7 @@ _SIZE_UNITS: Final = {
 }
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
-_UNIT_SUFFIXES: Final = {"_ms": "ms", "_s": "s"}
+_UNIT_SUFFIXES: Final = {"_ms": "ms", "_s": "s", "port": "port number"}
 _UNITS_BY_TYPE: Final = {bool: "true or false", int: "count", float: "number", str: "text", Path: "path"}
 
 
@@ -54,8 +54,8 @@ class TenantOptions:
     """What is served, and where it is kept."""
 
     data: Path = Path("data")
-    """The data directory, default `data`; made on the first start. One process at a time may open it. On the disk whose
-    fsync is quickest: every call waits for one."""
+    """The data directory, default `data`; made on the first start. One process at a time may open it. A disk with a
+    quicker fsync makes calls wait less, since every call waits for one; a larger one holds a longer log."""
 
     domains: tuple[str, ...] = ("reducers.accounts", "reducers.repositories")
     """Modules whose tables and reducers are served, by their import names; default the two that come with the store.

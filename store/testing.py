@@ -45,6 +45,8 @@ class Store:
 
     def call(self, name: str | Reducer[..., Any], *args: Any, sender: str = "tester", **named: Any) -> Any:
         """Call a reducer and return its typed value. Raises the CallError that a client would get."""
+        if args and named:
+            raise TypeError("say the arguments by position or by name, not both")
         reducer = name if isinstance(name, Reducer) else self._domain.reducers.get(name)
         answer = self.answer(name if isinstance(name, str) else name.name, encode(named or list(args)), sender=sender)
         if answer.outcome:

@@ -21,7 +21,10 @@ from store.ids import (
 
 
 class Kind(IntEnum):
-    """Why a transaction is in the log. Numbers are part of the format and never reused."""
+    """Why a transaction is in the log. Numbers are part of the format and never reused.
+
+    DENIED, SCHEDULE and STREAM are reserved: nothing writes them yet.
+    """
 
     CALL = 1
     """A reducer ran and was committed, whether it wrote rows or not."""

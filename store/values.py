@@ -11,7 +11,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, NamedTuple
@@ -24,6 +24,10 @@ from store.ids import INT_MAX, INT_MIN
 DECIMAL_DIGITS_MAX: Final = 1_000
 """Digits a Decimal may have, and the bound of its exponent either way."""
 JSON_DEPTH_MAX: Final = 64
+
+
+PLAIN_DEPTH_MAX: Final = 64
+"""How deep a value that a reducer returns, or says in a refusal, may be nested."""
 
 
 class Json:
@@ -149,6 +153,43 @@ ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook, decimal_format="stri
 """The one encoder of rows, arguments and return values: the same value, the same bytes."""
 
 encode: Final = ENCODER.encode
+
+
+def check_plain(value: Any, depth: int = PLAIN_DEPTH_MAX) -> None:
+    """Let only values pass that every subprotocol can say. ValueError or TypeError says what is in the way."""
+    if value is None or isinstance(value, bool | str | bytes | Json | UUID):
+        return
+    if isinstance(value, int | float | Decimal | datetime):
+        _check_number(value)
+        return
+    if depth == 0:
+        raise ValueError(f"it is nested deeper than {PLAIN_DEPTH_MAX}")
+    for each in _inside(value):
+        check_plain(each, depth - 1)
+
+
+def _check_number(value: float | Decimal | datetime) -> None:
+    if isinstance(value, int):
+        if not INT_MIN <= value <= INT_MAX:
+            raise ValueError(f"an int has 64 bits, found {value.bit_length()} of them")
+    elif isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a datetime must have a time zone")
+    elif not math.isfinite(value):
+        raise ValueError(f"a number must be finite, found {value}")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"a map's keys are str, found {type(name).__name__}")
+        return value.values()
+    if isinstance(value, msgspec.Struct):
+        return [getattr(value, name) for name in value.__struct_fields__]
+    raise TypeError(f"a {type(value).__name__} is no plain value")
 
 
 Normaliser = Callable[[Any], Any]

@@ -16,7 +16,6 @@ from store.codec import (
     RowCodec,
     array_header,
     concatenate,
-    declared_codec,
     decode_batch,
     decode_transaction,
     encode_transaction,
@@ -118,7 +117,7 @@ class Thing(Table):
     id: UUID = column(primary_key=True)
 
 
-NOTES: RowCodec[Note] = declared_codec(Note, Note.__table__)
+NOTES: RowCodec[Note] = RowCodec(Note.__table__, Note)
 
 
 @given(texts, st.binary(max_size=10), st.floats(allow_nan=False, allow_infinity=False))

@@ -1,6 +1,8 @@
 """The rules of configuration: sources and their order, values, what is refused."""
 
+import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -8,6 +10,13 @@ from store import config
 from store.errors import ConfigError
 from store.log.commitlog import LogOptions
 from store.server.options import ServerOptions
+
+WEIGHING: Final = re.compile(
+    r"^more\b|\b(less|fewer|larger|smaller|longer|shorter|sooner|better|without|costs?|grows)\b", re.IGNORECASE
+)
+"""What weighs one value against another in a clause, or says what it costs; "one more" weighs nothing."""
+DEFAULT: Final = re.compile(r"\bdefault (\d[\d.,]*\b(?: [KMG]iB)?)")
+"""A number or a size that the text names as the default."""
 
 
 @pytest.fixture(autouse=True)
@@ -124,13 +133,36 @@ def test_a_file_may_be_named() -> None:
 
 @pytest.mark.parametrize("option", config.options().values(), ids=lambda option: str(option.key))
 def test_every_option_is_documented(option: config.Option) -> None:
-    """Every option says what it is, has a unit, and a default that can be written."""
+    """Every option says what it is, has a unit, and a default that can be written and is the one its text names."""
     assert len(option.doc) > 20, f"{option.key} has no text under its field"
     assert option.doc.endswith("."), option.key
     assert option.unit
     assert config.read(option, config.show(option, option.default), source="default") == option.default or (
         option.default == ""
     )
+    assert option.default_text not in {"", "none"} or re.search(r"\b(default|None)\b", option.doc), (
+        f"{option.key} does not say what its empty default means"
+    )
+    if named := DEFAULT.search(option.doc):
+        assert config.read(option, named[1].replace(",", ""), source="its text") == option.default
+
+
+@pytest.mark.parametrize("option", config.options().values(), ids=lambda option: str(option.key))
+def test_every_option_is_weighed(option: config.Option) -> None:
+    """After an option's first clause, which says what it is, another one weighs its values."""
+    _, *further = re.split(r"(?<=[.;])\s", option.doc)
+    assert any(WEIGHING.search(clause) for clause in further), option.key
+
+
+def test_a_port_counts_nothing() -> None:
+    """The unit of a port is a port number."""
+    assert config.find("server.port", "test").unit == "port number"
+    assert {key for key, option in config.options().items() if option.unit == "port number"} == {"server.port"}
+
+
+def test_the_token_file_says_where_serve_looks() -> None:
+    """The text of a token file that is not named says which file is taken."""
+    assert "`tokens` in the data directory" in config.find("auth.token_file", "test").doc
 
 
 def test_variables_are_distinct() -> None:

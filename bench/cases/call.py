@@ -23,7 +23,7 @@ from bench.peers.postgres import Postgres
 from bench.peers.redis import Redis
 from bench.peers.sqlite import Sqlite
 from bench.peers.tenant import Tenant
-from bench.results import Result, against, at_most, missing, rate, within
+from bench.results import Result, against, at_most, missing, rate, unmeasured, within
 from bench.steps import Profile
 from bench.workload import KEYS, TOTAL
 
@@ -185,7 +185,7 @@ def _rates(turns: Turns) -> Iterator[Result]:
 
 
 def _ratios(turns: Turns, shape: Shape, keys: str) -> Iterator[Result]:
-    """One of the store's rates, beside the peers that are here."""
+    """One of the store's rates beside its peers; what is promised beside one that is missing does not hold."""
     metric = f"store {shape.name}, {keys}"
     rates = turns.rates(metric)
     if not rates:
@@ -195,10 +195,16 @@ def _ratios(turns: Turns, shape: Shape, keys: str) -> Iterator[Result]:
         yield against(CASE, metric, rates, "calls/s", base=base, bases=bases, least=shape.redis_factor)
     else:
         yield rate(CASE, metric, rates, "calls/s")
+        if shape.redis_factor is not None:
+            yield unmeasured(CASE, metric, base=base, least=shape.redis_factor)
+    if shape != BATCHED:
+        return
     base = f"postgresql 64x1, {keys}"
-    if shape == BATCHED and (bases := turns.rates(base)):
+    if bases := turns.rates(base):
         name = f"{metric}, beside postgresql"
         yield against(CASE, name, rates, "calls/s", base=base, bases=bases, least=POSTGRES_FACTOR)
+    else:
+        yield unmeasured(CASE, metric, base=base, least=POSTGRES_FACTOR)
 
 
 def _lone(lone: dict[str, list[float]]) -> Iterator[Result]:

@@ -15,7 +15,7 @@ from bench.peers.postgres import Postgres
 from bench.peers.redis import Redis
 from bench.peers.sqlite import Sqlite
 from bench.peers.sqlite import version as sqlite_version
-from bench.results import MISSING, Result
+from bench.results import MISSING, Result, missing
 
 PACKAGES: Final = ("redis-server", "postgresql", "postgresql-contrib")
 COMMAND: Final = f"apt-get update && apt-get install --no-install-recommends --yes {' '.join(PACKAGES)}"
@@ -34,9 +34,7 @@ _INSTALLED: Final[dict[str, Callable[[], bool]]] = {
 def peers() -> list[Result]:
     """Every peer with its version, or named as missing."""
     return [
-        Result("machine", name, version(), "peer")
-        if _INSTALLED[name]()
-        else Result("machine", f"{name}: not installed, make bench-peers installs it", None, MISSING)
+        Result("machine", name, version(), "peer") if _INSTALLED[name]() else missing("machine", name)
         for name, version in _VERSIONS.items()
     ]
 

@@ -2,17 +2,17 @@
 
 Agents read `git log` and import it through reducers, each with a connection and a workspace of its own; then they move
 money between accounts. Subscribers keep live views meanwhile. In the end every view must equal a fresh query, every
-commit must be there, and no money may have come or gone.
+commit must be there, and no money may have come or gone. Where no repository was named and git has no history to
+read, only money is moved.
 """
 
 import asyncio
 import itertools
 import random
 import secrets
-import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from store.cli.demo_report import Check, DemoSummary, Phase, render_summary
+from store.cli.demo_report import Check, DemoSummary, Meter, Phase, render_summary
 from store.cli.git_history import GitCommit, GitRepository, open_repository, read_commits
 from store.client import Client, Rows, View, connect
 from store.errors import ConfigError, Refused, UnknownReducer
@@ -43,8 +43,8 @@ class DemoOptions:
 
     url: str
     token: str
-    repository: Path = Path()
-    """Any folder inside a git repository."""
+    repository: Path | None = None
+    """Any folder inside a git repository. None: the current one, and no import where git cannot read a history."""
     agents: int = 8
     """Clients that call at the same time."""
     subscribers: int = 4
@@ -64,41 +64,6 @@ class DemoOptions:
                 raise ConfigError(f"{name.replace('_', '-')} is at least {least}, found {getattr(self, name)}")
         if not 1 <= self.batch <= 1_000 or not 1 <= self.in_flight <= 1_000:
             raise ConfigError(f"batch and in-flight are 1 to 1000, found {self.batch} and {self.in_flight}")
-
-
-@dataclass
-class Meter:
-    """Counts and times the calls of one phase."""
-
-    name: str
-    progress: Progress
-    steps: int
-    latencies: list[float] = field(default_factory=list)
-    refused: int = 0
-
-    def __post_init__(self) -> None:
-        self._started = time.perf_counter()
-        self._task = self.progress.add_task(self.name, total=self.steps, rate="")
-
-    async def call(self, agent: Client, reducer: str, *args: Any, steps: int = 0, **named: Any) -> Any:
-        """Call a reducer and note how long its answer took."""
-        started = time.perf_counter()
-        try:
-            return await agent.call(reducer, *args, **named)
-        except Refused:
-            self.refused += 1
-            raise
-        finally:
-            now = time.perf_counter()
-            self.latencies.append(now - started)
-            rate = len(self.latencies) / (now - self._started)
-            self.progress.update(self._task, advance=steps, rate=f"{rate:,.0f} calls/s")
-
-    def done(self) -> Phase:
-        """The phase is over: its numbers."""
-        seconds = time.perf_counter() - self._started
-        self.progress.update(self._task, total=self.progress.tasks[self._task].completed)
-        return Phase.of(self.name, latencies=self.latencies, refused=self.refused, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -128,42 +93,55 @@ def demo(options: DemoOptions, *, json: bool) -> int:
 async def run_demo(options: DemoOptions, *, console: Console | None = None) -> DemoSummary:
     """Import, transfer, watch and check; progress goes to `console`, None is silent.
 
-    StoreError where the demo cannot run: no git, no repository, no commits, no such reducers, no connection.
+    StoreError where the demo cannot run: no history where one is needed, no such reducers, no connection.
     """
     console = console or Console(quiet=True)
-    repository = await asyncio.to_thread(open_repository, options.repository)
-    _notice(repository, options, console)
+    repository, left_out = await asyncio.to_thread(_find_repository, options)
+    _notice(repository, left_out, options, console)
     counting: list[asyncio.Task[None]] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_ended, counting)  # Last of all: when the clients are closed, their views end.
         agents = [await stack.enter_async_context(connect(options.url, options.token)) for _ in range(options.agents)]
-        key, url = await _register(agents[0], repository)
+        key, url = await _register(agents[0], repository) if repository else ("", "")
         watchers = [
             await _watch(await stack.enter_async_context(connect(options.url, options.token)), key)
             for _ in range(options.subscribers)
         ]
         counting += [asyncio.create_task(_count(each, name)) for each in watchers for name in each.views]
-        history = History(agents, key, repository, options)
+        history = History(agents, key, repository, options) if repository else None
         with _progress(console) as progress:
-            phases = [await history.import_all(progress)]
+            phases = [await history.import_all(progress)] if history else []
             checks: list[Check] = []
             if options.transfers:
                 held = await _open_accounts(agents[0])
                 phases.append(await _move_money(agents, options, progress))
                 checks.append(await _check_money(agents[0], held))
-            checks += [await _check_history(watchers, history), await _check_views(watchers)]
+            if history:
+                checks.append(await _check_history(watchers, history))
+            checks.append(await _check_views(watchers))
         return DemoSummary(
             repository=url,
-            commits=len(watchers[0].views["commits"]),
-            commits_new=history.new,
-            authors=len(watchers[0].views["authors"]),
+            commits=len(watchers[0].views.get("commits", ())),
+            commits_new=history.new if history else 0,
+            authors=len(watchers[0].views.get("authors", ())),
             agents=len(agents),
             subscribers=len(watchers),
             deltas=sum(sum(watcher.deltas.values()) for watcher in watchers),
             phases=tuple(phases),
             checks=tuple(checks),
             holds=all(check.holds for check in checks),
+            import_left_out=left_out,
         )
+
+
+def _find_repository(options: DemoOptions) -> tuple[GitRepository | None, str]:
+    """The history to import, or why there is none. ConfigError where it was asked for, or is all there is to do."""
+    try:
+        return open_repository(options.repository or Path()), ""
+    except ConfigError as error:
+        if options.repository is not None or not options.transfers:
+            raise
+        return None, str(error)
 
 
 def _progress(console: Console) -> Progress:
@@ -179,8 +157,12 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _notice(repository: GitRepository, options: DemoOptions, console: Console) -> None:
+def _notice(repository: GitRepository | None, left_out: str, options: DemoOptions, console: Console) -> None:
     """Say beforehand where the picture will not be whole."""
+    if repository is None:
+        text = f"notice: no git history is imported, the demo only moves money: {left_out}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        return
     if repository.boundary:
         console.print(
             f"notice: this is a shallow clone of {repository.commits:,} commits; "
@@ -208,14 +190,17 @@ async def _register(agent: Client, repository: GitRepository) -> tuple[str, str]
 
 
 async def _watch(client: Client, repository: str) -> Watcher:
-    """Follow everything the demo will touch."""
+    """Follow everything the demo will touch; without a repository, "", that is its accounts."""
     queries: dict[str, tuple[str, tuple[str, ...]]] = {
-        "commits": ("SELECT * FROM commits WHERE repository = $1", (repository,)),
-        "authors": ("SELECT * FROM authors", ()),
-        "repositories": ("SELECT * FROM repositories", ()),
-        "workspaces": ("SELECT * FROM workspaces WHERE repository = $1", (repository,)),
         "accounts": ("SELECT * FROM accounts WHERE owner = $1", (OWNER,)),
     }
+    if repository:
+        queries |= {
+            "commits": ("SELECT * FROM commits WHERE repository = $1", (repository,)),
+            "authors": ("SELECT * FROM authors", ()),
+            "repositories": ("SELECT * FROM repositories", ()),
+            "workspaces": ("SELECT * FROM workspaces WHERE repository = $1", (repository,)),
+        }
     views: dict[str, View[Any]] = {
         name: await client.subscribe(sql, *params) for name, (sql, params) in queries.items()
     }

@@ -1,11 +1,18 @@
-"""What the demo found, as values, and as a table for people."""
+"""What the demo found: measured, as values, and as a table for people."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+
+from store.client import Client
+from store.errors import Refused
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -33,6 +40,41 @@ class Phase(msgspec.Struct, frozen=True):
         )
 
 
+@dataclass
+class Meter:
+    """Counts and times the calls of one phase."""
+
+    name: str
+    progress: Progress
+    steps: int
+    latencies: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    def __post_init__(self) -> None:
+        self._started = time.perf_counter()
+        self._task = self.progress.add_task(self.name, total=self.steps, rate="")
+
+    async def call(self, agent: Client, reducer: str, *args: Any, steps: int = 0, **named: Any) -> Any:
+        """Call a reducer and note how long its answer took."""
+        started = time.perf_counter()
+        try:
+            return await agent.call(reducer, *args, **named)
+        except Refused:
+            self.refused += 1
+            raise
+        finally:
+            now = time.perf_counter()
+            self.latencies.append(now - started)
+            rate = len(self.latencies) / (now - self._started)
+            self.progress.update(self._task, advance=steps, rate=f"{rate:,.0f} calls/s")
+
+    def done(self) -> Phase:
+        """The phase is over: its numbers."""
+        seconds = time.perf_counter() - self._started
+        self.progress.update(self._task, total=self.progress.tasks[self._task].completed)
+        return Phase.of(self.name, latencies=self.latencies, refused=self.refused, seconds=seconds)
+
+
 class Check(msgspec.Struct, frozen=True):
     """One thing that must be so, and what was found."""
 
@@ -45,7 +87,7 @@ class DemoSummary(msgspec.Struct, frozen=True):
     """What the demo did and found."""
 
     repository: str
-    """The URL or path it was registered under."""
+    """The URL or path it was registered under, or "" where none was imported."""
     commits: int
     commits_new: int
     """Commits that this run was the first to import."""
@@ -58,6 +100,8 @@ class DemoSummary(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     holds: bool
     """Whether every check holds."""
+    import_left_out: str = ""
+    """Why no history was imported, or ""."""
 
 
 def render_summary(summary: DemoSummary) -> RenderableType:
@@ -79,6 +123,8 @@ def render_summary(summary: DemoSummary) -> RenderableType:
         Text(
             f"{summary.repository}: {summary.commits:,} commits ({summary.commits_new:,} new), "
             f"{summary.authors:,} authors"
+            if summary.repository
+            else "no git history was imported"
         ),
         Text(f"{summary.agents} agents called; {summary.subscribers} subscribers saw {summary.deltas:,} deltas"),
     ]

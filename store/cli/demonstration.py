@@ -14,7 +14,10 @@ _DEFAULTS = DemoOptions(url="", token="")
 
 
 def demo(  # Options of a command.
-    repository: Annotated[Path, typer.Option(help="Any folder inside a git repository.")] = _DEFAULTS.repository,
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="Any folder inside a git repository.  [default: the current one, if git can read it]"),
+    ] = _DEFAULTS.repository,
     agents: Annotated[int, typer.Option(help="Clients that call at the same time.")] = _DEFAULTS.agents,
     subscribers: Annotated[int, typer.Option(help="Clients that keep live views.")] = _DEFAULTS.subscribers,
     batch: Annotated[int, typer.Option(help="Commits per call.")] = _DEFAULTS.batch,

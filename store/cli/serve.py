@@ -25,6 +25,8 @@ from store.cli.arguments import (
 )
 from store.cli.demo import FIRST_ACCOUNT
 from store.cli.domains import load_domain
+from store.cli.exits import Exit
+from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.token import mint_development_token
 from store.config import Config
@@ -58,7 +60,10 @@ def serve(  # Options of a command.
         Path | None, typer.Option(help="Hashed tokens.  [default: auth.token_file, or `tokens` in the data directory]")
     ] = None,
     demo: RunDemo = False,  # noqa: FBT002  # A flag.
-    repository: Annotated[Path, typer.Option(help="The git repository that --demo imports.")] = Path(),
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="The git repository that --demo imports.  [default: the current one, if git can read it]"),
+    ] = None,
     config: ConfigFile = None,
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
@@ -77,6 +82,8 @@ def serve(  # Options of a command.
     )
     loaded = load_domain(options.tenant.domains)
     if demo:
+        if repository is not None:
+            open_repository(repository)  # What was named and cannot be read is told before anything begins.
         mint_development_token(options.tenant.data)
     server = Server(options.server, _auth(options), options.sessions)
 
@@ -144,31 +151,37 @@ def _tell_listening(options: Config, *, json: bool) -> None:
         stdout.print(f"listening on {url}", markup=False, soft_wrap=True)
 
 
-def _run_demo(options: Config, repository: Path, *, json: bool) -> None:
+def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
     """The demo in a process of its own, since this one has one loop and is busy with it; then what to try next."""
     url = address_of(options, None)
     environment = {**os.environ, "STORE_TOKEN": token_of(options, None)}
     if options.server.tls_certificate is not None:
         environment.setdefault("SSL_CERT_FILE", str(options.server.tls_certificate))
-    command = [sys.executable, "-m", "store", "demo", "--url", url, "--repository", str(repository)]
-    ended = subprocess.run([*command, "--json"] if json else command, env=environment, check=False)  # noqa: S603  # Our own.
+    command = [sys.executable, "-m", "store", "demo", "--url", url]
+    command += [] if repository is None else ["--repository", str(repository)]
+    command += ["--json"] if json else []
+    ended = subprocess.run(command, env=environment, check=False)  # noqa: S603  # Our own.
     if json:
         print_json({"event": "demo", "url": url, "exit": ended.returncode})
         return
-    stdout.print(what_next(options), markup=False, soft_wrap=True)
+    ran = ended.returncode in {Exit.DONE, Exit.CHECK_FAILED}
+    stdout.print(what_next(options, ran=ran), markup=False, soft_wrap=True)
 
 
-def what_next(options: Config) -> str:
-    """Commands to try against a tenant that has run the demo."""
+def what_next(options: Config, *, ran: bool) -> str:
+    """Commands to try against a tenant; those about the demo's accounts only where it `ran` and opened them."""
     url, data = address_of(options, None), shlex.quote(str(options.tenant.data))
     where = f"--data {data} --url {url}"
     account = FIRST_ACCOUNT
-    lines = (
-        f"serving goes on at {url}; try next, in another terminal:",
-        "",
+    about_accounts = (
         f"  store watch 'SELECT * FROM accounts' {where}",  # noqa: S608  # Words for a shell, not for a database.
         f"  store call deposit {account} 100 {where}",
         f"  store query 'SELECT * FROM accounts WHERE id = $1' {account} {where}",  # noqa: S608  # As above.
+    )
+    lines = (
+        f"serving goes on at {url}; try next, in another terminal:",
+        "",
+        *(about_accounts if ran else ()),
         f"  store log verify {data}",
         "",
         f"the development token is in {development_token(options.tenant.data)}:",

@@ -7,16 +7,28 @@ from typing import Final
 
 from store.errors import Overloaded
 
+CLOCK: Final = "clock"
+"""The reason while the wall clock is in doubt."""
+
 
 class Admission:
     """Why calls are refused now, by reason; empty while they are taken."""
 
-    __slots__ = ("reasons", "refused")
+    __slots__ = ("allowance", "appended", "reasons", "refused")
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: int) -> None:
+        self.allowance = allowance
+        """Bytes of records that may wait for one sync: what RAM and the disk's free space can bear."""
+        self.appended = 0
+        """Bytes of records that wait for the next sync; the write path adds, group commit begins anew."""
         self.reasons: Final[dict[str, str]] = {}
         self.refused: Final[dict[str, int]] = {}
         """How many calls were refused, by reason, since the start."""
+
+    @property
+    def doubts_clock(self) -> bool:
+        """Whether the wall clock is not to be believed now."""
+        return CLOCK in self.reasons
 
     def close(self, reason: str, message: str) -> None:
         """Refuse calls for this reason from now on."""
@@ -31,3 +43,10 @@ class Admission:
         for reason, message in self.reasons.items():
             self.refused[reason] = self.refused.get(reason, 0) + 1
             raise Overloaded(message, details={"reason": reason})
+        if self.appended > self.allowance:
+            self.refused["group"] = self.refused.get("group", 0) + 1
+            raise Overloaded(
+                f"{self.appended} bytes of records wait for the disk, at most {self.allowance} may",
+                hint="Call again when you have these answers",
+                details={"reason": "group"},
+            )

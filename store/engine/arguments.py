@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from store.codec import UNSTORABLE
 from store.errors import MalformedCall
 from store.values import constrain, dec_hook, dec_hook_trusted, encode, normaliser
 
@@ -70,14 +71,10 @@ class Arguments:
         """
         try:
             values = self._decode(raw)
-        except (
-            ValueError,
-            TypeError,
-            RecursionError,
-        ):  # Fill in defaults, or say what is wrong.
+            if self._normals is None and len(canonical := encode(values)) <= ARGS_SIZE_MAX:
+                return values, canonical
+        except UNSTORABLE:  # Fill in defaults, or say what is wrong.
             values = self._read_apart(raw)
-        if self._normals is None and len(canonical := encode(values)) <= ARGS_SIZE_MAX:
-            return values, canonical
         return self._finish(values)
 
     def read_json(self, raw: bytes | msgspec.Raw) -> tuple[tuple[Any, ...], bytes]:
@@ -98,7 +95,12 @@ class Arguments:
         """The one form of arguments that were read, and its bytes."""
         if self._normals is not None:
             values = self._normalise(values)
-        canonical = encode(values)
+        try:
+            canonical = encode(values)
+        except UNSTORABLE as error:
+            raise MalformedCall(
+                f"{self._reducer}: the arguments cannot be kept ({error})", details={"reducer": self._reducer}
+            ) from None
         if len(canonical) > ARGS_SIZE_MAX:
             raise MalformedCall(
                 f"{self._reducer}: {len(canonical)} bytes of arguments, at most {ARGS_SIZE_MAX} are taken",
@@ -118,7 +120,7 @@ class Arguments:
                 continue
             try:
                 read = msgspec.msgpack.decode(item, type=constrain(each.annotation), dec_hook=dec_hook)
-            except (ValueError, TypeError, RecursionError) as error:
+            except UNSTORABLE as error:
                 raise self._wrong(each, error) from None
             values.append(read)
         return tuple(values)
@@ -157,7 +159,7 @@ class Arguments:
     def _convert(self, each: Parameter, item: Any) -> Any:
         try:
             return msgspec.convert(_lift_integers(each.annotation, item), constrain(each.annotation), dec_hook=dec_hook)
-        except (ValueError, TypeError, RecursionError) as error:
+        except UNSTORABLE as error:
             raise self._wrong(each, error) from None
 
     def _normalise(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -214,6 +216,8 @@ def read_parameters(reducer: str, function: Callable[..., Any], hints: Mapping[s
             raise TypeError(f"{where}: parameters are plain ones, without * or **")
         if each.name not in hints:
             raise TypeError(f"{where}: it needs a type annotation")
+        if "Any" in str(hints[each.name]):
+            raise TypeError(f"{where}: say which type it has; anything at all is a Json")
         default = None if each.default is each.empty else encode(each.default)
         parameters.append(Parameter(each.name, hints[each.name], default))
     return parameters

@@ -12,8 +12,6 @@ from store.ids import Offset, Timestamp
 
 Item = TypeVar("Item")
 
-_BLOCK_SIZE: Final = 32
-
 
 def call_seed(batch_seed: bytes, offset: Offset) -> bytes:
     """The seed of one call: unknown to anyone who has not read the log."""

@@ -108,7 +108,7 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
     feed = Feed(tail_size_max=options.tail_size_max, last_offset=Offset(state.last_offset - len(recovered.tail)))
     for record in recovered.tail:
         feed.remember(record)
-    admission = Admission()
+    admission = Admission(options.group_size_max)
     housekeeping = Housekeeping(world=world, log=log, admission=admission, options=options)
     housekeeping.check_start(state.last_timestamp)
     return Engine(
@@ -126,8 +126,10 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
             admission=admission,
             clock=world.clock,
             deadline=world.deadline,
+            leap_max_s=options.clock_jump_max_s,
+            look_at_clock=housekeeping.look_at_clock,
         ),
-        group_commit=GroupCommit(log, feed, world.clock, inline_max_ms=options.fsync_inline_max_ms),
+        group_commit=GroupCommit(log, feed, world.clock, admission, inline_max_ms=options.fsync_inline_max_ms),
         housekeeping=housekeeping,
         report=recovered.report,
     )
@@ -141,7 +143,7 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema) -> None:
             epoch=recovered.new_epoch,
             parent=engine.epoch,
             first_offset=Offset(engine.state.last_offset + 1),
-            reason="copy" if engine.epoch else "new",
+            reason=recovered.epoch_reason,
         )
         record(Kind.EPOCH, "epoch", msgspec.msgpack.encode(epoch))
     if schema is not engine.database.schema:

@@ -9,16 +9,16 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from store.codec import NIL
+from store.codec import NIL, UNSTORABLE
 from store.engine.identity import Identity
 from store.engine.reducer import Context, Reducer
 from store.env.world import Deadline, DeadlineExceeded
-from store.errors import CALL_ERRORS, CallError, ConstraintViolation, ReducerFailed, Refused
+from store.errors import CALL_ERRORS, CallError, ConstraintViolation, Overloaded, ReducerFailed, Refused, UnknownReducer
 from store.ids import Offset, Timestamp
 from store.tables.database import Database, Move
 from store.tables.overlay import Overlay
 from store.transaction import COMMITTED, Write
-from store.values import encode
+from store.values import check_plain, encode
 
 logger: Final = logging.getLogger(__name__)
 
@@ -78,9 +78,7 @@ class Execution:
             if len(writes) > _FEW_WRITES:
                 _check_size(reducer, writes)
             return COMMITTED, value, writes, overlay.moves() if overlay.moving else ()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  # SystemExit too: no reducer ends the process.
+        except BaseException as error:  # noqa: BLE001  # SystemExit, KeyboardInterrupt: no reducer ends the process.
             deadline.stop()
             failure = _as_call_error(reducer, error)
             return failure.code, failure_value(failure), (), ()
@@ -91,7 +89,7 @@ class Execution:
 
 def _as_call_error(reducer: Reducer[Any, Any], error: BaseException) -> CallError:
     """What a caller is told of whatever a reducer raised: never more than its type."""
-    if isinstance(error, CallError) and error.code in CALL_ERRORS:
+    if isinstance(error, CallError) and error.code in CALL_ERRORS and not isinstance(error, _NOT_RUN):
         return error
     if isinstance(error, DeadlineExceeded):
         return ReducerFailed(f"{reducer.name} ran past its time limit", details=TIMED_OUT)
@@ -99,11 +97,19 @@ def _as_call_error(reducer: Reducer[Any, Any], error: BaseException) -> CallErro
     return ReducerFailed(f"{reducer.name} raised {type(error).__name__}")
 
 
+_NOT_RUN: Final = (Overloaded, UnknownReducer)
+"""What says that a call was not run: from inside one it would be untrue."""
+
+
 def failure_value(error: CallError) -> bytes:
     """What a failed call's record keeps: [message, details, reason]; only their short text where they are no values."""
-    reason = error.reason if isinstance(error, Refused) else error.code
+    reason: object = error.code
     try:
-        value = encode([str(error), dict(error.details), str(reason)])
+        if isinstance(error, Refused):
+            reason = error.reason
+        details = dict(error.details)
+        check_plain(details)
+        value = encode([str(error), details, str(reason)])
     except Exception:  # noqa: BLE001  # A reducer may have put anything into its refusal.
         value = b""
     if 0 < len(value) <= FAILURE_SIZE_MAX:
@@ -120,8 +126,9 @@ def _shorten(said: object) -> str:
 
 def _encode_returned(reducer: Reducer[Any, Any], returned: Any) -> bytes:
     try:
+        check_plain(returned)
         value = encode(returned)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except UNSTORABLE as error:
         raise ReducerFailed(f"{reducer.name} returned what cannot be sent ({error})") from None
     if len(value) > RETURN_VALUE_SIZE_MAX:
         raise ConstraintViolation(

@@ -7,6 +7,7 @@ be ahead of disk, so the process stops.
 
 from typing import Final
 
+from store.engine.admission import Admission
 from store.engine.feed import Feed, Sealed
 from store.env.world import Clock
 from store.errors import EngineStopped
@@ -48,7 +49,8 @@ class Sync:
 class GroupCommit:
     """The policy: what is due, and where the sync runs. `inline_max_ms` is EngineOptions.fsync_inline_max_ms."""
 
-    def __init__(self, log: Commitlog, feed: Feed, clock: Clock, *, inline_max_ms: float) -> None:
+    def __init__(self, log: Commitlog, feed: Feed, clock: Clock, admission: Admission, *, inline_max_ms: float) -> None:
+        self._admission: Final = admission
         self._log: Final = log
         self._feed: Final = feed
         self._clock: Final = clock
@@ -74,6 +76,7 @@ class GroupCommit:
         self._check_running()
         assert self._running is None, "one sync at a time"
         durable = self._log.durable_offset
+        self._admission.appended = 0
         try:
             self._log.flush()
         except OSError as error:

@@ -7,7 +7,7 @@ can fail, and taken again when the reason is gone.
 from collections.abc import Callable
 from typing import Final
 
-from store.engine.admission import Admission
+from store.engine.admission import CLOCK, Admission
 from store.engine.options import EngineOptions
 from store.env.world import World
 from store.ids import Timestamp
@@ -17,7 +17,6 @@ SYSTEM_SPACE_MIN: Final = 1 << 16
 """Bytes of free disk space below which not even the store's own records are written: starts, stops and vouches."""
 
 DISK: Final = "disk"
-CLOCK: Final = "clock"
 
 
 class Housekeeping:
@@ -52,6 +51,7 @@ class Housekeeping:
         """Refuse calls while less than the reserve is free."""
         self.free_bytes = self._world.disk.free_bytes()
         reserve = self._options.free_space_reserve
+        self._admission.allowance = min(self._options.group_size_max, max(self.free_bytes - SYSTEM_SPACE_MIN, 0))
         if self.free_bytes < reserve:
             self._admission.close(
                 DISK, f"{self.free_bytes} bytes of disk are free, calls are taken from {reserve} on: make space"

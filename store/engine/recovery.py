@@ -16,8 +16,9 @@ from store.engine.state import State
 from store.env.world import World
 from store.errors import CorruptionError
 from store.ids import EPOCH_SIZE, Epoch, Offset
-from store.log.commitlog import Commitlog, LogOptions, TailReport
+from store.log.commitlog import Commitlog, LogOptions
 from store.log.format import Batch
+from store.log.opening import Opening, TailReport
 from store.schema import Table
 from store.transaction import Transaction
 
@@ -74,6 +75,8 @@ class Recovered:
     new_epoch: Epoch | None
     """The epoch that must open now: the directory is fresh, or a copy of another. Once its record is durable, and not
     before, the directory is marked: a crash in between opens one again."""
+    epoch_reason: str
+    """Why it opens, as its record says; "" where none does."""
     report: RecoveryReport
 
 
@@ -99,11 +102,11 @@ def recover(
         assert new_epoch is not None
         timestamp = world.clock.wall()
         log = Commitlog.create(disk, epoch=new_epoch, entropy=world.entropy, timestamp=timestamp, options=log_options)
-        return Recovered(state, log, [], new_epoch, _report(state, began=began, world=world, tail=None))
+        return Recovered(state, log, [], new_epoch, "new", _report(state, began=began, world=world, tail=None))
 
     # 3  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
     told = None if progress is None else lambda done, total: progress(RecoveryProgress(done, total, state.last_offset))
-    opening = Commitlog.open(disk, entropy=world.entropy, options=log_options, progress=told)
+    opening = Opening(disk, entropy=world.entropy, options=log_options, progress=told)
     for batch in opening:
         for transaction, record in records(batch):
             state.absorb(transaction, record)
@@ -114,9 +117,13 @@ def recover(
     assert log.last_offset == state.last_offset
 
     # 5  A copy goes on in its own epoch; a first start that was cut short, in the one its segment names.
+    reason = ""
     if new_epoch is not None:
+        reason = "new" if not state.epochs else "unmarked" if marker is None else "copy"
         new_epoch = log.epoch = new_epoch if state.epochs else log.epoch
-    return Recovered(state, log, tail.records(), new_epoch, _report(state, began=began, world=world, tail=found))
+    return Recovered(
+        state, log, tail.records(), new_epoch, reason, _report(state, began=began, world=world, tail=found)
+    )
 
 
 def records(batch: Batch) -> Iterator[tuple[Transaction, bytes | None]]:

@@ -25,7 +25,8 @@ class EpochRecord(msgspec.Struct, frozen=True, array_like=True):
     """The epoch before, or b"" at the log's start."""
     first_offset: Offset
     reason: str
-    """new, or copy: the directory found itself somewhere else than it last was."""
+    """new; copy: the directory found itself somewhere else than it last was; unmarked: nothing says where it was, as
+    after a first start that was cut short, so it may be a copy."""
 
 
 decode_epoch: Final = msgspec.msgpack.Decoder(EpochRecord).decode

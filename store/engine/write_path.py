@@ -4,6 +4,7 @@ Laws: one writer, and every step on its thread, to completion. Log before tables
 from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
 """
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -17,10 +18,13 @@ from store.engine.identity import STORE_IDENTITY, Caller, encode_identity
 from store.engine.reducer import Domain
 from store.engine.state import State
 from store.env.world import Clock, Deadline
-from store.errors import CallError, Denied, MalformedCall, UnknownReducer
+from store.errors import CallError, Denied, MalformedCall, Overloaded, UnknownReducer
 from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Sequence, Timestamp
 from store.log.commitlog import Commitlog
 from store.transaction import COMMITTED, CallKey, Kind, Transaction
+
+IDENTITIES_MAX: Final = 1 << 17
+"""Different identities (issuer, subject, scopes and claims) that one log may hold: each stays in RAM."""
 
 
 class Answer(Protocol):
@@ -55,7 +59,11 @@ class WritePath:
         admission: Admission,
         clock: Clock,
         deadline: Deadline,
+        leap_max_s: float,
+        look_at_clock: Callable[[], None],
     ) -> None:
+        self._leap_max: Final = int(leap_max_s * 1_000_000)
+        self._look_at_clock: Final = look_at_clock
         self._state: Final = state
         self._log: Final = log
         self._reducers: Final = domain.reducers
@@ -116,14 +124,17 @@ class WritePath:
             first = state.windows.find_key(caller.sender, key, name, canonical)
             if first is not None:
                 return first
-        if self._admission.reasons:
-            self._admission.check()
+        wall = self._wall_ns() // 1000
+        if wall - state.last_timestamp > self._leap_max:  # A long pause, or a jump: a wrong moment must not be logged.
+            self._look_at_clock()
+        admission = self._admission
+        if admission.reasons or admission.appended > admission.allowance:
+            admission.check()
         reference = caller.reference
         if reference is None:
             reference = self._identify(caller)
 
         # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
-        wall = self._wall_ns() // 1000
         now: Any = wall if wall > state.last_timestamp else state.last_timestamp + 1  # Timestamp() would cost a call.
         outcome = self._execution.run(
             reducer,
@@ -142,7 +153,10 @@ class WritePath:
     def record(self, kind: Kind, name: str, args: bytes) -> Answer:
         """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
         outcome: Outcome = (COMMITTED, NIL, (), ())
-        now = Timestamp(max(self._wall_ns() // 1000, self._state.last_timestamp + 1))
+        wall, last = self._wall_ns() // 1000, self._state.last_timestamp
+        if wall - last > self._leap_max:
+            self._look_at_clock()
+        now = Timestamp(last + 1 if self._admission.doubts_clock else max(wall, last + 1))
         return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
 
     def _commit(
@@ -179,6 +193,7 @@ class WritePath:
         # 4  Append, into the open batch; nothing is left that can fail to encode.
         record = encode_transaction(transaction)
         self._log.append(record)
+        self._admission.appended += len(record)
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
         state.absorb(transaction, record, moves, window)
@@ -193,6 +208,11 @@ class WritePath:
         """Where the log holds the caller's claims; they are logged at the first call of an identity."""
         reference = self._references.get(caller.identity)
         if reference is None:
+            if len(self._references) >= IDENTITIES_MAX:
+                raise Overloaded(
+                    f"{IDENTITIES_MAX} identities are logged, more are not taken",
+                    hint="Leave out of the tokens what differs from token to token",
+                )
             answer = self.record(Kind.IDENTITY, "identity", encode_identity(caller.identity))
             reference = self._references[caller.identity] = IdentityReference(answer.offset)
         caller.reference = reference

@@ -1,13 +1,10 @@
-"""The log as its one writer holds it: append, flush, sync, vouch, rotate; and how it is opened again.
+"""The log as its one writer holds it: append, flush, sync, vouch, rotate.
 
 Laws: an offset is durable when a sync that began after its flush has returned. After any failed write or sync
-nothing more is accepted: RAM may be ahead of the disk, and only the next start can tell by how much. What nothing
-on disk vouches for is written again, and synced, before it is believed. A batch is closed right behind an append,
-never before one, so the seed a reducer saw is the seed of the batch that holds its record.
+nothing more is accepted: RAM may be ahead of the disk, and only the next start can tell by how much. A batch is closed
+right behind an append, never before one, so the seed a reducer saw is the seed of the batch that holds its record.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NoReturn
 
 from store.env.world import Disk, Entropy, File
@@ -16,38 +13,17 @@ from store.ids import Epoch, Offset, Position, Timestamp
 from store.log.format import (
     CHAIN_START,
     FIRST_OFFSET,
-    FOLDER,
     SALT_SIZE,
     SEED_SIZE,
     SEGMENT_HEADER_SIZE,
-    Batch,
     BatchFormat,
     SegmentHeader,
     segment_name,
 )
 from store.log.options import LogOptions
-from store.log.reader import LogReader, Progress, Tail
 from store.log.segment import create_segment, remove_unfinished, segment_offsets
-from store.log.unproven import Unproven
 
-__all__ = ["Commitlog", "LogOptions", "Opening", "SyncTicket", "TailReport"]
-
-
-@dataclass(frozen=True)
-class TailReport:
-    """What opening found at the log's end and did about it: part of the recovery report."""
-
-    file: str
-    """The last segment."""
-    position: Position
-    """Where it was cut, or where it ended."""
-    cut_bytes: int
-    """Torn bytes removed; 0 for a log that ended whole."""
-    cut_reason: str
-    """What was found there instead of a batch, or ""."""
-    rewritten_bytes: int
-    """Bytes of whole batches that nothing vouched for, written and synced again."""
-    last_offset: Offset
+__all__ = ["Commitlog", "LogOptions", "SyncTicket"]
 
 
 class _Refusing(list[bytes]):
@@ -120,7 +96,7 @@ class Commitlog:
         vouched_offset: Offset,
         chain: bytes,
     ) -> None:
-        """Use `create` or `open`. All that is in `file` before `position` is durable."""
+        """Use `create`, or an `Opening`. All that is in `file` before `position` is durable."""
         self._disk = disk
         self._entropy = entropy
         self._options = options
@@ -178,31 +154,10 @@ class Commitlog:
             chain=chain,
         )
 
-    @classmethod
-    def open(
-        cls,
-        disk: Disk,
-        *,
-        entropy: Entropy,
-        options: LogOptions,
-        from_offset: Offset = FIRST_OFFSET,
-        progress: Progress | None = None,
-    ) -> "Opening":
-        """Begin to open the log: iterate over the result to its end, then call `finish`.
-
-        DirectoryError: no log, or of another version. CorruptionError, here or on the way: refuse to start.
-        """
-        return Opening(disk, entropy=entropy, options=options, from_offset=from_offset, progress=progress)
-
     @property
     def segment(self) -> str:
         """The open segment's file name, with its folder."""
         return segment_name(self._segment_first_offset)
-
-    @property
-    def flushed_offset(self) -> Offset:
-        """Of the last record handed to the operating system."""
-        return self._flushed_offset
 
     @property
     def unsynced(self) -> bool:
@@ -345,76 +300,3 @@ class Commitlog:
     def _refuse_if_stopped(self) -> None:
         if self._stopped:
             raise EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")
-
-
-class Opening:
-    """A log that is being opened. Iterate to the end, which replays it; then `finish` makes it the writer's.
-
-    Every batch from `from_offset`'s segment on is checked; those before `from_offset` are not yielded.
-    """
-
-    def __init__(
-        self, disk: Disk, *, entropy: Entropy, options: LogOptions, from_offset: Offset, progress: Progress | None
-    ) -> None:
-        self._disk = disk
-        self._entropy = entropy
-        self._options = options
-        self._from_offset = from_offset
-        self._reader = LogReader(disk, from_offset=from_offset, check_all=True, progress=progress)
-        self._unproven = Unproven()
-
-    @property
-    def bytes_total(self) -> int:
-        """Bytes in all segments that are read."""
-        return self._reader.bytes_total
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._reader:
-            self._unproven.add(batch)
-            if batch.last_offset >= self._from_offset and batch.count:
-                yield batch
-
-    def finish(self) -> tuple[Commitlog, TailReport]:
-        """Cut a torn tail, write again what nothing vouches for, sync, and be ready to append.
-
-        OSError: nothing was lost by it; the next start does the same again.
-        """
-        tail = self._reader.tail
-        assert tail is not None  # Everything was read.
-        self._disk.sync_directory(FOLDER)
-        remove_unfinished(self._disk)
-        file = self._disk.open(tail.segment)
-        try:
-            rewritten = self._mend(file, tail)
-        except BaseException:
-            file.close()
-            raise
-        log = Commitlog(
-            self._disk,
-            file,
-            header=tail.header,
-            entropy=self._entropy,
-            options=self._options,
-            position=tail.position,
-            last_offset=tail.last_offset,
-            vouched_offset=tail.proven_offset,
-            chain=tail.chain,
-        )
-        report = TailReport(
-            file=tail.segment,
-            position=tail.position,
-            cut_bytes=tail.torn_bytes,
-            cut_reason=tail.torn,
-            rewritten_bytes=rewritten,
-            last_offset=tail.last_offset,
-        )
-        return log, report
-
-    def _mend(self, file: File, tail: Tail) -> int:
-        """Cut, write again, and one sync for both."""
-        if tail.torn_bytes:
-            file.truncate(tail.position)
-        rewritten = self._unproven.write_again(file, tail)
-        if rewritten or tail.torn_bytes:
-            file.sync()
-        return rewritten

@@ -52,8 +52,6 @@ _CHECKSUM: Final = Struct("<I")
 SEGMENT_HEADER_SIZE: Final = _SEGMENT_HEADER.size
 BATCH_HEADER_SIZE: Final = _BATCH_HEADER.size
 BODY_HEAD_SIZE: Final = _BODY_HEAD.size
-BATCH_SIZE_MIN: Final = BATCH_HEADER_SIZE + BODY_HEAD_SIZE
-"""A vouching batch: nothing is smaller."""
 MARKER_SIZE: Final = 4
 BODY_SIZE_LIMIT: Final = 2**32 - 1
 

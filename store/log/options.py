@@ -19,7 +19,8 @@ class LogOptions:
     """Bytes of records after which a batch is closed, default 48 MiB; the last record may pass it. Larger: less
     overhead for huge bursts. Smaller: less memory held while one batch is checked or replayed."""
     record_size_max: int = 16 * MEBIBYTE
-    """Bytes of one record at most, default 16 MiB. Callers check before they append; the log asserts it."""
+    """Bytes of one record at most, default 16 MiB. Larger: room for larger transactions. Smaller: less memory for one
+    record; but callers check their own limits and the log asserts this one, so below them the process would stop."""
 
     def __post_init__(self) -> None:
         assert self.segment_size_max > SEGMENT_HEADER_SIZE

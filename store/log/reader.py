@@ -68,11 +68,6 @@ class LogReader:
         self.tail: Tail | None = None
         """Known once the iteration has come to the end of the log."""
 
-    @property
-    def segment_names(self) -> list[str]:
-        """The files that are read, in order, with their folder."""
-        return [segment_name(first) for first in self._segments]
-
     def __iter__(self) -> Iterator[Batch]:
         before: SegmentScan | None = None
         for first_offset in self._segments:

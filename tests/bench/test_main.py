@@ -9,9 +9,10 @@ import pytest
 
 import bench.__main__ as command
 from bench.case import CASES
-from bench.results import Result
+from bench.results import Result, unmeasured
 
 FIELDS = {"case", "metric", "value", "unit", "base", "ratio", "target", "holds"}
+UNMEASURED = unmeasured("call", "rate", base="redis 64x1", least=0.6)
 HOLDING = Result("call", "rate", 2.0, "calls/s", "redis", 1.2, ">= 1 x", holds=True)
 SHORT = Result("call", "rate", 2.0, "calls/s", "redis", 0.8, ">= 1 x", holds=False)
 
@@ -26,7 +27,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], *results: Result) -> int:
     """Run the command with cases that say `results`."""
 
-    def case(_name: str, _directory: Path, *, quick: bool) -> Iterator[Result]:  # noqa: ARG001  # As run_case.
+    def case(_name: str, _directory: Path, *, quick: bool) -> Iterator[Result]:
         return iter(results)
 
     monkeypatch.setattr(command, "run_case", case)
@@ -90,12 +91,23 @@ def test_a_table_has_every_result(
 
 @pytest.mark.parametrize(("words", "result", "code"), [
     ([], SHORT, 0), (["--check"], SHORT, command.SHORT), (["--check"], HOLDING, 0),
+    ([], UNMEASURED, 0), (["--check"], UNMEASURED, command.SHORT), (["--check", "--json"], UNMEASURED, command.SHORT),
 ])  # fmt: skip
 def test_check_decides_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], result: Result, code: int
 ) -> None:
-    """A target that falls short ends with a code of its own, but only with --check."""
+    """A target that falls short, or lacks its peer, ends with a code of its own, but only with --check."""
     assert run(monkeypatch, tmp_path, ["call", *words], result) == code
+
+
+def test_a_missing_peer_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A target that lacks its peer is told with the peer, what was promised, and the command that installs it."""
+    run(monkeypatch, tmp_path, ["call"], UNMEASURED)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "apt-get install" in said
+    assert "rate, beside redis 64x1: not installed, make bench-peers installs it: missing, promised >= 0.6 x" in said
 
 
 def test_a_failed_case_is_told(
@@ -103,7 +115,7 @@ def test_a_failed_case_is_told(
 ) -> None:
     """A case that does not end well is named, keeps what it said, and makes the command fail."""
 
-    def failing(_name: str, _directory: Path, *, quick: bool) -> Iterator[Result]:  # noqa: ARG001  # As run_case.
+    def failing(_name: str, _directory: Path, *, quick: bool) -> Iterator[Result]:
         yield HOLDING
         raise subprocess.CalledProcessError(3, "case")
 

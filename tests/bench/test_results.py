@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from bench.results import MISSING, Result, against, at_least, at_most, missing, rounded, table, within
+from bench.results import MISSING, Result, against, at_least, at_most, missing, rounded, table, unmeasured, within
 
 
 def test_a_ratio_is_of_one_round() -> None:
@@ -38,6 +38,14 @@ def test_a_missing_peer_is_a_line() -> None:
     assert "redis" in result.metric
     assert "make bench-peers" in result.metric
     assert (result.value, result.unit, result.holds) == (None, MISSING, None)
+
+
+def test_a_target_without_its_peer_does_not_hold() -> None:
+    """A target whose peer is missing keeps its target, names the peer and how to get it, and does not hold."""
+    result = unmeasured("call", "store 64x1, uniform", base="redis 64x1, uniform", least=0.6)
+    assert "store 64x1, uniform, beside redis 64x1, uniform" in result.metric
+    assert "make bench-peers" in result.metric
+    assert (result.value, result.unit, result.target, result.holds) == (None, MISSING, ">= 0.6 x", False)
 
 
 def test_rounding_keeps_four_figures() -> None:

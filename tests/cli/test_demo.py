@@ -13,7 +13,16 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from store.cli.demo import DemoOptions, History, Watcher, _all_of, _check_history, _check_views, run_demo
+from store.cli.demo import (
+    DemoOptions,
+    History,
+    Watcher,
+    _all_of,
+    _check_history,
+    _check_views,
+    _find_repository,
+    run_demo,
+)
 from store.cli.demo_report import Check, DemoSummary, Phase, percentile_ms, render_summary
 from store.errors import ConfigError, Refused
 
@@ -146,6 +155,18 @@ def test_no_repository_is_told_before_connecting(tmp_path: Path) -> None:
     """A folder without a repository is the first thing told, also where no server runs."""
     with pytest.raises(ConfigError, match="not inside a git repository"):
         asyncio.run(run_demo(DemoOptions("ws://127.0.0.1:1", "token", tmp_path)))
+
+
+def test_where_nobody_named_a_repository_none_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a repository, or without git, the import is left out and the reason told, unless it is all there is."""
+    monkeypatch.chdir(tmp_path)
+    assert "not inside a git repository" in _find_repository(DemoOptions("ws://127.0.0.1:1", "token"))[1]
+    with pytest.raises(ConfigError, match="not inside a git repository"):
+        _find_repository(DemoOptions("ws://127.0.0.1:1", "token", transfers=0))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found, why = _find_repository(DemoOptions("ws://127.0.0.1:1", "token"))
+    assert found is None
+    assert "git is not installed" in why
 
 
 def test_percentiles() -> None:

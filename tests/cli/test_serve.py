@@ -1,6 +1,7 @@
 """The rules of `store serve`, and of commands that need no tenant."""
 
 import json
+import shlex
 import signal
 import stat
 import subprocess
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from store import config
+from store.cli.arguments import configure
 from store.cli.exits import Exit, exit_of
+from store.cli.serve import what_next
 from store.errors import CALL_ERRORS, CallError, StoreError
 from tests.cli.tenant import ROOT, Tenant, environment, process, store
 
@@ -56,6 +59,7 @@ def test_without_tokens_nobody_could_come_in(tmp_path: Path) -> None:
         (("--tls-key", "x.pem"), Exit.CONFIG, "tls_certificate"),
         (("--prot", "1"), Exit.USAGE, "--port"),
         (("--data", "afile"), Exit.DIRECTORY, "afile"),
+        (("--demo", "--repository", "."), Exit.CONFIG, "not inside a git repository"),
     ],
 )
 def test_what_cannot_be_served_is_refused(tmp_path: Path, arguments: tuple[str, ...], code: Exit, words: str) -> None:
@@ -112,6 +116,42 @@ def test_the_demo_runs_once_and_serving_goes_on(tmp_path: Path) -> None:
     _, said = serving.communicate(timeout=30)
     assert serving.returncode == Exit.DONE, "Ctrl-C is how one stops it"
     assert said.endswith("stopped\n")
+
+
+def test_what_the_demo_suggests_works(tmp_path: Path) -> None:
+    """Without git the demo says so once, moves money all the same, and every command it suggests then succeeds."""
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "store", "serve", "--demo", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(PATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stdout is not None
+    said: list[str] = []
+    while not said or not said[-1].startswith("  export STORE_URL="):
+        said.append(serving.stdout.readline())
+        assert said[-1], "it ended"
+    suggested = [shlex.split(line)[1:] for line in said if line.startswith("  store ")]
+    assert [words[0] for words in suggested] == ["watch", "call", "query", "log"]
+    for words in suggested:
+        ended = store(*words, *(["--count", "0"] if words[0] == "watch" else []), cwd=tmp_path)
+        assert ended.returncode == Exit.DONE, ended.stderr
+    serving.send_signal(signal.SIGINT)
+    _, complaints = serving.communicate(timeout=30)
+    assert complaints.count("git is not installed") == 1
+    assert serving.returncode == Exit.DONE
+
+
+def test_after_a_demo_that_could_not_run_its_accounts_are_not_suggested(tmp_path: Path) -> None:
+    """What to try next names only what is there."""
+    (tmp_path / "development").mkdir()
+    (tmp_path / "development" / "token").write_text("token")
+    options = configure(None, None, tenant__data=tmp_path)
+    assert "store call deposit" in what_next(options, ran=True)
+    assert "accounts" not in what_next(options, ran=False)
+    assert "store log verify" in what_next(options, ran=False)
 
 
 def test_the_development_token_is_for_its_owner_alone(tmp_path: Path) -> None:

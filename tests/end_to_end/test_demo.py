@@ -78,6 +78,17 @@ def test_what_cannot_be_imported_is_told(tenant: Tenant, tmp_path: Path) -> None
     assert done.stdout == ""
 
 
+def test_without_a_history_money_is_moved(tenant: Tenant) -> None:
+    """Outside a repository, where none was named, the transfers and their checks are run, and the summary says why."""
+    options = ("--url", tenant.url, "--token", tenant.token, "--transfers", "300", "--agents", "2")
+    found = summary(run("demo", *options, folder=tenant.data.parent))
+    assert "not inside a git repository" in found["import_left_out"]
+    assert (found["repository"], found["commits"], found["holds"]) == ("", 0, True)
+    assert [(phase["name"], phase["calls"]) for phase in found["phases"]] == [("transfers", 300)]
+    assert len(found["checks"]) == 2
+    assert found["deltas"] > 0
+
+
 def test_no_server_is_told(tenant: Tenant, history: Path) -> None:
     """Where no server answers, that is what is said."""
     tenant.stop()

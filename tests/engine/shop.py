@@ -85,7 +85,7 @@ def who(ctx: Context) -> list[str | int]:
 
 
 @reducer
-def echo(ctx: Context, values: list[float]) -> int:  # noqa: ARG001  # A context comes first.
+def echo(ctx: Context, values: list[float]) -> int:  # A context comes first.
     """Arguments that may be far larger in canonical form than they came."""
     return len(values)
 

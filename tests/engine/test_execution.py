@@ -4,12 +4,13 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from store.engine.execution import RETURN_VALUE_SIZE_MAX, WRITE_SET_SIZE_MAX
 from store.engine.reducer import Context, Domain, Reducer, reducer
 from store.env.posix import SignalDeadline
-from store.errors import MalformedCall
+from store.errors import MalformedCall, Overloaded, Refused
 from store.log.commitlog import LogOptions
 from store.tables.overlay import TableView
 from store.transaction import Kind
@@ -99,16 +100,14 @@ def test_a_reducer_that_runs_for_ever_is_cut_off() -> None:
         deadline.close()
 
 
-def test_an_operator_may_interrupt_a_reducer() -> None:
-    """KeyboardInterrupt is no failure of the call: it goes through, and leaves nothing behind."""
+def test_a_reducer_cannot_interrupt_the_store() -> None:
+    """KeyboardInterrupt is a failure of the call as any other, and leaves nothing behind."""
     engine = with_reducers(interrupted)
     committed(engine, "look")
-    before = canonical(engine.state)
-    with pytest.raises(KeyboardInterrupt):
-        call(engine, "interrupted")
-    assert canonical(engine.state) == before
-    assert committed(engine, "interrupted_not").outcome == ""
-    assert rows(engine, shop.Task) == []
+    before = canonical(engine.state)["tables"]
+    answer = call(engine, "interrupted")
+    assert answer.outcome == "reducer_failed"
+    assert canonical(engine.state)["tables"] == before
 
 
 @reducer
@@ -184,3 +183,71 @@ def test_arguments_are_bounded_in_their_canonical_form() -> None:
         call(engine, "echo", [1] * 2_000_000)
     assert engine.write_path.last_offset == last
     assert value(committed(engine, "echo", [1] * 400_000)) == 400_000
+
+
+def deeply(depth: int) -> object:
+    """A value nested so deep."""
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        deeply(600),
+        float("nan"),
+        float("inf"),
+        2**63,
+        msgspec.Raw(b"\xc1"),
+        msgspec.msgpack.Ext(-1, b"abc"),
+        {1: 2},
+        object(),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_only_plain_values_are_returned(bad: Any) -> None:
+    """What a subprotocol could not say fails the call before it is logged; in a refusal it is left out."""
+
+    @reducer
+    def give(ctx: Context) -> Any:
+        return bad
+
+    @reducer
+    def deny(ctx: Context) -> None:
+        raise Refused("no", details={"bad": bad})
+
+    engine = with_reducers(give, deny)
+    assert call(engine, "give").outcome == "reducer_failed"
+    answer = call(engine, "deny")
+    message, details, reason = msgspec.msgpack.decode(answer.value)
+    assert (answer.outcome, message, details, reason) == ("refused", "no", {}, "no")
+
+
+class Sly(Refused):
+    """A refusal that is not made as one."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_a_refusal_that_is_not_made_as_one_is_a_refusal() -> None:
+    """A reducer's own class may leave out everything: the caller gets what there is."""
+
+    @reducer
+    def be_sly(ctx: Context) -> None:
+        raise Sly
+
+    answer = call(with_reducers(be_sly), "be_sly")
+    assert (answer.outcome, reason(answer)[2]) == ("refused", "refused")
+
+
+def test_a_reducer_cannot_say_that_it_was_not_run() -> None:
+    """Overloaded from inside a reducer is a reducer that failed: it took an offset, so a retry would not run it."""
+
+    @reducer
+    def pretend(ctx: Context) -> None:
+        raise Overloaded("later")
+
+    assert call(with_reducers(pretend), "pretend").outcome == "reducer_failed"

@@ -30,7 +30,7 @@ def test_a_reducer_stays_a_plain_function() -> None:
     """It is called as such by tests and by other reducers, and keeps name and docstring."""
 
     @reducer
-    def double(ctx: Context, number: int) -> int:  # noqa: ARG001  # A context comes first.
+    def double(ctx: Context, number: int) -> int:  # A context comes first.
         """Twice as much."""
         return 2 * number
 
@@ -43,7 +43,7 @@ async def a_coroutine(ctx: Context) -> None:
     """Not at one moment."""
 
 
-def a_generator(ctx: Context) -> Iterator[int]:  # noqa: ARG001  # A context comes first.
+def a_generator(ctx: Context) -> Iterator[int]:  # A context comes first.
     """Not to its end."""
     yield 1
 

@@ -93,7 +93,7 @@ def act_changed(ctx: Context, owner: str) -> int:
 
 
 @reducer
-def act_with_other_arguments(ctx: Context, owner: int) -> int:  # noqa: ARG001  # A context comes first.
+def act_with_other_arguments(ctx: Context, owner: int) -> int:  # A context comes first.
     """Take something else."""
     return owner
 
@@ -118,7 +118,7 @@ def test_changed_code_is_found(changed: Reducer[..., Any] | None, found: list[st
 
 
 @reducer
-def act_too_long(ctx: Context, owner: str) -> int:  # noqa: ARG001  # As the others.
+def act_too_long(ctx: Context, owner: str) -> int:  # As the others.
     """Run until the time is up."""
     raise DeadlineExceeded
 

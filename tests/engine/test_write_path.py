@@ -221,3 +221,19 @@ def test_a_failed_sync_tells_nobody() -> None:
     with pytest.raises(EngineStopped):
         call(engine, "add", "bob")
     assert engine.log.durable_offset < Offset(5)
+
+
+def test_a_leap_of_the_clock_is_seen_before_a_call_is_stamped() -> None:
+    """No housekeeping has looked yet: the call is refused, and no first answer is forgotten by a wrong moment."""
+    engine = open_shop()
+    ada = a_caller(client="ada")
+    first = committed(engine, "add", "ada", caller=ada, sequence=1)
+    before = engine.state.last_timestamp
+    memory_clock(engine).jump(26 * 3600 * 1_000_000)
+    with pytest.raises(Overloaded, match="clock"):
+        call(engine, "add", "bob", caller=a_caller(client="bob"), sequence=1)
+    engine.write_path.record(Kind.ADMIN, "heartbeat", b"\x90")
+    assert engine.state.last_timestamp == before + 1
+    memory_clock(engine).jump(-26 * 3600 * 1_000_000)
+    engine.housekeeping.confirm_clock()
+    assert committed(engine, "add", "ada", caller=ada, sequence=1).offset == first.offset

@@ -4,7 +4,8 @@ from store.codec import split_batch
 from store.env.memory import MemoryDisk, SeededEntropy
 from store.env.world import Disk
 from store.ids import Epoch, Offset, Timestamp
-from store.log.commitlog import Commitlog, LogOptions, TailReport
+from store.log.commitlog import Commitlog, LogOptions
+from store.log.opening import Opening, TailReport
 from store.log.reader import LogReader
 
 EPOCH = Epoch(bytes(range(16)))
@@ -44,7 +45,7 @@ def vouch(log: Commitlog) -> None:
 
 def reopen(disk: Disk, *, seed: int = 2, options: LogOptions = OPTIONS) -> tuple[Commitlog, list[bytes], TailReport]:
     """Open the log as recovery does: the log, the records replayed, the report."""
-    opening = Commitlog.open(disk, entropy=SeededEntropy(seed), options=options)
+    opening = Opening(disk, entropy=SeededEntropy(seed), options=options)
     records = [bytes(raw) for batch in opening for raw in split_batch(batch.body)]
     log, report = opening.finish()
     return log, records, report

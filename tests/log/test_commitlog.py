@@ -5,17 +5,15 @@ from threading import Thread
 
 import pytest
 
-from store.env.memory import MemoryDisk, SeededEntropy
+from store.env.memory import MemoryDisk
 from store.env.world import Disk
-from store.errors import CorruptionError, DirectoryError, EngineStopped
-from store.ids import Epoch, Offset
+from store.errors import EngineStopped
+from store.ids import Epoch
 from store.log.commitlog import Commitlog, LogOptions
 from store.log.reader import LogReader
 from tests.log.scenes import (
-    EPOCH,
     FIRST,
     NOW,
-    OPTIONS,
     batches,
     commit,
     flush,
@@ -52,10 +50,10 @@ def test_appended_flushed_and_durable_are_three_numbers() -> None:
     disk = MemoryDisk()
     log = new_log(disk)
     log.append(record(1))
-    assert (log.last_offset, log.flushed_offset, log.durable_offset) == (1, 0, 0)
+    assert (log.last_offset, log.durable_offset) == (1, 0)
     assert read(disk) == []
     log.flush()
-    assert (log.flushed_offset, log.durable_offset, log.unsynced) == (1, 0, True)
+    assert (log.durable_offset, log.unsynced) == (0, True)
     assert read(disk) == records(1)
     assert read(disk.crash_drop_all()) == []
     log.sync()
@@ -71,7 +69,7 @@ def test_what_is_flushed_while_a_sync_runs_is_not_made_durable_by_it() -> None:
     flush(log)
     ticket.run()
     log.complete_sync(ticket)
-    assert (log.durable_offset, log.flushed_offset, log.unsynced) == (1, 2, True)
+    assert (log.durable_offset, log.last_offset, log.unsynced) == (1, 2, True)
 
 
 def test_a_ticket_runs_on_another_thread() -> None:
@@ -363,144 +361,6 @@ def test_a_record_past_its_bound_is_a_bug_of_the_caller() -> None:
         log.append(b"\xc4\x07" + bytes(7))
 
 
-def test_a_reopened_log_goes_on_where_it_ended() -> None:
-    """Records, offsets, chain, epoch: as if it had never been closed."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log, 3)
-    log.close()
-    log, replayed, report = reopen(disk)
-    assert replayed == records(3)
-    assert (log.last_offset, log.durable_offset, log.epoch) == (3, 3, EPOCH)
-    assert (report.cut_bytes, report.cut_reason, report.last_offset) == (0, "", 3)
-    commit(log, 2)
-    log.close()
-    assert reopen(disk)[1] == records(5)
-
-
-def test_opening_yields_from_the_wanted_offset() -> None:
-    """A snapshot's reader gets the batch that holds the next offset and what follows."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    for _ in range(4):
-        commit(log, 2)
-    opening = Commitlog.open(disk, entropy=SeededEntropy(1), options=OPTIONS, from_offset=Offset(4))
-    assert [batch.first_offset for batch in opening] == [3, 5, 7]
-    assert opening.finish()[0].last_offset == 8
-
-
-def test_opening_behind_the_end_still_mends_the_tail() -> None:
-    """With a snapshot of everything nothing is replayed, but what nothing vouches for is written again."""
-    disk = MemoryDisk()
-    commit(new_log(disk), 2)
-    opening = Commitlog.open(disk, entropy=SeededEntropy(1), options=OPTIONS, from_offset=Offset(3))
-    assert list(opening) == []
-    assert opening.finish()[1].rewritten_bytes > 0
-
-
-def test_a_log_is_finished_only_when_it_was_read() -> None:
-    """Nothing is believed unread."""
-    disk = MemoryDisk()
-    commit(new_log(disk))
-    with pytest.raises(AssertionError):
-        Commitlog.open(disk, entropy=SeededEntropy(1), options=OPTIONS).finish()
-
-
-def test_opening_cuts_a_torn_tail_durably() -> None:
-    """The report says where, how much and why."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log, 2)
-    position = log.position
-    flush(log)
-    disk.replace(FIRST, disk.content(FIRST)[:-3])
-    log, replayed, report = reopen(disk)
-    assert (replayed, log.position) == (records(2), position)
-    assert (report.file, report.position, report.cut_bytes) == (FIRST, position, 84 + 5 + 8 - 3)
-    assert "expected a batch of 97 bytes, found 94 for offset 3" in report.cut_reason
-    assert len(disk.crash_drop_all().content(FIRST)) == position
-
-
-def test_opening_writes_again_what_nothing_vouches_for() -> None:
-    """After a sync that failed, a batch that reads back well may be on no disk: believed, it must be."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log, 2)
-    flush(log)
-    disk.fail_sync()
-    with pytest.raises(OSError, match="a sync failed"):
-        log.sync()
-    restarted = disk.handle()
-    log, replayed, report = reopen(restarted)
-    assert replayed == records(3)
-    assert report.rewritten_bytes == 84 + 5 + 8
-    commit(log)
-    assert read(restarted.crash_drop_all()) == records(4)
-
-
-def test_a_vouching_batch_whose_sync_failed_is_written_again() -> None:
-    """It proves what is before it, but nothing proves it: lost in front of later batches it would look like damage."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log, 2)
-    log.vouch()
-    disk.fail_sync()
-    with pytest.raises(OSError, match="a sync failed"):
-        log.sync()
-    log, _, report = reopen(disk)
-    assert report.rewritten_bytes == 84 + 5
-    commit(log)
-    vouch(log)
-    assert read(disk.crash_drop_all()) == records(3)
-
-
-def test_what_is_proven_is_not_written_again() -> None:
-    """Neither by later batches nor by a later segment."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    for _ in range(5):
-        commit(log)
-    log.seal(NOW)
-    log.close()
-    assert reopen(disk)[2].rewritten_bytes == 0
-
-
-def test_a_reopened_log_says_what_needs_vouching() -> None:
-    """What was unvouched before the start still is, until the first batch after it."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log)
-    assert reopen(disk)[0].unvouched
-    vouch(log)
-    assert not reopen(disk)[0].unvouched
-
-
-def test_what_a_torn_batch_proved_must_be_vouched_for_again() -> None:
-    """Its header is cut with it: then nothing on disk says any more that the record before was durable."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log)
-    flush(log)
-    disk.flip(FIRST, (log.position - 1) * 8)
-    log, replayed, _ = reopen(disk)
-    assert (replayed, log.unvouched) == (records(1), True)
-    vouch(log)
-    disk.flip(FIRST, 150 * 8)
-    with pytest.raises(CorruptionError):
-        reopen(disk)
-
-
-def test_opening_removes_a_segment_that_was_never_finished() -> None:
-    """Its name is free for the next rotation."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    commit(log)
-    disk.create("log/00000000000000000002.log.new")
-    log, *_ = reopen(disk)
-    assert disk.names("log") == [FIRST.removeprefix("log/")]
-    assert log.seal(NOW)
-
-
 def test_creating_removes_a_segment_that_was_never_finished() -> None:
     """A crash during the very first creation leaves a directory in which it works."""
     disk = MemoryDisk()
@@ -515,25 +375,6 @@ def test_a_log_is_not_created_over_another() -> None:
     new_log(disk)
     with pytest.raises(AssertionError):
         new_log(disk)
-
-
-def test_no_log_is_not_opened() -> None:
-    """Nor is one that begins behind what is wanted."""
-    with pytest.raises(DirectoryError):
-        Commitlog.open(MemoryDisk(), entropy=SeededEntropy(1), options=OPTIONS)
-
-
-def test_corruption_is_met_while_opening_and_changes_nothing() -> None:
-    """A refused directory is as it was: nothing is cut, nothing written."""
-    disk = MemoryDisk()
-    log = new_log(disk)
-    for _ in range(3):
-        commit(log)
-    disk.flip(FIRST, 200 * 8)
-    before, operations = disk.content(FIRST), disk.operations
-    with pytest.raises(CorruptionError):
-        reopen(disk)
-    assert (disk.content(FIRST), disk.operations) == (before, operations)
 
 
 def test_a_log_behaves_the_same_on_a_real_disk(any_disk: Disk) -> None:
