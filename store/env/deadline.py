@@ -2,13 +2,14 @@
 
 Laws: starting and stopping cost a few attribute writes; stopping twice is stopping once. Nothing is raised but between
 a start and its stop, and never inside `stop` itself, so a `stop` that is the first thing in a `finally` always happens.
-The timer ticks only while reducers run.
+The timer ticks only while reducers run; beside it a thread looks at the run's number, now and then.
 """
 
 import faulthandler
 import os
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 from typing import Final
@@ -29,11 +30,13 @@ class SignalDeadline:
     """Raises DeadlineExceeded in the main thread, by SIGALRM (Deadline). One to a process, on the main thread.
 
     It is raised again at each tick, for a reducer may swallow it. Past `STOP_FACTOR` limits the process stops and
-    names the place. A reducer stuck inside one C call cannot be interrupted: for it a second timer counts the CPU
-    time that passes without a tick being handled, and past the same bound ends the process with a traceback.
+    names the place. The signal interrupts system calls, so a run that waits for a lock or a socket is stopped too;
+    other code's calls are begun anew by Python (PEP 475). What no handler can interrupt is one C call. Where it
+    computes, a second timer counts the CPU time that passes without a tick being handled, and past the same bound ends
+    the process with a traceback; where it waits, a thread does, as soon as it has seen that run for so long.
     """
 
-    __slots__ = ("_armed", "_installed", "_limit_seconds", "_run", "_running", "_seen_at", "_seen_run")
+    __slots__ = ("_armed", "_closed", "_installed", "_limit_seconds", "_run", "_running", "_seen_at", "_seen_run")
 
     def __init__(self, limit_seconds: float) -> None:
         assert limit_seconds > 0
@@ -42,6 +45,7 @@ class SignalDeadline:
         self._running = False
         self._armed = False
         self._installed = False
+        self._closed = threading.Event()
         self._seen_run = 0
         self._seen_at = 0.0
 
@@ -62,12 +66,14 @@ class SignalDeadline:
             self._disarm()
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             faulthandler.unregister(signal.SIGVTALRM)
+            self._closed.set()
             self._installed = False
 
     def _install(self) -> None:
         signal.signal(signal.SIGALRM, self._tick)
-        signal.siginterrupt(signal.SIGALRM, False)  # Other threads' system calls go on.
         _watch_for_stuck_calls()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, args=(self._closed,), name="deadline", daemon=True).start()
         self._installed = True
 
     def _arm(self) -> None:
@@ -103,6 +109,21 @@ class SignalDeadline:
         if seconds >= self._limit_seconds and frame is not None and frame.f_code is not SignalDeadline.stop.__code__:
             raise DeadlineExceeded(f"the reducer ran longer than {self._limit_seconds:g} s")
 
+    def _watch(self, closed: threading.Event) -> None:
+        """End the process where one run is seen at more looks in a row than any handler would have let it live.
+
+        It counts looks, not time: a process that was suspended has not run.
+        """
+        seen_run = looks = 0
+        while not closed.wait(self._limit_seconds):
+            run = self._run
+            looks = looks + 1 if self._running and run == seen_run else 0
+            seen_run = run
+            if looks > STOP_FACTOR + 1:
+                main = threading.main_thread().ident or 0
+                frames = sys._current_frames()  # noqa: SLF001  # Documented, and all there is.
+                _stop_process(looks * self._limit_seconds, frames.get(main))
+
 
 def _watch_for_stuck_calls() -> None:
     """On SIGVTALRM: print every thread's traceback from C, then what the signal does by default, which is to end."""
@@ -115,7 +136,7 @@ def _watch_for_stuck_calls() -> None:
 def _stop_process(seconds: float, frame: FrameType | None) -> None:
     where = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else "unknown code"
     message = (
-        f"the store stops: a reducer ran for {seconds:.1f} s and swallowed what should have stopped it, in {where}. "
+        f"the store stops: a reducer ran for {seconds:.1f} s and nothing could stop it, in {where}. "
         "Nothing of it was kept; start the store again and mend the reducer.\n"
     )
     os.write(2, message.encode("utf-8", "backslashreplace"))

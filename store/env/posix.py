@@ -21,7 +21,8 @@ from store.ids import Position, Timestamp
 __all__ = ["PosixDisk", "PosixFile", "SignalDeadline", "SystemClock", "SystemEntropy"]
 
 LOCK_NAME: Final = "lock"
-"""Holds the process id of who has the directory open; it is no file of the store's, so `names` leaves it out."""
+"""Says the process id of who has the directory open, for the error; it is no file of the store's, so `names` leaves it
+out. What is locked is the directory itself: whoever deletes or replaces this file lets nobody in."""
 
 _FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
 """On macOS fsync stops at the drive's cache; this one does not."""
@@ -160,38 +161,40 @@ class PosixDisk:
         if self._read_only:
             return
         assert self._lock is None
-        while (descriptor := self._take_lock()) is None:
-            pass
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
-        self._lock = descriptor
-
-    def _take_lock(self) -> int | None:
-        """The locked file's descriptor, or None if another process took the file away meanwhile: then try anew."""
-        path = self.path / LOCK_NAME
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
+            self._note_holder()
         except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise DirectoryError(
-                f"the data directory {self.path} is in use by process {holder or 'unknown'}",
+                f"the data directory {self.path} is in use by process {self._read_holder() or 'unknown'}",
                 hint="Stop that process first; two stores never share a directory.",
             ) from None
         except OSError:
             os.close(descriptor)
             raise
-        os.close(descriptor)
-        return None
+        self._lock = descriptor
+
+    def _note_holder(self) -> None:
+        descriptor = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        finally:
+            os.close(descriptor)
+
+    def _read_holder(self) -> str:
+        """Who says to have the directory open; "" where the file was taken away."""
+        try:
+            return (self.path / LOCK_NAME).read_bytes()[:20].decode("ascii", "replace").strip()
+        except OSError:
+            return ""
 
     def unlock(self) -> None:
         """Let another process open the directory, and leave no lock file behind; a second time does nothing."""
         if self._lock is not None:
             descriptor, self._lock = self._lock, None
-            with suppress(OSError):  # Whether it can be removed or not, closing it unlocks.
+            with suppress(OSError):  # Whether it can be removed or not, closing the directory unlocks it.
                 (self.path / LOCK_NAME).unlink()
             os.close(descriptor)
 

@@ -25,7 +25,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from store.engine.identity import SCOPES, Identity
+from store.engine.identity import SCOPES, Identity, encode_identity
 from store.errors import ConfigError, Denied
 from store.values import encode
 
@@ -51,6 +51,8 @@ JWT_SECRET_SIZE_MIN: Final = 32
 _LINE: Final = re.compile(r"([0-9a-f]{64})[ \t]+(\{.*\})")
 _HS256: Final = "HS256"
 _EDDSA: Final = "EdDSA"
+_UNREADABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
+"""What claims raise that are too deep, too large or no text."""
 
 
 class Unauthorized(Denied):
@@ -62,22 +64,26 @@ class AuthOptions:
     """Where tokens come from. At least one source must be named."""
 
     token_file: Path | None = None
-    """A file of hashed tokens (this module's page); default none. It is read again when it changes. Simple, and a token
-    can be withdrawn at once; but every new token is an edit."""
+    """A path to a file of hashed tokens, which `store token mint` writes and which is read again when it changes.
+    The default is none: where no other source is named, `store serve` takes the file `tokens` in the data directory. A
+    token can be withdrawn at once, sooner than any JWT; but every new one is an edit of the file."""
 
     jwt_secret_file: Path | None = None
-    """A file with the HS256 secret of at least 32 bytes, a line end behind it not counted; default none. Whoever can
-    check such a token can make one."""
+    """A path to a file with the HS256 secret of at least 32 bytes, a line end behind it not counted; default none: no
+    such tokens are taken. Others can then issue tokens without an edit here; but it is less safe than a public key,
+    since whoever can check such a token can make one."""
 
     jwt_public_key_file: Path | None = None
-    """A PEM file with an Ed25519 public key for EdDSA; default none. Better than a secret where somebody else issues
-    the tokens; a JWT cannot be withdrawn before it expires."""
+    """A path to a PEM file with an Ed25519 public key for EdDSA; default none: no such tokens are taken. Better than a
+    secret where somebody else issues the tokens; but a JWT cannot be withdrawn before it expires."""
 
     jwt_issuer: str = ""
-    """The `iss` a JWT must have; default "": any, or none."""
+    """The `iss` a JWT must have, as text; default "": any, or none. With one, a key that signs for several issuers lets
+    in fewer; without, identities of several issuers may share this store, each under its own name."""
 
     jwt_audience: str = ""
-    """The `aud` a JWT must hold; default "": not looked at. Set it where one issuer serves several stores."""
+    """The `aud` a JWT must hold, as text; default "": not looked at. With one, a token for another store of the same
+    issuer is refused; without, the issuer has one thing less to set."""
 
     jwt_leeway_s: float = 10.0
     """Seconds by which the issuer's clock may differ from ours; default 10. More tolerates worse clocks and lets
@@ -180,16 +186,20 @@ class Authenticator:
                 leeway=options.jwt_leeway_s,
                 options={"require": ["exp", "sub"], "verify_aud": bool(options.jwt_audience)},
             )
-        except jwt.PyJWTError as error:
+            expiry = float(claims["exp"]) + options.jwt_leeway_s
+        except (
+            jwt.PyJWTError,
+            *_UNREADABLE,
+        ) as error:  # The library lets numbers and depths past its own bounds through.
             raise Unauthorized(f"the token does not count: {error}") from None
         issuer = claims.get("iss", ISSUER_JWT)
         if not isinstance(issuer, str) or issuer in {"", ISSUER_FILE}:
             raise Unauthorized(f"the token's issuer cannot be {issuer!r:.60}")
         try:
             identity = read_claims(issuer, claims)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise Unauthorized(f"the token's claims cannot be kept: {error}") from None
-        return Credential(identity, float(claims["exp"]) + options.jwt_leeway_s)
+        return Credential(identity, expiry)
 
 
 def hash_token(token: str) -> bytes:
@@ -209,7 +219,11 @@ def read_claims(issuer: str, claims: Mapping[str, Any]) -> Identity:
     kept = encode(further)
     if len(kept) > CLAIMS_SIZE_MAX:
         raise ValueError(f"they have {len(kept)} bytes, at most {CLAIMS_SIZE_MAX} are kept")
-    return Identity(issuer, subject, tuple(each for each in SCOPES if each in said), kept)
+    identity = Identity(issuer, subject, tuple(each for each in SCOPES if each in said), kept)
+    encode_identity(
+        identity
+    )  # JSON can say a lone surrogate, which no log can keep: ValueError now, not at every call.
+    return identity
 
 
 def read_token_file(path: Path) -> dict[bytes, Credential]:
@@ -226,7 +240,7 @@ def read_token_file(path: Path) -> dict[bytes, Credential]:
             continue
         try:
             credential = _read_line(line.strip())
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise ConfigError(
                 f"line {number} of the token file {path} cannot be read: {error}",
                 hint="A line is a token's SHA-256 in hexadecimal digits, a space, and a JSON object of claims",

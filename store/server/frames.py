@@ -8,7 +8,7 @@ the core, whole, and the core alone says what follows from it. So both ways end 
 from collections.abc import Iterator
 from typing import Final
 
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -21,6 +21,9 @@ TEXT: Final = 0x81
 """The first byte of a frame that holds a whole text message."""
 BINARY: Final = 0x82
 """The first byte of a frame that holds a whole binary message."""
+FRAGMENTS_MAX: Final = 16_384
+"""Frames one message may come in: each costs some memory and time even where it is empty. Enough for fragments of 1 KiB
+of the largest message by default."""
 _WHOLE: Final = (BINARY, TEXT)
 _MASKED: Final = 0x80
 _LENGTH_16: Final = 126
@@ -117,6 +120,10 @@ class FrameReader:
             elif event.opcode is not Opcode.CONT:
                 continue
             self._fragments.append(bytes(event.data))
+            if len(self._fragments) > FRAGMENTS_MAX:
+                self._fragments = []
+                self._core.fail(CloseCode.MESSAGE_TOO_BIG, f"a message comes in at most {FRAGMENTS_MAX} fragments")
+                return
             if event.fin:
                 payload, self._fragments = b"".join(self._fragments), []
                 yield payload, self._text

@@ -88,12 +88,15 @@ class HttpDoors:
     # How every door begins and ends.
 
     def _door(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        async def door(request: Request) -> Response:
+        async def enter(request: Request) -> Response:
             try:
                 caller = self._admit(request)
             except CallError as error:  # It rests on nothing but the token.
                 return self._say_no(status_of(error), error_of(error))
-            return await self._guarded(handler, request, caller)
+            return await handler(request, caller)
+
+        async def door(request: Request) -> Response:
+            return await self._guarded(enter, request)
 
         return door
 

@@ -46,6 +46,8 @@ SUBPROTOCOLS: Final = (SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON)
 """What is spoken, the preferred one first."""
 CLOSE_INTERNAL_ERROR: Final = 1011
 """RFC 6455 §7.4.1: an error of ours under a frame, or nobody answers our pings."""
+INTERNAL_ERROR: Final = "an error of the server's own; it was logged"
+"""What a client is told of an error of ours."""
 REASON_SIZE_MAX: Final = 123
 """Bytes a close frame's reason may have (RFC 6455 §5.5)."""
 EXPIRY_LOOK_S: Final = 3_600.0
@@ -177,6 +179,16 @@ class WebSocketConnection(asyncio.Protocol):
     # The handshake.
 
     def _shake_hands(self, data: bytes) -> None:
+        try:
+            self._answer_handshake(data)
+        except Exception:
+            logger.exception("a handshake met an error of ours")
+            if self._credential is None:
+                self._reject(HTTPStatus.INTERNAL_SERVER_ERROR, _rejection("internal", INTERNAL_ERROR))
+            else:  # It was accepted: HTTP is over.
+                self.end(CLOSE_INTERNAL_ERROR, INTERNAL_ERROR)
+
+    def _answer_handshake(self, data: bytes) -> None:
         self._core.receive_data(data)
         for event in self._core.events_received():
             if isinstance(event, Request):
@@ -228,6 +240,7 @@ class WebSocketConnection(asyncio.Protocol):
         extra = {} if response is None else {name: response.headers[name] for name in _TOLD if name in response.headers}
         self._transport.write(raw_answer(status, body, extra))
         self._transport.close()
+        self._abort_later()  # What was sent before by HTTP may be unread, and closing waits for it.
 
     # Frames.
 
@@ -240,7 +253,7 @@ class WebSocketConnection(asyncio.Protocol):
         except Exception as error:
             self._service.runner.check_whole(error, before)
             logger.exception("a frame of %d bytes met an error of ours", len(payload))
-            self.end(CLOSE_INTERNAL_ERROR, "an error of the server's own; it was logged")
+            self.end(CLOSE_INTERNAL_ERROR, INTERNAL_ERROR)
 
     def _follow_core(self) -> None:
         """Send what the core says (pongs, closes), and end where it has ended."""

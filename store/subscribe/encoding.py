@@ -5,6 +5,8 @@ JSON carries them in the plain form: integers beyond ±(2^53 - 1) as decimal str
 """
 
 import base64
+import json
+import re
 from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, Protocol, cast
@@ -155,7 +157,13 @@ class _Json:
         return self._decode_frame(payload.decode())  # All of it is UTF-8, what is read later included.
 
     def split_frame(self, payload: bytes) -> list[msgspec.Raw]:
-        return self._split_frame(payload.decode())
+        text = payload.decode()
+        try:
+            return self._split_frame(text)
+        except ValueError:
+            if "\\u" not in text:
+                raise
+            return _split_text(text)
 
     def count(self, payload: bytes) -> int:
         return payload.count(b",") if payload.count(b",") > JSON_COMMAS_MAX else 0
@@ -177,6 +185,38 @@ class _Json:
 
     def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
         return b'["delta",%d,%d,[%b]]' % (offset, timestamp, b",".join(parts))
+
+
+_read_json: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=int).raw_decode
+"""Finds where a value ends. Numbers stay text, however long; NaN, which is no integer, is a ValueError."""
+_SIGNS: Final = {sign: re.compile(rf"[ \t\n\r]*{re.escape(sign)}[ \t\n\r]*") for sign in "[,]"}
+
+
+def _split_text(text: str) -> list[msgspec.Raw]:
+    """The messages of a frame in which an escaped lone surrogate stands: JSON's grammar allows it, msgspec does not.
+
+    The message with it cannot be read, the others can. ValueError where the frame is no array of anything.
+    """
+    raws: list[msgspec.Raw] = []
+    place = _skip(text, 0, "[")
+    while True:
+        end = _read_json(text, place)[1]
+        raws.append(msgspec.Raw(text[place:end].encode()))
+        closing = _SIGNS["]"].match(text, end)
+        if closing is not None:
+            break
+        place = _skip(text, end, ",")
+    if closing.end() != len(text):
+        raise ValueError(f"expected the end of the frame at character {closing.end()}")
+    return raws
+
+
+def _skip(text: str, place: int, sign: str) -> int:
+    """The place behind a sign and the space around it."""
+    match = _SIGNS[sign].match(text, place)
+    if match is None:
+        raise ValueError(f"expected {sign!r} at character {place}")
+    return match.end()
 
 
 MSGPACK: Final[Encoding] = _MessagePack()

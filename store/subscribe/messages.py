@@ -127,7 +127,10 @@ class Result(Message, tag="result", frozen=True, array_like=True, gc=False):
 
 
 class Failure(Message, tag="failure", frozen=True, array_like=True, gc=False):
-    """Something asked for was not done, and nothing was changed. `offset` is 0 where nothing was recorded."""
+    """Something asked for was not done, and nothing was changed. `offset` is 0 where nothing was recorded.
+
+    But one: a committed call whose value has no form in this subprotocol; `reducer_failed`, and the text says so.
+    """
 
     about: str
     """Which message failed: hello, call, acknowledge, subscribe, unsubscribe, query; or "message": it is unreadable."""

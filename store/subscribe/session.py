@@ -14,7 +14,7 @@ from store.engine.engine import Engine
 from store.engine.idempotency import UNACKNOWLEDGED_CALLS_MAX
 from store.engine.identity import Caller
 from store.engine.write_path import Answer
-from store.errors import CallError, MalformedCall, MalformedQuery, Overloaded, ProtocolError, Refused
+from store.errors import CallError, MalformedCall, MalformedQuery, Overloaded, ProtocolError, ReducerFailed, Refused
 from store.ids import ClientId, Offset, QueryId, Sequence
 from store.subscribe.encoding import ENCODINGS, UNREADABLE, Encoding, table_info
 from store.subscribe.messages import (
@@ -230,11 +230,10 @@ class Session:
             details["reason"] = error.reason
         text = str(error)
         try:
-            data = encode(details)
+            raw = msgspec.Raw(self.encoding.value(encode(details)))
             text.encode()
         except UNREADABLE:
-            text, data = ascii(text), _NO_DETAILS
-        raw = msgspec.Raw(self.encoding.value(data))
+            text, raw = ascii(text), msgspec.Raw(self.encoding.value(_NO_DETAILS))
         self.tell(self.encoding.encode(Failure(about, number, Offset(0), error.code, text, raw)))
 
     def _say(self, message: Message) -> None:
@@ -258,18 +257,32 @@ class Session:
         except CallError as error:
             self._fail("call", message.sequence, error)
             return
-        if answer.outcome:
-            self._tell_failed(message.sequence, answer)
-        else:
-            self.tell(self._encode_result(message.sequence, answer.offset, answer.value))
+        try:
+            if answer.outcome:
+                encoded = self._encode_failed(message.sequence, answer)
+            else:
+                encoded = self._encode_result(message.sequence, answer.offset, answer.value)
+        except UNREADABLE as error:
+            encoded = self._encode_unsayable(message.sequence, answer, error)
+        self.tell(encoded)
 
-    def _tell_failed(self, sequence: int, answer: Answer) -> None:
-        """Answer a call whose failure was recorded: [message, details, reason]."""
+    def _encode_failed(self, sequence: int, answer: Answer) -> bytes:
+        """Say that a call failed, as it was recorded: [message, details, reason]."""
         message, details, reason = _read_failure(answer.value)
         if answer.outcome == Refused.code:
             details["reason"] = reason
         raw = msgspec.Raw(self.encoding.value(encode(details)))
-        self._say(Failure("call", sequence, answer.offset, answer.outcome, message, raw))
+        return self.encoding.encode(Failure("call", sequence, answer.offset, answer.outcome, message, raw))
+
+    def _encode_unsayable(self, sequence: int, answer: Answer, error: Exception) -> bytes:
+        """Say that what was recorded has no form here: the call is done, and nobody else is harmed."""
+        text = (
+            f"the call {'failed' if answer.outcome else 'was committed'} at offset {answer.offset}, but its answer"
+            f" cannot be said in {self.encoding.subprotocol} ({type(error).__name__}). Do not repeat it under a new"
+            " sequence; let the reducer return plainer values"
+        )
+        raw = msgspec.Raw(self.encoding.value(_NO_DETAILS))
+        return self.encoding.encode(Failure("call", sequence, answer.offset, ReducerFailed.code, text, raw))
 
     def _acknowledge(self, message: Acknowledge) -> None:
         self._acknowledged = max(self._acknowledged, message.sequence)

@@ -129,7 +129,7 @@ def _convert(value: Any, table: TableSchema, column: ColumnSchema, position: int
         if annotation is float and isinstance(value, int | Decimal) and not isinstance(value, bool):
             said = float(value)
         return kind.decode(kind.encode(msgspec.convert(said, constrain(annotation))))
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         malformed(
             position,
             f"{table.name}.{column.name} is {column.type}, found {_show(value)} ({error})",

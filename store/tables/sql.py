@@ -7,7 +7,7 @@ before the parser sees the text, so that no dialect reads `$` or `?` its own way
 import functools
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple, NoReturn
 
 import sqlglot
@@ -151,6 +151,8 @@ def _parse(sql: str) -> Statement:
         _no_sql(error, prepared)
     except RecursionError:
         malformed(0, "the text is nested too deeply", hint=SUPPORTED)
+    except Exception as error:  # noqa: BLE001  # On odd texts the parser stumbles over itself, with any exception.
+        malformed(0, f"this is no SQL that can be read: {error!s:.200}", hint=SUPPORTED)
     if len(statements) != 1 or statements[0] is None:
         malformed(0, f"a query is one statement, found {len(statements)}", hint=SUPPORTED)
     return _read(statements[0], prepared)
@@ -232,12 +234,15 @@ def _value(node: _Node, prepared: _Prepared, position: int) -> Value:
     inner = node.this if isinstance(node, exp.Neg) else node
     if isinstance(inner, exp.Literal) and not (inner.is_string and inner is not node):
         sign = "-" if inner is not node else ""
-        return Value(None, inner.name if inner.is_string else _number(sign + inner.name), position)
+        return Value(None, inner.name if inner.is_string else _number(sign + inner.name, position), position)
     malformed(position, "expected a literal or a parameter behind =", hint=SUPPORTED)
 
 
-def _number(text: str) -> int | Decimal:
-    return int(text) if INTEGER.fullmatch(text) else Decimal(text)
+def _number(text: str, position: int) -> int | Decimal:
+    try:
+        return int(text) if INTEGER.fullmatch(text) else Decimal(text)
+    except InvalidOperation:
+        malformed(position, f"the number {text:.40} is beyond every type")
 
 
 def _place(node: _Node, prepared: _Prepared) -> int:

@@ -1,14 +1,20 @@
 """A reducer that runs too long is stopped, whatever it does."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from store.env.deadline import EXIT_STUCK, SignalDeadline
+from store.env.posix import PosixDisk
 from store.env.world import DeadlineExceeded
+from store.ids import Position
 
 
 @pytest.fixture(name="deadline")
@@ -38,6 +44,44 @@ def test_an_endless_run_is_stopped(deadline: SignalDeadline) -> None:
     """By an exception inside it that says how long it may run."""
     with pytest.raises(DeadlineExceeded, match=r"longer than 0\.02 s"):
         guarded(deadline, forever)
+
+
+def take_twice(_socket: socket.socket) -> None:
+    """Wait for a lock that the same thread holds."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        pytest.param(take_twice, id="lock"),
+        pytest.param(lambda _socket: threading.Event().wait(), id="event"),
+        pytest.param(lambda socket_: socket_.recv(1), id="recv"),
+        pytest.param(lambda socket_: os.read(socket_.fileno(), 1), id="read"),
+    ],
+)
+def test_a_run_that_waits_is_stopped(deadline: SignalDeadline, wait: Callable[[socket.socket], None]) -> None:
+    """The signal interrupts what it waits for."""
+    one, other = socket.socketpair()
+    with one, other, pytest.raises(DeadlineExceeded):
+        guarded(deadline, lambda: wait(one))
+
+
+def test_the_disk_works_while_the_timer_ticks(tmp_path: Path) -> None:
+    """An interrupted system call of the store's own is begun anew."""
+    deadline = SignalDeadline(0.004)
+    file = PosixDisk(tmp_path).create("a")
+    data = bytes(1 << 20)
+    for _ in range(20):
+        deadline.start()
+        deadline.stop()
+        file.write(Position(0), data)
+        file.sync()
+        assert file.read(Position(0), len(data)) == data
+    deadline.close()
+    file.close()
 
 
 def test_the_next_run_has_its_time_anew(deadline: SignalDeadline) -> None:
@@ -157,3 +201,24 @@ def test_a_run_stuck_in_one_c_call_ends_the_process() -> None:
     done = run("    return list(filter(None, iter(int, 1)))")
     assert done.returncode == -signal.SIGVTALRM
     assert "in stubborn" in done.stderr
+
+
+def test_a_run_that_waits_in_c_and_cannot_be_interrupted_ends_the_process() -> None:
+    """Where no handler runs and no CPU time passes, a thread sees that the run does not end, and names the reducer."""
+    done = run("""
+    import signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    signal.pause()
+""")
+    assert done.returncode == EXIT_STUCK
+    assert "nothing could stop it, in stubborn (<string>:" in done.stderr
+
+
+def test_closing_ends_the_thread(deadline: SignalDeadline) -> None:
+    """And the next start has its own."""
+    for _ in range(2):
+        deadline.start()
+        deadline.stop()
+        (thread,) = [each for each in threading.enumerate() if each.name == "deadline"]
+        deadline.close()
+        thread.join()

@@ -179,25 +179,30 @@ def test_unlocking_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_file_taken_away_while_it_was_locked_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever unlocks removes the file; who opened it just before locks it anew, so two never hold one directory."""
-    first, second = PosixDisk(tmp_path), PosixDisk(tmp_path)
+@pytest.mark.parametrize("act", ["unlink", "replace"])
+def test_whoever_clears_the_lock_file_lets_nobody_in(tmp_path: Path, act: str) -> None:
+    """The directory itself is locked, which nobody deletes; a restored or missing file only names the wrong process."""
+    first = PosixDisk(tmp_path)
     first.lock()
-    flock = posix.fcntl.flock
-    calls = []
+    (tmp_path / LOCK_NAME).unlink()
+    if act == "replace":
+        (tmp_path / LOCK_NAME).write_text("12345\n")
+    found = [path.name for path in tmp_path.iterdir()]
+    with pytest.raises(DirectoryError, match="in use by process " + ("unknown" if act == "unlink" else "12345")):
+        PosixDisk(tmp_path).lock()
+    assert [path.name for path in tmp_path.iterdir()] == found
+    first.unlock()
 
-    def late(descriptor: int, operation: int) -> None:
-        calls.append(descriptor)
-        if len(calls) == 1:
-            first.unlock()
-        flock(descriptor, operation)
 
-    monkeypatch.setattr(posix.fcntl, "flock", late)
-    second.lock()
-    assert len(calls) == 2
-    with pytest.raises(DirectoryError):
-        first.lock()
-    second.unlock()
+def test_a_lock_that_cannot_be_noted_is_not_held(tmp_path: Path) -> None:
+    """The failure is the system's, and the next attempt finds the directory free."""
+    (tmp_path / LOCK_NAME).mkdir()
+    with pytest.raises(IsADirectoryError):
+        PosixDisk(tmp_path).lock()
+    (tmp_path / LOCK_NAME).rmdir()
+    disk = PosixDisk(tmp_path)
+    disk.lock()
+    disk.unlock()
 
 
 def test_descriptors_are_closed_on_exec(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,8 @@ def test_unreadable_later(tokens: Path, spoil: Callable[[Path], Any]) -> None:
         ("a" * 64 + " {}", "sub"),
         ("a" * 64 + ' {"sub":""}', "sub"),
         ("a" * 64 + ' {"sub":7}', "sub"),
+        ("a" * 64 + ' {"sub":"\\ud800"}', "line 1"),
+        ("a" * 64 + ' {"sub":"x","exp":1' + "0" * 400 + "}", "line 1"),
         ("a" * 64 + ' {"sub":"x","iss":"me"}', "iss"),
         ("a" * 64 + ' {"sub":"x","scope":"admin"}', "admin"),
         ("a" * 64 + ' {"sub":"x","scope":["call"]}', "scope"),
@@ -221,7 +224,6 @@ def unsigned(payload: dict[str, Any]) -> str:
 def forged() -> str:
     """The classic: the public key, which everybody has, used as a secret. PyJWT itself refuses to make it."""
     import hmac  # noqa: PLC0415  # Here alone.
-    from base64 import urlsafe_b64encode  # noqa: PLC0415  # Here alone.
 
     head, body = (
         urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, claims())
@@ -244,6 +246,13 @@ def forged() -> str:
         pytest.param(signed(claims(sub="")), id="empty-sub"),
         pytest.param(signed(claims(nbf=SOON)), id="not-yet"),
         pytest.param(signed(claims(exp="soon")), id="exp-no-number"),
+        pytest.param(signed(claims(exp=10**400)), id="exp-past-all-numbers"),
+        pytest.param(signed(claims(exp=float("inf"))), id="exp-never"),
+        pytest.param(signed(claims(exp=[1])), id="exp-list"),
+        pytest.param(signed(claims(sub="\ud800")), id="sub-lone-surrogate"),
+        pytest.param(signed(claims(iss="\ud800")), id="iss-lone-surrogate"),
+        pytest.param(signed(claims(more="\ud800")), id="claim-lone-surrogate"),
+        pytest.param(urlsafe_b64encode(b"[" * 2_900).decode() + ".e30.AA", id="deep-head"),
         pytest.param(signed(claims(iss="tokens")), id="issuer-of-the-file"),
         pytest.param(signed(claims(iss="")), id="issuer-of-the-store"),
         pytest.param(signed(claims(scope=["call"])), id="scope-no-string"),
@@ -257,9 +266,10 @@ def forged() -> str:
     ],
 )
 def test_bad_jwt(keys: AuthOptions, token: str) -> None:
-    """A JWT that is unsigned, signed otherwise, expired, or without what it must say does not count."""
-    with pytest.raises(Unauthorized):
+    """A JWT that is unsigned, signed otherwise, expired, unreadable, or without what it must say does not count."""
+    with pytest.raises(Unauthorized) as caught:
         Authenticator(keys).authenticate(token)
+    assert str(caught.value).encode()
 
 
 def test_leeway(keys: AuthOptions) -> None:

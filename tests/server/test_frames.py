@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from store.server.frames import FrameReader, Received, encode_frame
+from store.server.frames import FRAGMENTS_MAX, FrameReader, Received, encode_frame
 
 SIZE_MAX = 1_000
 
@@ -112,6 +112,26 @@ def test_memory() -> None:
     reader = FrameReader(make_core(), size_max=SIZE_MAX)
     assert list(reader.receive(masked(0x82, b"x" * 900)[:100])) == []
     assert len(reader._rest) == 100
+
+
+@pytest.mark.parametrize("first", [b"", b"x"])
+def test_fragments_max(first: bytes) -> None:
+    """A message in too many fragments closes with 1009, though they be empty, and nothing of it is kept."""
+    core = make_core()
+    reader = FrameReader(core, size_max=SIZE_MAX)
+    assert list(reader.receive(masked(0x02, first) + masked(0x00, b"") * (FRAGMENTS_MAX - 1))) == []
+    assert core.state is State.OPEN
+    assert list(reader.receive(masked(0x00, b"") * 3 + masked(0x80, b""))) == []
+    assert core.close_sent is not None
+    assert core.close_sent.code == 1009
+    assert not reader._fragments
+
+
+def test_most_fragments() -> None:
+    """A message in as many fragments as may be is read, and the next one begins to count anew."""
+    reader = FrameReader(make_core(), size_max=SIZE_MAX)
+    message = masked(0x02, b"a") + masked(0x00, b"") * (FRAGMENTS_MAX - 2) + masked(0x80, b"z")
+    assert list(reader.receive(message * 2)) == [(b"az", False)] * 2
 
 
 def test_closing_amid() -> None:

@@ -273,6 +273,15 @@ def test_error_of_ours(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: 
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_error_at_the_door(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected error while a token is looked at is a 500 in JSON as well."""
+    monkeypatch.setattr("store.server.service.Service.admit", lambda *_, **__: 1 / 0)
+    for path in ("/v1/schema", "/readyz"):
+        said = tenant.request("GET", path)
+        assert (said.status, said.body["error"]) == (500, "internal")
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_error_before_the_record(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected error before anything was recorded fails that one request; the store goes on."""
     monkeypatch.setattr("store.engine.arguments.Arguments.read_json", lambda *_: 1 / 0)

@@ -39,6 +39,15 @@ def test_documented(metric: Metric) -> None:
     assert metric.name.endswith("_total") == (metric.kind == "counter")
 
 
+def test_page() -> None:
+    """HTTP.md lists every metric with its type, labels and meaning, in their order, and no other."""
+    page = (Path(__file__).parents[2] / "store" / "server" / "HTTP.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line[:9] == "| `store_"]
+    assert [
+        (name.strip("`"), kind, tuple(re.findall(r"`(\w+)`", labels)), said) for name, kind, labels, said, _ in rows
+    ] == [(metric.name, metric.kind, metric.labels, metric.help) for metric in METRICS]
+
+
 def test_counts(tmp_path: Path) -> None:
     """Calls, failures, refusals, denials, connections and rows are counted."""
     with serving(tmp_path) as tenant, tenant.greet() as talk:

@@ -40,6 +40,7 @@ def test_documented(module: Any, kind: Any) -> None:
         ("body_size_max", 0),
         ("head_size_max", -5),
         ("ping_interval_s", 0.0),
+        ("stall_timeout_s", 0.0),
         ("health_limit_s", float("nan")),
         ("tls_certificate", Path("cert.pem")),
         ("tls_key", Path("key.pem")),

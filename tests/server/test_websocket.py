@@ -333,6 +333,25 @@ def test_error_of_ours(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: 
     assert "secret" in caplog.text
 
 
+@pytest.mark.parametrize("where", ["service.Service.admit", "websocket.Session"])
+def test_error_at_the_door(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    """An unexpected error under a handshake is a 500 in JSON, or 1011 once it was accepted; it tells nothing."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("secret")
+
+    said = "an error of the server's own; it was logged"
+    monkeypatch.setattr(f"store.server.{where}", fail)
+    if where == "websocket.Session":
+        assert end_of(tenant.connect()) == (1011, said)
+    else:
+        status, body = refused(tenant)
+        assert (status, body["error"], body["message"]) == (500, "internal", said)
+    assert "secret" in caplog.text
+
+
 def test_source() -> None:
     """A client's address is written as host:port, with brackets around an IPv6 one."""
     assert source_of(("10.0.0.1", 80)) == "10.0.0.1:80"

@@ -68,6 +68,25 @@ def test_messages_come_as_they_were_said(encoding: Encoding) -> None:
     assert decode(encoding, bytes(call.args)) == [1]
 
 
+def test_a_lone_surrogate_leaves_the_other_messages_readable() -> None:
+    """JSON's grammar allows it escaped: the frame is taken apart, byte for byte, and only its message is unreadable."""
+    good = [b'["query", 1, "\\u00e9]", [1e400, {"a": "],["}]]', b'["hello"]', b"[]", b"12345" * 1000]
+    bad = b'["hello", "\\ud800"]'
+    raws = JSON.split_frame(b" [ " + b" ,\n".join([*good, bad]) + b" ]\t")
+    assert [bytes(raw) for raw in raws] == [*good, bad]
+    with pytest.raises(ValueError, match=r"."):
+        JSON.decode_message(raws[-1])
+
+
+@pytest.mark.parametrize(
+    "payload", [b'["\\ud800"', b'["\\ud800"]]', b'["\\ud800" 1]', b'["\\ud800",]', b'["\\ud800",NaN]']
+)
+def test_a_lone_surrogate_mends_no_frame(payload: bytes) -> None:
+    """What is no array of values stays none."""
+    with pytest.raises(ValueError, match=r"."):
+        JSON.split_frame(payload)
+
+
 def test_plain_values_fit_json() -> None:
     """Large integers become decimal strings, bytes base64, names of maps strings, times RFC 3339, however deep."""
     value = {

@@ -1,9 +1,11 @@
 """The session: what answers what, in which order, and what harms nobody."""
 
+from dataclasses import dataclass
+
 import msgspec
 import pytest
 
-from store.errors import ProtocolError
+from store.errors import ProtocolError, Refused
 from store.subscribe.messages import (
     CLIENT_LENGTH_MAX,
     CLOSE_MALFORMED_FRAME,
@@ -130,6 +132,58 @@ def test_results_reach_past_32_bits() -> None:
     assert [each[1] for each in client.asks(*(["call", each, "nothing"] for each in sequences))] == sequences
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """An answer as a log may hold it."""
+
+    outcome: str
+    value: bytes
+    offset: int = 77
+
+
+DEEP = b"\x91" * 5_000 + b"\xc0"
+"""A MessagePack value nested deeper than any decoder follows."""
+
+
+@pytest.mark.parametrize(
+    ("subprotocol", "answer"),
+    [
+        (SUBPROTOCOL_JSON, Recorded("", DEEP)),
+        (SUBPROTOCOL_JSON, Recorded("refused", b"\x93\xa1m\x81\xa1d" + DEEP + b"\xa1r")),
+        (SUBPROTOCOL_MSGPACK, Recorded("refused", b"\x93\xa1m\x81\xa1d" + DEEP + b"\xa1r")),
+    ],
+)
+def test_an_answer_that_cannot_be_said_harms_no_other(
+    subprotocol: str, answer: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a failure about its call, at the offset where it was recorded; the messages around it are answered."""
+    client = Shelf().client(subprotocol)
+    run = client.session._run
+    monkeypatch.setattr(
+        client.session, "_run", lambda *args, **more: answer if more["sequence"] == 2 else run(*args, **more)
+    )
+    heard = client.asks(["call", 1, "nothing"], ["call", 2, "nothing"], ["call", 3, "nothing"])
+    assert codes(heard) == ["result", ("call", 2, "reducer_failed"), "result"]
+    assert heard[1][3] == 77
+    assert f"cannot be said in {subprotocol}" in heard[1][5]
+
+
+def test_details_that_cannot_be_said_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is told all the same."""
+    client = Shelf().client(SUBPROTOCOL_JSON)
+
+    def refuse(*_args: object, **_more: object) -> None:
+        details: list[object] = []
+        for _ in range(500):
+            details = [details]
+        raise Refused("no", details={"deep": details})
+
+    monkeypatch.setattr(client.session, "_run", refuse)
+    ((name, _, _, _, code, message, details),) = client.asks(["call", 1, "nothing"])
+    assert (name, code, message) == ("failure", "refused", "'no'")
+    assert details == {}
+
+
 def test_a_retry_is_answered_with_the_first_answer() -> None:
     """A named client's retried sequence is not run again, on another connection and after a crash, too."""
     shelf = Shelf()
@@ -235,6 +289,14 @@ def test_one_bad_message_harms_no_other(subprotocol: str) -> None:
     for each in bad:
         heard = client.asks(["call", 1, "nothing"], each, ["call", 2, "nothing"])
         assert codes(heard) == ["result", ("message", 1, "malformed_call"), "result"], each
+
+
+def test_an_escaped_lone_surrogate_harms_no_other_message() -> None:
+    """JSON's grammar allows it, no text holds it: the message is unreadable, wherever it stands in it."""
+    client = Shelf().client(SUBPROTOCOL_JSON)
+    for bad in (b'["call", 2, "put", [1, "\\ud800"]]', b'["query", 2, "\\udfff"]', b'"\\ud800"'):
+        client.sends(b'[["call", 1, "nothing"], ' + bad + b', ["call", 3, "nothing"]]')
+        assert codes(client.hears()) == ["result", ("message", 1, "malformed_call"), "result"]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,29 @@ def test_parameters_are_numbered_from_1_without_gaps(number: int) -> None:
     assert error.value.details["position"] == 32
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM t WHERE a = 1e99999999999999999999",
+        "SELECT * FROM t WHERE a = -1e99999999999999999999",
+        "SELECT * FROM t WHERE a = 1e-99999999999999999999",
+    ],
+)
+def test_a_number_beyond_every_type_is_malformed(sql: str) -> None:
+    """At its own place."""
+    with pytest.raises(MalformedQuery, match="beyond every type") as raised:
+        parse(sql)
+    assert raised.value.details["position"] == 27
+
+
+@pytest.mark.parametrize("sql", ["select * from items ? at case", "select * from items where a = ? at case"])
+def test_what_the_parser_stumbles_over_is_malformed(sql: str) -> None:
+    """Whatever it raises."""
+    with pytest.raises(MalformedQuery) as raised:
+        parse(sql)
+    assert raised.value.details["position"]
+
+
 def test_two_ways_of_parameters_do_not_mix() -> None:
     """A text has either $1 or ?."""
     with pytest.raises(MalformedQuery, match="found both"):
