@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 ACCOUNTS: Final = 100_000
 """Accounts, numbered from 1."""
-BALANCE: Final = 1_000_000
+BALANCE: Final = 1_000_000_000
 """What each account opens with."""
 TOTAL: Final = ACCOUNTS * BALANCE
 """What all balances add up to, before and after."""
