@@ -164,6 +164,7 @@ class PosixDisk:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._refuse_foreign_lock()
             self._note_holder()
         except BlockingIOError:
             os.close(descriptor)
@@ -171,10 +172,18 @@ class PosixDisk:
                 f"the data directory {self.path} is in use by process {self._read_holder() or 'unknown'}",
                 hint="Stop that process first; two stores never share a directory.",
             ) from None
-        except OSError:
+        except (OSError, DirectoryError):
             os.close(descriptor)
             raise
         self._lock = descriptor
+
+    def _refuse_foreign_lock(self) -> None:
+        holder = self._read_holder()
+        if holder and not holder.isdigit():
+            raise DirectoryError(
+                f"expected a process id in {self.path / LOCK_NAME}, found {holder!r}",
+                hint="This is no data directory of the store: name one of its own (--data)",
+            )
 
     def _note_holder(self) -> None:
         descriptor = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

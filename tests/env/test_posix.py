@@ -225,3 +225,13 @@ def test_two_directories_on_one_filesystem_differ_in_their_inodes(tmp_path: Path
     (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes())
     assert disk.place("a")[0] == disk.place("b")[0]
     assert disk.place("a")[1] != disk.place("b")[1]
+
+
+def test_a_lock_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """A directory whose file named lock holds no process id is not ours: it is refused, and nothing in it changes."""
+    (tmp_path / "lock").write_text("my notes on locks")
+    with pytest.raises(DirectoryError, match="expected a process id"):
+        PosixDisk(tmp_path).lock()
+    assert (tmp_path / "lock").read_text() == "my notes on locks"
+    (tmp_path / "lock").unlink()
+    PosixDisk(tmp_path).lock()
