@@ -51,7 +51,7 @@ SPELLINGS = {
         "FILE:///srv/git/tool",
     ],
     "file:///srv/50%25/a%23b%3Fc": ["/srv/50%/a#b?c"],
-    "file:///C:/work/tool": ["C:\\work\\tool.git", "C:/work/tool"],
+    "file:///C:/code/tool": ["C:\\code\\tool.git", "C:/code/tool"],
     "file://nas/share/tool": ["file://NAS/share/tool.git"],
     "file:///": ["/", "file:///"],
 }
