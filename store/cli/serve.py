@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -168,21 +169,30 @@ def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
     stdout.print(what_next(options, ran=ran), markup=False, soft_wrap=True)
 
 
+def own_name() -> str:
+    """How a shell here finds this program: by its name, else by the path it was started from."""
+    started = Path(sys.argv[0])
+    if shutil.which("store") or started.name != "store":
+        return "store"
+    return shlex.quote(os.path.relpath(started))
+
+
 def what_next(options: Config, *, ran: bool) -> str:
     """Commands to try against a tenant; those about the demo's accounts only where it `ran` and opened them."""
     url, data = address_of(options, None), shlex.quote(str(options.tenant.data))
     where = f"--data {data} --url {url}"
     account = FIRST_ACCOUNT
+    store = own_name()
     about_accounts = (
-        f"  store watch 'SELECT * FROM accounts' {where}",  # noqa: S608  # Words for a shell, not for a database.
-        f"  store call deposit {account} 100 {where}",
-        f"  store query 'SELECT * FROM accounts WHERE id = $1' {account} {where}",  # noqa: S608  # As above.
+        f"  {store} watch 'SELECT * FROM accounts' {where}",  # noqa: S608  # Words for a shell, not for a database.
+        f"  {store} call deposit {account} 100 {where}",
+        f"  {store} query 'SELECT * FROM accounts WHERE id = $1' {account} {where}",  # noqa: S608  # As above.
     )
     lines = (
         f"serving goes on at {url}; try next, in another terminal:",
         "",
         *(about_accounts if ran else ()),
-        f"  store log verify {data}",
+        f"  {store} log verify {data}",
         "",
         f"the development token is in {development_token(options.tenant.data)}:",
         "",

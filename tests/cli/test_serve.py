@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from store import config
 from store.cli.arguments import configure
 from store.cli.exits import Exit, exit_of
-from store.cli.serve import what_next
+from store.cli.serve import own_name, what_next
 from store.errors import CALL_ERRORS, CallError, StoreError
 from tests.cli.tenant import ROOT, Tenant, environment, process, store
 
@@ -278,3 +278,13 @@ def test_every_error_has_an_exit_code() -> None:
     assert exit_of(RuntimeError()) == Exit.BUG
     shown = store("--help", cwd=ROOT).stdout
     assert all(f" {code} " in shown for code in set(codes))
+
+
+def test_what_is_suggested_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where `store` is not on the path, the suggested commands begin with the file that was started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(tmp_path / ".venv" / "bin" / "store"), "serve"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_name() == ".venv/bin/store"
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "store" / "__main__.py"), "serve"])
+    assert own_name() == "store"
