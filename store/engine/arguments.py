@@ -216,8 +216,13 @@ def read_parameters(reducer: str, function: Callable[..., Any], hints: Mapping[s
             raise TypeError(f"{where}: parameters are plain ones, without * or **")
         if each.name not in hints:
             raise TypeError(f"{where}: it needs a type annotation")
-        if "Any" in str(hints[each.name]):
+        if _says_any(hints[each.name]):
             raise TypeError(f"{where}: say which type it has; anything at all is a Json")
         default = None if each.default is each.empty else encode(each.default)
         parameters.append(Parameter(each.name, hints[each.name], default))
     return parameters
+
+
+def _says_any(annotation: Any) -> bool:
+    """Whether an annotation is Any, or has it somewhere inside."""
+    return annotation is Any or any(map(_says_any, typing.get_args(annotation)))
