@@ -13,6 +13,7 @@ StoreError
 ├── ProtocolError           the bytes are not the protocol: the connection closes with a code
 ├── CorruptionError         broken bytes on disk: refuse to open
 ├── DirectoryError          not a data directory this process may open: in use, foreign, newer
+├── NotRestorable          no snapshot and log lead to the moment asked for: ask for another
 ├── SchemaMismatch          declared tables do not continue the logged ones: refuse to start
 ├── ConfigError             an option that cannot be: refuse to start
 └── EngineStopped           durability is lost: the process ends, the next start recovers
@@ -136,6 +137,10 @@ class CorruptionError(StoreError):
 
 class DirectoryError(StoreError):
     """The data directory is in use, not ours, unreadable, or of a newer format."""
+
+
+class NotRestorable(StoreError):
+    """The moment that was asked for lies in no range that snapshots and log lead to. Names the ranges that are."""
 
 
 class SchemaMismatch(StoreError):

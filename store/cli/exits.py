@@ -10,6 +10,7 @@
 7  directory: not readable, not ours,     17  overloaded           130  interrupted
    in use, or newer
 8  the tables do not fit the log's
+9  restore: no snapshot and log lead to that moment
 """
 
 from enum import IntEnum
@@ -26,6 +27,7 @@ from store.errors import (
     EngineStopped,
     MalformedCall,
     MalformedQuery,
+    NotRestorable,
     Overloaded,
     ProtocolError,
     ReducerFailed,
@@ -48,6 +50,7 @@ class Exit(IntEnum):
     NOTHING_THERE = 6
     DIRECTORY = 7
     SCHEMA = 8
+    NOT_RESTORABLE = 9
     MALFORMED_CALL = 10
     MALFORMED_QUERY = 11
     UNKNOWN_REDUCER = 12
@@ -82,6 +85,7 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     CorruptionError: Exit.CORRUPTION,
     DirectoryError: Exit.DIRECTORY,
     SchemaMismatch: Exit.SCHEMA,
+    NotRestorable: Exit.NOT_RESTORABLE,
     EngineStopped: Exit.DURABILITY_LOST,
     ConfigError: Exit.CONFIG,
     TimeoutError: Exit.TIMEOUT,

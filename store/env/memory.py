@@ -66,7 +66,7 @@ class _Storage:
         self.folders: dict[str, _Folder] = {"": _Folder()}
         self.durable_folders: set[str] = {""}
         self.next_inode = 1
-        self.holder: MemoryDisk | None = None
+        self.holders: dict[str, MemoryDisk] = {}
         self.capacity = CAPACITY
         self.operations = 0
         self.power_lost_at: int | None = None
@@ -206,19 +206,22 @@ class MemoryDisk:
         """Bytes that may still be written here."""
         return max(self._storage.capacity - self._storage.used(), 0)
 
-    def lock(self) -> None:
+    def lock(self, folder: str = "") -> None:
         """Refuse every other handle until `unlock`, or a crash."""
-        assert self._storage.holder is not self
-        if self._storage.holder is not None:
+        holder = self._storage.holders.get(folder)
+        assert holder is not self
+        if holder is not None:
+            what = f"{folder}/ of the memory disk" if folder else "the memory disk"
             raise DirectoryError(
-                "the memory disk is in use by another handle", hint="Unlock it there first; two stores never share one."
+                f"{what} is in use by another handle", hint="Unlock it there first; two stores never share one."
             )
-        self._storage.holder = self
+        self._storage.folders.setdefault(folder, _Folder())
+        self._storage.holders[folder] = self
 
-    def unlock(self) -> None:
+    def unlock(self, folder: str = "") -> None:
         """Let another handle open the directory; a second time does nothing."""
-        if self._storage.holder is self:
-            self._storage.holder = None
+        if self._storage.holders.get(folder) is self:
+            del self._storage.holders[folder]
 
     def place(self, name: str) -> tuple[int, int]:
         """(filesystem id, inode) of a file."""

@@ -88,13 +88,21 @@ class PosixDisk:
     """A data directory on a local file system (Disk). Made where missing, unless `read_only`.
 
     `read_only` opens files for reading, creates nothing and takes no lock: for looking at a directory in use.
+    `root` is locked in its place, where a data directory lies in another one.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        root: str | os.PathLike[str] | None = None,
+    ) -> None:
         """DirectoryError: no directory, or not ours to read."""
         self.path = Path(path)
+        self._root = self.path if root is None else Path(root)
         self._read_only = read_only
-        self._lock: int | None = None
+        self._locks: dict[str, int] = {}
         try:
             self._check_directory()
         except OSError as error:
@@ -156,37 +164,49 @@ class PosixDisk:
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize
 
-    def lock(self) -> None:
+    def lock(self, folder: str = "") -> None:
         """Take the directory for this process, by flock(2): the system lets go when the process ends, however."""
         if self._read_only:
             return
-        assert self._lock is None
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        assert folder not in self._locks
+        path = self.path / folder if folder else self._root
+        if folder:
+            path.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._refuse_foreign_lock()
-            self._note_holder()
+            if not folder:
+                self._refuse_foreign_lock()
+                self._note_holder()
         except BlockingIOError:
             os.close(descriptor)
-            raise DirectoryError(
-                f"the data directory {self.path} is in use by process {self._read_holder() or 'unknown'}",
-                hint="Stop that process first; two stores never share a directory.",
-            ) from None
+            raise self._in_use(folder) from None
         except (OSError, DirectoryError):
             os.close(descriptor)
             raise
-        self._lock = descriptor
+        self._locks[folder] = descriptor
+
+    def _in_use(self, folder: str) -> DirectoryError:
+        if folder:
+            return DirectoryError(
+                f"{self.path / folder} is in use by another process",
+                hint="Something works in it now: try again when that is done.",
+            )
+        return DirectoryError(
+            f"the data directory {self._root} is in use by process {self._read_holder() or 'unknown'}",
+            hint="Stop that process first; two stores never share a directory.",
+        )
 
     def _refuse_foreign_lock(self) -> None:
         holder = self._read_holder()
         if holder and not holder.isdigit():
             raise DirectoryError(
-                f"expected a process id in {self.path / LOCK_NAME}, found {holder!r}",
+                f"expected a process id in {self._root / LOCK_NAME}, found {holder!r}",
                 hint="This is no data directory of the store: name one of its own (--data)",
             )
 
     def _note_holder(self) -> None:
-        descriptor = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._root / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         finally:
@@ -195,17 +215,19 @@ class PosixDisk:
     def _read_holder(self) -> str:
         """Who says to have the directory open; "" where the file was taken away."""
         try:
-            return (self.path / LOCK_NAME).read_bytes()[:20].decode("ascii", "replace").strip()
+            return (self._root / LOCK_NAME).read_bytes()[:20].decode("ascii", "replace").strip()
         except OSError:
             return ""
 
-    def unlock(self) -> None:
-        """Let another process open the directory, and leave no lock file behind; a second time does nothing."""
-        if self._lock is not None:
-            descriptor, self._lock = self._lock, None
+    def unlock(self, folder: str = "") -> None:
+        """Let another process in, and leave no lock file behind; a second time does nothing."""
+        descriptor = self._locks.pop(folder, None)
+        if descriptor is None:
+            return
+        if not folder:
             with suppress(OSError):  # Whether it can be removed or not, closing the directory unlocks it.
-                (self.path / LOCK_NAME).unlink()
-            os.close(descriptor)
+                (self._root / LOCK_NAME).unlink()
+        os.close(descriptor)
 
     def place(self, name: str) -> tuple[int, int]:
         """(filesystem id, inode) of a file."""

@@ -71,12 +71,15 @@ class Disk(Protocol):
         """Bytes that may still be written here."""
         ...
 
-    def lock(self) -> None:
-        """Make this process the directory's only opener until it ends. DirectoryError names who holds it."""
+    def lock(self, folder: str = "") -> None:
+        """Make this process the directory's only opener until it ends. DirectoryError names who holds it.
+
+        A `folder` is locked by itself, and made where missing: who works in it need not have the directory.
+        """
         ...
 
-    def unlock(self) -> None:
-        """Let another process open the directory."""
+    def unlock(self, folder: str = "") -> None:
+        """Let another process open the directory, or work in the folder."""
         ...
 
     def place(self, name: str) -> tuple[int, int]:

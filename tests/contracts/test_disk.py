@@ -228,6 +228,22 @@ def test_a_locked_directory_is_refused_to_others(handles: Handles) -> None:
     second.unlock()
 
 
+def test_a_locked_folder_is_refused_to_others_and_leaves_the_directory_free(handles: Handles) -> None:
+    """Who works in a folder need not have the directory, and the other way round."""
+    first, second = handles(), handles()
+    first.lock("snapshot")
+    first.lock()
+    with pytest.raises(DirectoryError, match="in use by"):
+        second.lock("snapshot")
+    second.lock("pin")
+    first.unlock("snapshot")
+    first.unlock("snapshot")
+    second.lock("snapshot")
+    with pytest.raises(DirectoryError, match="in use by"):
+        second.lock()
+    first.unlock()
+
+
 def test_a_lock_is_no_name(disk: Disk) -> None:
     """An empty directory is empty, locked or not."""
     disk.lock()

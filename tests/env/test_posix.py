@@ -212,8 +212,7 @@ def test_descriptors_are_closed_on_exec(tmp_path: Path) -> None:
     file = disk.create("a")
     assert isinstance(file, PosixFile)
     assert not os.get_inheritable(file._descriptor)
-    assert disk._lock is not None
-    assert not os.get_inheritable(disk._lock)
+    assert not os.get_inheritable(disk._locks[""])
     file.close()
     disk.unlock()
 
@@ -235,3 +234,13 @@ def test_a_lock_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "lock").read_text() == "my notes on locks"
     (tmp_path / "lock").unlink()
     PosixDisk(tmp_path).lock()
+
+
+def test_a_directory_within_another_is_locked_by_that_one(tmp_path: Path) -> None:
+    """A tenant may have changed to another of its directories, and is still one tenant."""
+    first = PosixDisk(tmp_path / "restored", root=tmp_path)
+    first.lock()
+    with pytest.raises(DirectoryError, match=f"in use by process {os.getpid()}"):
+        PosixDisk(tmp_path).lock()
+    first.unlock()
+    assert [each.name for each in tmp_path.iterdir()] == ["restored"]
