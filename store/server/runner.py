@@ -1,8 +1,9 @@
 """The loop's part in group commit: when to begin, where the sync runs, and when the process ends.
 
 Laws: whatever arrived while the last sync ran is the next group; there is no timer in it. One sync at a time: inline on
-the loop's thread while the disk is quick, else on the one thread kept for it. When durability is lost, or the state in
-RAM can no longer be trusted, the process ends at once and nobody is told anything more: the next start recovers.
+the loop's thread while the disk is quick, else on the one thread kept for it, where the syncs of large groups also run
+while the loop takes in what goes with the next one. When durability is lost, or the state in RAM can no longer be
+trusted, the process ends at once and nobody is told anything more: the next start recovers.
 """
 
 import asyncio
@@ -120,10 +121,14 @@ class Runner:
         self._on_tick.append(act)
 
     def wake(self) -> None:
-        """Something may be due: commit once this round of the loop has taken in all that has arrived."""
+        """Something may be due: commit once this round of the loop has taken in all that has arrived, or enough."""
         if not self._first_arrival:
             self._first_arrival = time.monotonic()
-        if not self._scheduled and self._running is None and not self._stopping:
+        if self._running is not None or self._stopping:
+            return
+        if self._group_commit.large:
+            self._commit()
+        elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._commit)
 
@@ -163,7 +168,7 @@ class Runner:
 
     def _commit(self) -> None:
         self._scheduled = False
-        if self._stopping:  # What is left is committed by the engine's close.
+        if self._stopping or self._running is not None:  # What is left is committed by the engine's close, or next.
             return
         group_commit = self._group_commit
         try:
@@ -172,7 +177,7 @@ class Runner:
                 return
             sync = group_commit.begin()
             began, self._first_arrival = self._first_arrival, 0.0
-            if group_commit.inline:
+            if sync.inline:
                 sync.run()
                 self._complete(sync, began)
                 return

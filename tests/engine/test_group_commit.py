@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 
 from store.engine.engine import Engine
-from store.engine.group_commit import LATENCY_SMOOTHING
+from store.engine.group_commit import LARGE_GROUP_SIZE, LATENCY_SMOOTHING
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, SeededEntropy
 from store.env.world import File, World
 from store.errors import EngineStopped
@@ -122,6 +122,22 @@ def test_a_sync_may_run_on_another_thread() -> None:
     assert listener.heard == []
     engine.group_commit.complete(sync)
     assert (listener.heard, listener.durable) == (["result"], [offset])
+
+
+def test_a_large_group_is_due_at_once_and_has_a_thread() -> None:
+    """However quick the disk is; what follows is small again."""
+    engine = open_shop()
+    commit = engine.group_commit
+    call(engine, "add", "ada")
+    assert not commit.large
+    call(engine, "add", "b" * LARGE_GROUP_SIZE)
+    assert commit.large
+    sync = commit.begin()
+    assert (sync.inline, commit.inline, commit.large) == (False, True, False)
+    sync.run()
+    commit.complete(sync)
+    call(engine, "add", "cleo")
+    assert commit.begin().inline
 
 
 def test_there_is_one_sync_at_a_time() -> None:

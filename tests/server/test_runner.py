@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from store.engine.group_commit import LARGE_GROUP_SIZE
 from store.engine.options import EngineOptions
 from store.server.mint import add_token, mint_token
 from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST
@@ -102,6 +103,20 @@ def test_both_ways(tmp_path: Path, inline_max_ms: float) -> None:
     with serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=inline_max_ms)) as tenant:
         assert [tenant.call("write", number, f"note {number}").body["value"] for number in range(5)] == list(range(5))
         assert tenant.on_loop(lambda: tenant.engine.group_commit.inline) == (inline_max_ms > 0)
+
+
+def test_large_groups(tmp_path: Path) -> None:
+    """Beside a large group's sync the loop goes on, also where the disk is quick: the next call is taken in."""
+    with serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=1e9)) as tenant:
+        tenant.gate.shut()
+        large = tenant.ask("POST", "/v1/call/write", [1, "x" * LARGE_GROUP_SIZE])
+        assert tenant.gate.reached.wait(LIMIT_S)
+        small = tenant.ask("POST", "/v1/call/write", [2, "small"])
+        tenant.wait_until(lambda: tenant.engine.feed.waiting == 1)
+        tenant.gate.open()
+        for connection, expected in ((large, 1), (small, 2)):
+            assert json.loads(connection.getresponse().read())["value"] == expected
+            connection.close()
 
 
 def test_vouching(tmp_path: Path) -> None:
