@@ -46,25 +46,22 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 class RowCodec(Generic[Row]):
     """The rows of one table, between struct and bytes.
 
-    `decode` trusts its bytes; `canonical` (and `checked`, where rows are `stable`) trusts nothing and is the only way
-    into an overlay. `key` is a row's primary
-    key as tables and log keep it: an int, str or bytes itself (then `plain_key` is True), a UUID as its text.
+    `decode` trusts its bytes; `canonical` trusts nothing. `key` is a row's primary key as tables and log keep it: an
+    int, str or bytes itself (then `plain_key` is True), a UUID as its text.
     """
 
-    __slots__ = ("_normalisers", "checked", "decode", "key", "plain_key", "row_type", "stable", "table")
+    __slots__ = ("_checked", "_normalisers", "decode", "key", "plain_key", "row_type", "table")
 
     def __init__(self, table: TableSchema, row_type: type[Row]) -> None:
         self.table = table
         self.row_type = row_type
         self.decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row_type, dec_hook=dec_hook_trusted).decode
-        self.checked: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row_type, dec_hook=dec_hook).decode
+        self._checked: Callable[[bytes], Row] = msgspec.msgpack.Decoder(row_type, dec_hook=dec_hook).decode
         self._normalisers = [
             (each.name, normal)
             for each in table.columns
             if (normal := normaliser(ColumnType(each.type, each.nullable).annotation()))
         ]
-        self.stable = not self._normalisers
-        """Whether a row that `checked` reads back is in its one form already."""
         self.plain_key = table.column_by_id(table.primary_key).type != "uuid"
         value_of: Callable[[Row], Any] = attrgetter(table.key_name)
         self.key: Callable[[Row], Key] = value_of if self.plain_key else lambda row: str(value_of(row))
@@ -73,7 +70,7 @@ class RowCodec(Generic[Row]):
         """The row as a replay would read it, and its bytes. ConstraintViolation names the column that is wrong."""
         try:
             data = encode(row)
-            read = self.checked(data)
+            read = self._checked(data)
             if self._normalisers:
                 read, data = self._normalise(read)
         except UNSTORABLE as error:

@@ -1,8 +1,9 @@
 """The database seen through one unfinished write set.
 
 Laws: nothing below changes until the write set is numbered, appended and applied. What enters is what a replay would
-read: a row is encoded here, and what the reducer sees from then on was decoded from those bytes. Every constraint is
-checked here, so that applying cannot fail. The write set is net: a row that is back where it was is no write.
+read: a row is encoded here, and what the reducer sees from then on was decoded from those bytes, or is of values that
+are read back as they are. Every constraint is checked here, so that applying cannot fail. The write set is net: a row
+that is back where it was is no write.
 """
 
 import heapq
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from store.codec import ROW_SIZE_MAX, UNSTORABLE
 from store.errors import ConstraintViolation
@@ -28,6 +29,12 @@ _UPDATE: Final = int(Op.UPDATE)
 _DELETE: Final = int(Op.DELETE)
 
 
+_PLAIN: Final[dict[str, type]] = {"bool": bool, "int": int, "str": str, "bytes": bytes}
+"""The types of columns whose values have one form: what is encoded of just this class is read back equal."""
+_INT_BITS: Final = 63
+"""An int of so many bits, beside its sign, is in range."""
+
+
 class _Unseen:
     """Says that a row was not looked at yet, where None says that there is none."""
 
@@ -37,27 +44,6 @@ _UNSEEN: Final = _Unseen()
 
 class TableView(Generic[Row]):
     """One table as a reducer sees it: everything committed, and everything it has written itself so far."""
-
-    __slots__ = (
-        "_added",
-        "_base",
-        "_canonical",
-        "_checked",
-        "_decode",
-        "_id",
-        "_indexed_of",
-        "_key_name",
-        "_key_of",
-        "_moved",
-        "_moving",
-        "_row_type",
-        "_rows",
-        "_touched",
-        "_unguarded",
-        "next_key",
-        "seen",
-        "writes",
-    )
 
     def __init__(self, base: StoredTable, touched: "list[TableView[Any]]", moving: "list[TableView[Any]]") -> None:
         codec = base.codec
@@ -74,10 +60,13 @@ class TableView(Generic[Row]):
         self._indexed_of: Final[Callable[[Any], Any] | None] = (
             attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
         )
-        self._checked: Final = codec.checked
-        guarded = frozenset({self._key_name, *(each.name for each in base.indexes)})
-        self._unguarded: Final[Callable[[dict[str, Any]], bool]] = guarded.isdisjoint if codec.stable else _never
-        """Whether a change is of plain columns only, neither the key nor indexed, in a table whose rows are stable."""
+        guarded = {self._key_name, *(each.name for each in base.indexes)}
+        self._plain: Final = {
+            each.name: _PLAIN[each.type]
+            for each in base.schema.columns
+            if each.type in _PLAIN and each.name not in guarded
+        }
+        """By column, neither the key nor indexed: the class whose values are stored and read back as they are."""
         self.seen: Final[dict[Key, Any]] = {}
         """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
         self.writes: Final[dict[Key, Write]] = {}
@@ -119,22 +108,30 @@ class TableView(Generic[Row]):
         """
         seen = self.seen
         key = self._key_of(row)
-        if row is not seen.get(key) or key in self.writes or not self._unguarded(changes):
+        if row is not seen.get(key):
             return self._update(row, changes)
-        # The most frequent write, with the fewest steps: a row as it was just read, written for the first time, in
-        # columns that no index holds.
+        # The most frequent write, with the fewest steps: a row as it was just read, in columns that no index holds, to
+        # values that a replay would read as they are.
+        plain = self._plain
+        changed: Row = row.__copy__()
+        for name, value in changes.items():
+            kind: Any = plain.get(name)
+            if value.__class__ is not kind or (kind is int and value.bit_length() > _INT_BITS):
+                return self._update(row, changes)
+            force_setattr(changed, name, value)
         try:
-            data = encode(replace(row, **changes))
-            read: Row = self._checked(data)
+            data = encode(changed)
         except UNSTORABLE:
             return self._update(row, changes)
-        if len(data) > ROW_SIZE_MAX:
+        before = self._rows.get(key)
+        if before is None or len(data) > ROW_SIZE_MAX:
             return self._update(row, changes)
-        before = self._rows[key]
-        if before != data:
+        if before == data:
+            self.writes.pop(key, None)
+        else:
             self.writes[key] = (self._id, _UPDATE, key, before, data)
-            seen[key] = read
-        return read
+        seen[key] = changed
+        return changed
 
     def _update(self, row: Row, changes: dict[str, Any]) -> Row:
         """Update any row in any columns, or say why not."""
@@ -289,17 +286,11 @@ class TableView(Generic[Row]):
 class _UuidView(TableView[Row]):
     """A table whose key is a UUID: its stored form is the UUID's text."""
 
-    __slots__ = ()
-
     def get(self, key: Any) -> Row | None:
         return super().get(str(key))
 
     def delete(self, key: Any) -> bool:
         return super().delete(str(key))
-
-
-def _never(_changes: dict[str, Any]) -> bool:
-    return False
 
 
 _CAME: Final = {_INSERT: 1, _UPDATE: 0, _DELETE: -1}
@@ -333,8 +324,6 @@ class ViewOf(Protocol):
 
 class Overlay:
     """The one unfinished write set of the one writer."""
-
-    __slots__ = ("moving", "touched", "view")
 
     def __init__(self, database: Database) -> None:
         self.touched: Final[list[TableView[Any]]] = []

@@ -1,5 +1,6 @@
 """The overlay: one unfinished write set above the tables."""
 
+from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -217,6 +218,65 @@ def test_the_overlay_equals_a_plain_dict(script: list[tuple[str, int, str | None
     commit(database, overlay)
     table = database.tables[TableId(1)]
     assert {key: table.codec.decode(row) for key, row in table.rows.items()} == model
+
+
+class Sample(Table):
+    """A column of every type that has a short way through an update, and some that have none."""
+
+    id: int = column(primary_key=True)
+    number: int = 0
+    text: str = ""
+    data: bytes = b""
+    flag: bool = False
+    note: str | None = None
+    share: float = 0.0
+
+
+class Loud(str):
+    """A str that is not just a str."""
+
+    __slots__ = ()
+
+
+BOUNDARIES = [2**63 - 1, 2**63, 2**64, -(2**63), -(2**63) - 1, True, IntEnum("Number", ["ONE"])(1), -0.0, float("nan")]
+VALUES = st.one_of(
+    st.sampled_from([*BOUNDARIES, "\ud800", Loud("x"), bytearray(b"x"), None, (), object()]),
+    st.integers(-(2**65), 2**65),
+    st.text(),
+    st.binary(),
+    st.floats(),
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from([name for name in Sample.__struct_fields__ if name != "id"]), st.lists(VALUES, max_size=3))
+def test_an_update_stores_what_a_replay_would_read(name: str, values: list[Any]) -> None:
+    """Whatever value comes, and however often: the row, the classes of its values, and what is refused."""
+    planned = msgspec.structs.replace(Sample.__table__, id=TableId(1))
+    codec = RowCodec(planned, Sample)
+    database = Database(lambda _: codec)
+    database.adopt(Schema(version=SchemaVersion(1), tables=(planned,)))
+    overlay = Overlay(database)
+    samples = overlay.view(Sample)
+    committed, before = codec.canonical(Sample(id=1))
+    database.tables[TableId(1)].rows[1] = before
+    row = samples.get(1)
+    for value in values:
+        try:
+            expected = codec.canonical(msgspec.structs.replace(committed, **{name: value}))
+        except ConstraintViolation:
+            with pytest.raises(ConstraintViolation):
+                samples.update(row, **{name: value})
+            continue
+        row = samples.update(row, **{name: value})
+        shown = msgspec.structs.astuple(row)
+        assert (shown, [*map(type, shown)]) == (
+            msgspec.structs.astuple(expected[0]),
+            [*map(type, msgspec.structs.astuple(expected[0]))],
+        )
+        assert samples.get(1) is row
+        after = [write[4] for write in overlay.write_set()]
+        assert after == ([] if expected[1] == before else [expected[1]])
 
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_writes() -> None:
