@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from store.codec import NIL, UNSTORABLE
-from store.engine.identity import Identity
 from store.engine.reducer import Context, Reducer
 from store.env.world import Deadline, DeadlineExceeded
 from store.errors import CALL_ERRORS, CallError, ConstraintViolation, Overloaded, ReducerFailed, Refused, UnknownReducer
-from store.ids import Offset, Timestamp
 from store.tables.database import Database, Move
 from store.tables.overlay import Overlay
 from store.transaction import COMMITTED, Write
@@ -45,22 +43,13 @@ MessagePack, as a record keeps it; the writes are net; the moves are what they c
 class Execution:
     """Runs reducers, one at a time, each above an empty overlay."""
 
-    __slots__ = ("_deadline", "_overlay")
-
     def __init__(self, database: Database, deadline: Deadline) -> None:
         self._overlay: Final = Overlay(database)
         self._deadline: Final = deadline
+        self.view: Final = self._overlay.view
+        """The tables as each run's Context shows them."""
 
-    def run(
-        self,
-        reducer: Reducer[Any, Any],
-        values: tuple[Any, ...],
-        *,
-        now: Timestamp,
-        sender: Identity,
-        batch_seed: bytes,
-        offset: Offset,
-    ) -> Outcome:
+    def run(self, reducer: Reducer[Any, Any], context: Context, values: tuple[Any, ...]) -> Outcome:
         """Run a reducer on its arguments and take its net writes; the overlay is empty again afterwards."""
         overlay = self._overlay
         touched = overlay.touched
@@ -70,7 +59,7 @@ class Execution:
         try:
             deadline.start()
             try:
-                returned = reducer.function(Context(overlay.view, now, sender, batch_seed, offset), *values)
+                returned = reducer.function(context, *values)
             finally:
                 deadline.stop()
             value = NIL if returned is None else _encode_returned(reducer, returned)
@@ -80,11 +69,16 @@ class Execution:
             return COMMITTED, value, writes, overlay.moves() if overlay.moving else ()
         except BaseException as error:  # noqa: BLE001  # SystemExit, KeyboardInterrupt: no reducer ends the process.
             deadline.stop()
-            failure = _as_call_error(reducer, error)
-            return failure.code, failure_value(failure), (), ()
+            return _fail(reducer, error)
         finally:
             if touched:
                 overlay.clear()
+
+
+def _fail(reducer: Reducer[Any, Any], error: BaseException) -> Outcome:
+    """The outcome of a run that raised. Not in `run`: a variable there would hold the error that holds its frame."""
+    failure = _as_call_error(reducer, error)
+    return failure.code, failure_value(failure), (), ()
 
 
 def _as_call_error(reducer: Reducer[Any, Any], error: BaseException) -> CallError:

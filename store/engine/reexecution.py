@@ -13,7 +13,7 @@ import msgspec
 
 from store.engine.execution import TIMED_OUT, Execution, Outcome
 from store.engine.recovery import records
-from store.engine.reducer import Domain
+from store.engine.reducer import Context, Domain
 from store.engine.schema_plan import plan_schema
 from store.engine.state import State, decode_schema
 from store.env.world import Deadline
@@ -98,14 +98,9 @@ def _run_again(
     except (ValueError, TypeError):
         report.note(Difference(logged.offset, logged.reducer, "arguments"))
         return
-    outcome = execution.run(
-        reducer,
-        values,
-        now=logged.timestamp,
-        sender=state.identities[logged.identity],
-        batch_seed=batch_seed,
-        offset=logged.offset,
-    )
+    sender = state.identities[logged.identity]
+    context = Context(execution.view, logged.timestamp, sender, batch_seed, logged.offset)
+    outcome = execution.run(reducer, context, values)
     differing = ", ".join(_compare(outcome, logged))
     if differing:
         report.note(Difference(logged.offset, logged.reducer, differing))

@@ -4,23 +4,24 @@ Laws: one writer, and every step on its thread, to completion. Log before tables
 from there on nothing may. Nobody is told here: answers go to the feed, which waits for the disk (group_commit.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from store.codec import NIL, encode_transaction
 from store.engine.admission import Admission
-from store.engine.execution import Execution, Outcome
+from store.engine.execution import Execution
 from store.engine.feed import Feed
 from store.engine.idempotency import Window
-from store.engine.identity import STORE_IDENTITY, Caller, encode_identity
-from store.engine.reducer import Domain
+from store.engine.identity import Caller, encode_identity
+from store.engine.reducer import Context, Domain
 from store.engine.state import State
 from store.env.world import Clock, Deadline
 from store.errors import CallError, Denied, MalformedCall, Overloaded, UnknownReducer
-from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Sequence, Timestamp
+from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Timestamp
 from store.log.commitlog import Commitlog
+from store.tables.database import Move
 from store.transaction import COMMITTED, CallKey, Kind, Transaction
 
 IDENTITIES_MAX: Final = 1 << 17
@@ -120,7 +121,7 @@ class WritePath:
                 if first is not None:
                     return first
         elif key:
-            call_key = (ClientId(key), Sequence(0), Sequence(0))
+            call_key = (ClientId(key), 0, 0)
             first = state.windows.find_key(caller.sender, key, name, canonical)
             if first is not None:
                 return first
@@ -136,73 +137,70 @@ class WritePath:
 
         # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
         now: Any = wall if wall > state.last_timestamp else state.last_timestamp + 1  # Timestamp() would cost a call.
-        outcome = self._execution.run(
-            reducer,
-            values,
-            now=now,
-            sender=caller.identity,
-            batch_seed=self._log.seed,
-            offset=state.next_offset,
-        )
+        execution = self._execution
+        context = Context(execution.view, now, caller.identity, self._log.seed, state.next_offset)
+        outcome, value, writes, moves = execution.run(reducer, context, values)
         kind = _CALL
-        if outcome[0]:
+        if outcome:
             kind = _FAILED_CALL
-            self.failed[outcome[0]] = self.failed.get(outcome[0], 0) + 1
-        return self._commit(kind, caller, reference, name, canonical, call_key, now, outcome, window)
+            self.failed[outcome] = self.failed.get(outcome, 0) + 1
 
-    def record(self, kind: Kind, name: str, args: bytes) -> Answer:
-        """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
-        outcome: Outcome = (COMMITTED, NIL, (), ())
-        wall, last = self._wall_ns() // 1000, self._state.last_timestamp
-        if wall - last > self._leap_max:
-            self._look_at_clock()
-        now = Timestamp(last + 1 if self._admission.doubts_clock else max(wall, last + 1))
-        return self._commit(int(kind), _STORE, IdentityReference(0), name, args, None, now, outcome)
-
-    def _commit(
-        self,
-        kind: int,
-        caller: Caller,
-        reference: IdentityReference,
-        name: str,
-        args: bytes,
-        key: CallKey | None,
-        now: Timestamp,
-        run: Outcome,
-        window: Window | None = None,
-    ) -> Answer:
         # 3  Number: the next offset, that moment, the caller, inputs, outcome, net write set.
-        state = self._state
-        outcome, value, writes, moves = run
         transaction = Transaction(
             kind,
             state.next_offset,
             now,
             writes,
-            key,
+            call_key,
             reference,
             caller.connection,
             caller.source,
             state.database.schema.version,
             name,
-            args,
+            canonical,
             outcome,
             value,
         )
+        self._commit(transaction, moves, window)
+        return transaction
 
+    def record(self, kind: Kind, name: str, args: bytes) -> Answer:
+        """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
+        state = self._state
+        wall, last = self._wall_ns() // 1000, state.last_timestamp
+        if wall - last > self._leap_max:
+            self._look_at_clock()
+        transaction = Transaction(
+            kind=int(kind),
+            offset=state.next_offset,
+            timestamp=Timestamp(last + 1 if self._admission.doubts_clock else max(wall, last + 1)),
+            writes=(),
+            call_key=None,
+            identity=IdentityReference(0),
+            connection=ConnectionId(0),
+            source="",
+            schema_version=state.database.schema.version,
+            reducer=name,
+            args=args,
+            outcome=COMMITTED,
+            value=NIL,
+        )
+        self._commit(transaction, ())
+        return transaction
+
+    def _commit(self, transaction: Transaction, moves: Sequence[Move], window: Window | None = None) -> None:
         # 4  Append, into the open batch; nothing is left that can fail to encode.
         record = encode_transaction(transaction)
         self._log.append(record)
         self._admission.appended += len(record)
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
-        state.absorb(transaction, record, moves, window)
+        self._state.absorb(transaction, record, moves, window)
         self._remember(record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.
         for follower in self._followers:
             follower.evaluate(transaction)
-        return transaction
 
     def _identify(self, caller: Caller) -> IdentityReference:
         """Where the log holds the caller's claims; they are logged at the first call of an identity."""
@@ -221,7 +219,6 @@ class WritePath:
 
 _CALL: Final = int(Kind.CALL)
 _FAILED_CALL: Final = int(Kind.FAILED_CALL)
-_STORE: Final = Caller(STORE_IDENTITY, ConnectionId(0), "")
 
 
 def _spent(sequence: int, acknowledged: int) -> MalformedCall:
