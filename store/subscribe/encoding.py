@@ -8,12 +8,11 @@ import base64
 import json
 import re
 from collections.abc import Callable, Sequence
-from struct import Struct
 from typing import Any, Final, Protocol, cast
 
 import msgspec
 
-from store.codec import array_header, concatenate
+from store.codec import NIL, array_header, concatenate
 from store.ids import Key, Offset, QueryId, Timestamp
 from store.schema import TableSchema
 from store.subscribe.messages import (
@@ -84,16 +83,12 @@ class Encoding(Protocol):
         ...
 
 
-_RESULT: Final = b"\x94\xa6result"
 _DELTA: Final = b"\x94\xa5delta"
-_UINT32: Final = 0xCE
-_UINT32_END: Final = 1 << 32
-_pack_result: Final = Struct(f">{len(_RESULT)}sBIBI").pack
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class _MessagePack:
-    """store.v1.msgpack. Results and deltas are put together from bytes: that is a quarter of a struct's cost."""
+    """store.v1.msgpack. Results are made from tuples, deltas from bytes: either is a fraction of a struct's cost."""
 
     subprotocol = SUBPROTOCOL_MSGPACK
     text = False
@@ -124,9 +119,7 @@ class _MessagePack:
         return concatenate(rows)
 
     def result(self, sequence: int, offset: int, value: bytes) -> bytes:
-        if sequence < _UINT32_END > offset:
-            return _pack_result(_RESULT, _UINT32, sequence, _UINT32, offset) + value
-        return _RESULT + _encode(sequence) + _encode(offset) + value
+        return _encode(("result", sequence, offset, None if value == NIL else msgspec.Raw(value)))
 
     def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
         return b"\x93" + _encode(query) + concatenate(rows) + _encode(keys)
