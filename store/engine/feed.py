@@ -53,7 +53,7 @@ class Feed:
         self._tail_size = 0
         self._tail_measured = 0
         self.remember: Final[Callable[[bytes], None]] = self._tail.append
-        """Add the next record to the tail. The oldest go when the next group is sealed."""
+        """Add the next record to the tail. The oldest go when the next group is published."""
 
     @property
     def waiting(self) -> int:
@@ -82,7 +82,6 @@ class Feed:
 
     def seal(self) -> Sealed:
         """Hand out what the sync that begins now will make tellable."""
-        self._trim()
         sealed = [(receiver, receiver.held) for receiver in self.receivers]
         for receiver in self.receivers:
             receiver.held = []
@@ -93,6 +92,7 @@ class Feed:
         """Release what was sealed: it is durable."""
         for receiver, parts in sealed:
             receiver.release(parts)
+        self._trim()
 
     def tail(self, after: Offset) -> Sequence[Transaction] | None:
         """The transactions after an offset, or None where the tail does not reach back, or that offset is to come."""

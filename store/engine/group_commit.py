@@ -104,12 +104,13 @@ class GroupCommit:
         self._running = None
         if sync.ticket is not None:
             self._log.complete_sync(sync.ticket)
-            self._note_latency(sync.seconds * 1000)
             try:
                 self._log.rotate_if_due(self._clock.wall())
             except OSError as error:
                 raise self._stop("rotate", error) from error
         self._feed.publish(sync.sealed)
+        if sync.ticket is not None:
+            self._note_latency(sync.seconds * 1000)
 
     def commit(self) -> None:
         """Begin, run and complete in one go, for whoever has nothing else to do meanwhile."""

@@ -127,12 +127,12 @@ def test_the_tail_is_bounded_by_its_bytes(last_offset: int) -> None:
     feed = a_feed(last_offset=last_offset, tail_size_max=3 * size)
     for offset in range(last_offset + 1, last_offset + 11):
         feed.remember(encode_transaction(a_transaction(offset)))
-        feed.seal()
+        feed.publish(feed.seal())
     last = last_offset + 10
     assert [each.offset for each in feed.tail(Offset(last - 3)) or []] == [last - 2, last - 1, last]
     assert feed.tail(Offset(last - 4)) is None
     feed.remember(encode_transaction(a_transaction(last + 1, size=10 * size)))
-    feed.seal()
+    feed.publish(feed.seal())
     assert feed.tail(Offset(last)) is None
     assert feed.tail(Offset(last + 1)) == []
 
