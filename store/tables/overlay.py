@@ -35,13 +35,6 @@ _INT_BITS: Final = 63
 """An int of so many bits, beside its sign, is in range."""
 
 
-class _Unseen:
-    """Says that a row was not looked at yet, where None says that there is none."""
-
-
-_UNSEEN: Final = _Unseen()
-
-
 class TableView(Generic[Row]):
     """One table as a reducer sees it: everything committed, and everything it has written itself so far."""
 
@@ -80,13 +73,14 @@ class TableView(Generic[Row]):
     def get(self, key: Any) -> Row | None:
         """The row under a primary key, or None."""
         seen = self.seen
-        row = seen.get(key, _UNSEEN)
-        if row is _UNSEEN:
-            if not seen:
-                self._touched.append(self)
-            data = self._rows.get(key)
-            row = seen[key] = None if data is None else self._decode(data)
-        return row  # type: ignore[no-any-return]  # Decoded by this table's codec.
+        if key in seen:
+            return seen[key]  # type: ignore[no-any-return]  # Decoded by this table's codec, like all that follow.
+        if not seen:
+            self._touched.append(self)
+        data = self._rows.get(key)
+        row: Row | None = None if data is None else self._decode(data)
+        seen[key] = row
+        return row
 
     def insert(self, row: Row) -> Row:
         """Add a row and return it as stored, with its key where the table counts. ConstraintViolation says why not."""
@@ -347,7 +341,8 @@ class Overlay:
             view.writes.clear()
             if view.next_key:
                 view.next_key = 0
-        for view in self.moving:
-            view.settle()
         self.touched.clear()
-        self.moving.clear()
+        if self.moving:
+            for view in self.moving:
+                view.settle()
+            self.moving.clear()
