@@ -137,8 +137,11 @@ class Commitlog:
         first_offset: Offset = FIRST_OFFSET,
         chain: bytes = CHAIN_START,
     ) -> "Commitlog":
-        """Begin a log where there is none, durably. OSError: nothing exists that `create` could not redo."""
-        assert not cls.exists(disk)
+        """Begin a log where there is none, durably. OSError: nothing exists that `create` could not redo.
+
+        Older segments may lie beside it: where a snapshot is ahead of them, the log goes on behind the snapshot.
+        """
+        assert all(each < first_offset for each in segment_offsets(disk))
         remove_unfinished(disk)
         header = SegmentHeader(entropy.bytes(SALT_SIZE), epoch, first_offset, timestamp, chain)
         before = Offset(first_offset - 1)

@@ -126,6 +126,10 @@ class SegmentScan:
         return self._window.size
 
     def __iter__(self) -> Iterator[Batch]:
+        return (each for each in self.walk() if isinstance(each, Batch))
+
+    def walk(self) -> Iterator[Batch | BatchHeader]:
+        """Every batch in order, those before `skim_to` as their headers alone; the fields stand behind it."""
         take, size, decode_header = self._window.take, self._window.size, self._format.decode_header
         body_checksum, name = self._format.body_checksum, self.name
         while self.position < size:
@@ -144,6 +148,7 @@ class SegmentScan:
             after = Offset(header.first_offset + header.count)
             if after <= self._skim_to and end < size:
                 self._pass(header, end, after)
+                yield header
                 continue
             body = take(position + BATCH_HEADER_SIZE, header.body_length)
             checksum = body_checksum(body)
