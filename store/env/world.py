@@ -3,8 +3,9 @@
 A failure of the disk is an OSError with its errno, in every world. Nothing here retries.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from store.ids import Position, Timestamp
 
@@ -135,3 +136,66 @@ class World:
     clock: Clock
     entropy: Entropy
     deadline: Deadline
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+OBJECT_SIZE_MAX: Final = 1 << 30
+"""Bytes of one object, at most. An object is held in RAM whole, and sent in one piece."""
+
+
+@dataclass(frozen=True)
+class ObjectHead:
+    """What an object store says of an object without sending it."""
+
+    size: int
+    """Bytes."""
+    sha256: str | None
+    """Of all its bytes, 64 hex digits, as the store itself computed it; None where it cannot say."""
+
+
+class ObjectStore(Protocol):
+    """Objects that are written once, whole or not at all, under names such as "log/a.zst".
+
+    A name is parts of letters, digits, ".", "_" and "-", joined by "/"; no part begins with ".". What was put is there
+    for every reader as soon as `put` has returned, and survives whatever this store survives. DirectoryError: there is
+    no such store, or it lets us not in; it says what to do. OSError: it cannot be reached or fails, after as many
+    attempts as are worth making. No error and no log line holds a secret.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where this is, for people: without secrets."""
+        ...
+
+    def put(self, name: str, data: bytes, *, if_absent: bool) -> bool:
+        """Store all of `data`, at most OBJECT_SIZE_MAX. False: with `if_absent`, the very same bytes were there.
+
+        FileExistsError: with `if_absent`, the name is taken by other bytes, which stay. Of several who put the same
+        name at once with `if_absent`, one stores.
+        """
+        ...
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """The object's bytes from `start`, at most `length`; fewer only at its end. FileNotFoundError: no such."""
+        ...
+
+    def head(self, name: str) -> ObjectHead | None:
+        """Its size and hash, or None: no such object."""
+        ...
+
+    def names(self, prefix: str = "") -> list[str]:
+        """All names that begin with `prefix`, sorted, however many."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Take the object away; nothing where there is none. PermissionError: it is held, as by an object lock."""
+        ...
+
+    def each(self, act: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """What `act`, which puts or gets, returns for each item, in order; a few at once where the way is long.
+
+        An exception of `act` ends it, raised in its turn; what was begun then has ended, and no more is begun.
+        """
+        ...

@@ -1,0 +1,67 @@
+"""What every object store of this room shares: which names there are, and how a URL becomes a store."""
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from store.env.world import OBJECT_SIZE_MAX, ObjectStore
+from store.errors import ConfigError
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", re.ASCII)
+_NAME_SIZE_MAX: Final = 512
+
+
+def is_name(name: str) -> bool:
+    """Whether an object may have this name: no way out of a folder, nothing hidden, nothing a shell would mind."""
+    return len(name) <= _NAME_SIZE_MAX and _NAME.fullmatch(name) is not None
+
+
+def check_put(name: str, data: bytes) -> None:
+    """What every store asserts before it stores: our own names, and a size that was bounded long before."""
+    assert is_name(name), name
+    assert len(data) <= OBJECT_SIZE_MAX, (name, len(data))
+
+
+def open_objects(url: str, *, endpoint: str = "", region: str = "") -> ObjectStore:
+    """The store a URL names: a folder (a path, or file://…), or s3://bucket/prefix.
+
+    S3's credentials come from where its tools look for them: AWS_* in the environment, profiles, the machine's role.
+    ConfigError: there is no such kind of URL. Nothing is asked of the store yet, and no folder made.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        if not url:
+            raise ConfigError("the backup has no URL", hint=_HINT)
+        return _folder(Path(url))
+    if scheme == "file":
+        if not rest.startswith("/"):
+            raise ConfigError(f"{_shown(url)} names no absolute path", hint="Write file:///path, or the path alone.")
+        return _folder(Path(unquote(rest)))
+    if scheme != "s3":
+        raise ConfigError(f"{_shown(url)} is no URL of a backup", hint=_HINT)
+    parts = urlsplit(url)
+    prefix = parts.path.strip("/")
+    if not parts.netloc or "@" in parts.netloc or parts.query or parts.fragment or (prefix and not is_name(prefix)):
+        raise ConfigError(
+            f"{_shown(url)} is no s3://bucket/prefix",
+            hint="A prefix is of letters, digits, '.', '_', '-' and '/'; credentials belong into the environment.",
+        )
+    from store.env.s3 import S3Objects  # noqa: PLC0415  # boto3 takes a third of a second to import.
+
+    return S3Objects(parts.netloc, prefix, endpoint=endpoint, region=region)
+
+
+def _folder(path: Path) -> ObjectStore:
+    from store.env.folder import FolderObjects  # noqa: PLC0415  # It imports this module.
+
+    return FolderObjects(path.expanduser())
+
+
+def _shown(url: str) -> str:
+    """A URL for an error: what stands before an @ may be a secret."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]
+
+
+_HINT: Final = "Name a folder (a path, or file:///path), or s3://bucket/prefix."
