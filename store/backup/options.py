@@ -1,0 +1,44 @@
+"""Where the backup lies, and how often it is brought up to date."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from store.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BackupOptions:
+    """The backup's options. Credentials are none of them: they come from the environment (AWS_*)."""
+
+    url: str = ""
+    """Where the backup lies: a folder, file:///path or s3://bucket/prefix; default none. One backup holds one store,
+    its restored copies and its clones. A place on the same disk survives a mistake, another region a fire."""
+
+    interval_s: float = 0.0
+    """Seconds from one push to the next while the store runs, default 0: only by hand. Less loses less when the
+    machine is lost, and makes smaller segments and snapshots, for only what is sealed can be pushed."""
+
+    endpoint: str = ""
+    """URL of an S3 server that is not Amazon's, default none."""
+
+    region: str = ""
+    """The bucket's region, default as the environment says. Another one than the machine's costs time and money, and
+    is there when the machine's is not."""
+
+    key_file: Path | None = None
+    """File with the operator's key, default none: then STORE_BACKUP_KEY counts, and without that nothing is encrypted.
+    Whoever loses the key loses the backup; whoever has it and the backup has the data."""
+
+    index_every: int = 1_000
+    """Count of objects after which a push notes in the backup what it has stored so far, default 1,000. Less repeats
+    fewer questions after an interrupted push; more makes fewer objects."""
+
+    index_merge: int = 64
+    """Count of such notes after which one is written that replaces them for readers, default 64. Less lets readers
+    begin sooner; more writes less."""
+
+    def __post_init__(self) -> None:
+        if self.index_every < 1 or self.index_merge < 1:
+            raise ConfigError("index_every and index_merge are at least 1")
+        if self.interval_s and not self.url:
+            raise ConfigError("interval_s needs a url", hint="Name the backup's place (backup.url), or set it to 0.")
