@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LOWER_FLOORS = ("engine", "log", "subscribe", "tables")
+LOWER_FLOORS = ("backup", "engine", "log", "snapshot", "subscribe", "tables")
 """The rooms of floors 2 to 4. Floor 1, env, is where the world comes in; all else on top is ground."""
 ROOFS = {"__main__.py", "config.py", "testing.py"}
 """Files at the top of store/ that are not ground."""

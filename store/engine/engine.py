@@ -2,11 +2,12 @@
 
 Laws: `open_engine` returns an engine whose start is durable, or raises and leaves the directory as a crash would. Every
 start and stop is a record; on a full disk the start's comes before the first call, when there is space, and the stop's
-is left out.
+is left out. Before tables change, whoever asked for it is told, with everything before the change sealed.
 """
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +33,19 @@ from store.transaction import Kind
 from store.values import encode
 
 _encode_schema: Final = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Migration:
+    """Tables that are about to change, in a store that has some."""
+
+    offset: Offset
+    """The last before the change; durable, and proven to be: a snapshot can be taken here."""
+    logged: Schema
+    planned: Schema
+
+
+BeforeMigration = Callable[[Migration], None]
 
 
 @dataclass(frozen=True)
@@ -79,11 +93,13 @@ def open_engine(
     options: EngineOptions,
     log_options: LogOptions,
     progress: ProgressCallback | None = None,
+    before_migration: BeforeMigration | None = None,
 ) -> Engine:
     """Recover the directory and start serving the domain on it.
 
-    DirectoryError, CorruptionError or SchemaMismatch where that cannot be; EngineStopped or OSError where the disk
-    fails.
+    `before_migration` is called before the log is told that tables change, unless the store is fresh; what it raises
+    ends the start, and nothing has changed. DirectoryError, CorruptionError or SchemaMismatch where that cannot be;
+    EngineStopped or OSError where the disk fails.
     """
     row_types = {each.__table__.name: each for each in domain.tables}
     world.disk.lock()
@@ -92,6 +108,8 @@ def open_engine(
             world, row_types, log_options=log_options, tail_size_max=options.tail_size_max, progress=progress
         )
         schema = plan_schema(recovered.state.database.schema, domain.tables)
+        if before_migration is not None:
+            _announce(before_migration, world, recovered, schema)
         engine = _assemble(world, domain, recovered, options)
         _record_start(engine, recovered, schema)
         if recovered.new_epoch is not None:
@@ -100,6 +118,14 @@ def open_engine(
         world.disk.unlock()
         raise
     return engine
+
+
+def _announce(before_migration: BeforeMigration, world: World, recovered: Recovered, planned: Schema) -> None:
+    logged = recovered.state.database.schema
+    if planned is logged or not logged.version:
+        return
+    recovered.log.seal(world.clock.wall())  # Nothing is sealed only where the segment is empty: sealed just now.
+    before_migration(Migration(recovered.state.last_offset, logged, planned))
 
 
 def _assemble(world: World, domain: Domain, recovered: Recovered, options: EngineOptions) -> Engine:

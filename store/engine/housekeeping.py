@@ -1,7 +1,8 @@
-"""What is done between calls: looking at the disk and the clock, and vouching for the last batch.
+"""What is done between calls: looking at the disk and the clock, vouching for the last batch, asking for snapshots.
 
 Laws: the caller decides when (`tick`, about ten times a second); nothing here sleeps. Calls are refused before anything
-can fail, and taken again when the reason is gone.
+can fail, and taken again when the reason is gone. A snapshot that is due is a value in `request`, for others to carry
+out; on a full disk old log is let go all the same.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from typing import Final
 
 from store.engine.admission import CLOCK, Admission
 from store.engine.options import EngineOptions
-from store.env.world import World
+from store.engine.snapshot_policy import Situation, SnapshotPolicy, SnapshotRequest
+from store.env.world import Disk, World
 from store.ids import Timestamp
 from store.log.commitlog import Commitlog
+from store.log.format import segment_name
+from store.log.segment import segment_offsets
 
 SYSTEM_SPACE_MIN: Final = 1 << 16
 """Bytes of free disk space below which not even the store's own records are written: starts, stops and vouches."""
@@ -34,6 +38,12 @@ class Housekeeping:
         self.free_bytes = world.disk.free_bytes()
         self.postponed: Callable[[], object] | None = None
         """What is to be recorded before calls are taken, once there is space."""
+        self._written: Final = WrittenLog(log, world.disk)
+        self._rows: Callable[[], int] = lambda: 0
+        self.policy: SnapshotPolicy | None = None
+        """Judges when a snapshot is due; None where nobody would take one."""
+        self.request: SnapshotRequest | None = None
+        """What is due, until somebody takes it to carry it out."""
         self.look_at_disk()
 
     def tick(self) -> None:
@@ -41,6 +51,40 @@ class Housekeeping:
         self.look_at_disk()
         self.look_at_clock()
         self.vouch_when_idle()
+        self.look_at_policy()
+
+    def follow_policy(self, policy: SnapshotPolicy, rows: Callable[[], int]) -> None:
+        """From now on this policy judges; `rows` says how many there are in all tables."""
+        self.policy, self._rows = policy, rows
+
+    def situation(self) -> Situation:
+        """What a policy judges by, now."""
+        return Situation(
+            now=self._world.clock.monotonic(),
+            last_offset=self._log.last_offset,
+            log_bytes=self._written.bytes(),
+            rows=self._rows(),
+            free_bytes=self.free_bytes,
+            disk_low=DISK in self._admission.reasons,
+        )
+
+    def look_at_policy(self) -> None:
+        """See whether a snapshot is due. Not while the clock is in doubt: what is old is judged by it."""
+        if self.policy is not None and self.request is None and not self._admission.doubts_clock:
+            self.request = self.policy.look(self.situation())
+
+    def take_request(self) -> SnapshotRequest | None:
+        """Take what is due, to carry it out and tell the policy how it went."""
+        request, self.request = self.request, None
+        return request
+
+    def seal(self) -> bool:
+        """Close the open segment, so that a snapshot lets it go; False while it is empty, not durable, or no room.
+
+        OSError: the log has stopped.
+        """
+        self.look_at_disk()
+        return self.has_room and self._log.seal(self._world.clock.wall())
 
     @property
     def has_room(self) -> bool:
@@ -91,3 +135,38 @@ class Housekeeping:
             self._idle_offset, self._idle_since = self._log.last_offset, now
         elif self._log.unvouched and self.has_room and now - self._idle_since >= self._options.vouch_idle_ms / 1000:
             self._log.vouch()
+
+
+class WrittenLog:
+    """Counts the bytes of log as they are written, from outside: the log itself pays nothing for it."""
+
+    def __init__(self, log: Commitlog, disk: Disk) -> None:
+        self._log: Final = log
+        self._disk: Final = disk
+        self._segment = log.segment
+        self._position: int = log.position
+        self._bytes = 0
+
+    def bytes(self) -> int:
+        """Bytes flushed since this began to count."""
+        segment, position = self._log.segment, self._log.position
+        if segment != self._segment:
+            names = [segment_name(first) for first in segment_offsets(self._disk)]
+            self._bytes += max(_size(self._disk, self._segment) - self._position, 0)
+            self._bytes += sum(_size(self._disk, name) for name in names if self._segment < name < segment)
+            self._segment, self._position = segment, 0
+        self._bytes += position - self._position
+        self._position = position
+        return self._bytes
+
+
+def _size(disk: Disk, name: str) -> int:
+    """Bytes of a sealed segment; 0 where it went meanwhile."""
+    try:
+        file = disk.open(name)
+    except FileNotFoundError:
+        return 0
+    try:
+        return file.size()
+    finally:
+        file.close()

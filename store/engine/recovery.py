@@ -1,26 +1,33 @@
 """From the directory's bytes to the state at the last durable transaction. Read it top to bottom.
 
-Laws: a torn tail is cut and reported; damage to what somebody may have been told is refused, with file and position.
-Bytes that no sync is known to have covered are written and synced again before they are believed. A crash in here
-leaves a directory that opens.
+Laws: a replay begins with the newest snapshot that holds and fits, and what is passed over is told. A torn tail is cut
+and reported; damage to what somebody may have been told is refused, with file and position. Bytes that no sync is known
+to have covered are written and synced again before they are believed. A crash in here leaves a directory that opens.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from store.codec import decode_batch, split_batch
-from store.engine.directory import inspect, moved
+from store.codec import split_batch
+from store.engine.directory import Marker, inspect, moved
+from store.engine.loading import Loaded, PassedOver, Progress, end_of_log, load
+from store.engine.replay import REPLAYING, records
 from store.engine.state import State
-from store.env.world import World
+from store.env.world import Disk, World
 from store.errors import CorruptionError
-from store.ids import EPOCH_SIZE, Epoch, Offset
+from store.ids import EPOCH_SIZE, Epoch, Offset, Position
 from store.log.commitlog import Commitlog, LogOptions
-from store.log.format import Batch
+from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, Batch, SegmentHeader, segment_name
 from store.log.opening import Opening, TailReport
+from store.log.reader import LogReader
+from store.log.segment import create_segment, segment_offsets
+from store.log.survey import read_header
 from store.schema import Table
-from store.transaction import Transaction
+
+__all__ = ["ProgressCallback", "Recovered", "RecoveryProgress", "RecoveryReport", "Tail", "records", "recover"]
 
 ProgressCallback = Callable[["RecoveryProgress"], None]
 
@@ -31,7 +38,11 @@ class RecoveryProgress:
 
     bytes_done: int
     bytes_total: int
+    """Of this phase."""
     transactions: int
+    """The offset that the state is at."""
+    phase: str = REPLAYING
+    """loading: a snapshot's blocks; replaying: the log."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class RecoveryReport:
     """What a start found, in one line."""
 
     snapshot_offset: Offset
-    """Always 0 while there are no snapshots: the log was replayed from its start."""
+    """Where the replay began; 0: at the log's start, without a snapshot."""
     last_offset: Offset
     replayed: int
     """Transactions."""
@@ -48,19 +59,37 @@ class RecoveryReport:
     rewritten_bytes: int
     """Bytes at the end that no later batch vouched for, written and synced again."""
     seconds: float
+    rows_loaded: int = 0
+    load_seconds: float = 0.0
+    """To choose a snapshot, read and check it, and make the indexes."""
+    replay_seconds: float = 0.0
+    passed_over: tuple[PassedOver, ...] = ()
+    """Newer snapshots that could not be used, newest first, with the reasons."""
 
     @property
     def per_second(self) -> float:
         """Transactions replayed per second."""
-        return self.replayed / self.seconds if self.seconds else 0.0
+        return self.replayed / self.replay_seconds if self.replay_seconds else 0.0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows loaded per second."""
+        return self.rows_loaded / self.load_seconds if self.load_seconds else 0.0
 
     def __str__(self) -> str:
         if not self.last_offset:
             return "a new store: nothing to recover"
         torn = f", cut {self.cut_bytes} torn bytes" if self.cut_bytes else ""
+        loaded = (
+            f"loaded {self.rows_loaded} rows at offset {self.snapshot_offset}"
+            f" in {self.load_seconds:.2f} s ({self.rows_per_second:,.0f}/s), "
+            if self.snapshot_offset
+            else ""
+        )
+        passed_over = "".join(f"; passed over snapshot {each.name}: {each.reason}" for each in self.passed_over)
         return (
-            f"recovered to offset {self.last_offset}: replayed {self.replayed} transactions"
-            f" in {self.seconds:.2f} s ({self.per_second:,.0f}/s){torn}"
+            f"recovered to offset {self.last_offset}: {loaded}replayed {self.replayed} transactions"
+            f" in {self.replay_seconds:.2f} s ({self.per_second:,.0f}/s){torn}{passed_over}"
         )
 
 
@@ -89,60 +118,49 @@ def recover(
     progress: ProgressCallback | None = None,
 ) -> Recovered:
     """Open the data directory, which is locked already. CorruptionError or DirectoryError where that cannot be."""
-    # 1  What is this directory? Fresh, ours, or ours in another place.
+    # 1  What is this directory? Fresh, ours, ours in another place, or made out of another one.
     began = world.clock.monotonic()
     disk = world.disk
     marker = inspect(disk)
-    state = State(row_types)
+    reason = _why_an_epoch_opens(disk, marker)
+    new_epoch = Epoch(world.entropy.bytes(EPOCH_SIZE)) if reason else None
+
+    # 2  Begin with the newest snapshot that holds and fits; else the one before, else none.
+    loaded = load(disk, row_types, ahead=new_epoch is not None, progress=_tell(progress, lambda: Offset(0)))
+    state = loaded.state
+    timer = _Timer(world, began, loaded=world.clock.monotonic())
+
+    # 3  A fresh directory gets its first segment; a copy whose log lags behind its snapshot, one behind that.
+    if new_epoch is not None and _lags(disk, state.last_offset):
+        log = _begin_log(world, loaded, new_epoch, log_options)
+        return Recovered(state, log, [], new_epoch, reason if state.epochs else "new", timer.report(loaded, None))
+
+    # 4  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
     tail = Tail(tail_size_max)
-    new_epoch = Epoch(world.entropy.bytes(EPOCH_SIZE)) if marker is None or moved(disk, marker) else None
-
-    # 2  A fresh one gets its first segment.
-    if not Commitlog.exists(disk):
-        assert new_epoch is not None
-        timestamp = world.clock.wall()
-        log = Commitlog.create(disk, epoch=new_epoch, entropy=world.entropy, timestamp=timestamp, options=log_options)
-        return Recovered(state, log, [], new_epoch, "new", _report(state, began=began, world=world, tail=None))
-
-    # 3  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
-    told = None if progress is None else lambda done, total: progress(RecoveryProgress(done, total, state.last_offset))
-    opening = Opening(disk, entropy=world.entropy, options=log_options, progress=told)
+    opening = Opening(
+        disk,
+        entropy=world.entropy,
+        options=log_options,
+        from_offset=state.next_offset,
+        progress=partial(_tell(progress, lambda: state.last_offset), REPLAYING),
+    )
     for batch in opening:
         for transaction, record in records(batch):
             state.absorb(transaction, record)
         tail.add(batch)
 
-    # 4  Cut the torn tail; write and sync again what nothing vouches for; only now believe it.
+    # 5  Cut the torn tail; write and sync again what nothing vouches for; only now believe it.
     log, found = opening.finish()
     assert log.last_offset == state.last_offset
+    report = timer.report(loaded, found)
 
-    # 5  A copy goes on in its own epoch; a first start that was cut short, in the one its segment names.
-    reason = ""
-    if new_epoch is not None:
-        reason = "new" if not state.epochs else "unmarked" if marker is None else "copy"
-        new_epoch = log.epoch = new_epoch if state.epochs else log.epoch
-    return Recovered(
-        state, log, tail.records(), new_epoch, reason, _report(state, began=began, world=world, tail=found)
-    )
-
-
-def records(batch: Batch) -> Iterator[tuple[Transaction, bytes | None]]:
-    """A batch's transactions, decoded at once; with a record's own bytes only where its key needs them.
-
-    CorruptionError where the records do not have the offsets that the batch says.
-    """
-    if not batch.count:
-        return
-    transactions = decode_batch(batch.body)
-    raws = split_batch(batch.body) if any(each.call_key is not None for each in transactions) else None
-    for place, transaction in enumerate(transactions):
-        if transaction.offset != batch.first_offset + place:
-            raise CorruptionError(
-                f"expected offset {batch.first_offset + place}, found {transaction.offset}",
-                file=batch.segment,
-                position=batch.position,
-            )
-        yield transaction, None if raws is None or transaction.call_key is None else bytes(raws[place])
+    # 6  Another history goes on in its own epoch, and its own segment; a first start that was cut short, in the epoch
+    #    its segment names.
+    if new_epoch is not None and state.epochs:
+        log = _begin_segment(world, log, new_epoch, log_options)
+    elif new_epoch is not None:
+        reason, new_epoch = "new", log.epoch
+    return Recovered(state, log, _tail_records(disk, loaded, tail, tail_size_max), new_epoch, reason, report)
 
 
 class Tail:
@@ -151,26 +169,130 @@ class Tail:
     def __init__(self, size_max: int) -> None:
         self._size_max: Final = size_max
         self._batches: Final[deque[Batch]] = deque()
-        self._size = 0
+        self.size = 0
+        """Bytes of what is kept."""
+
+    @property
+    def last_offset(self) -> Offset:
+        """Of the newest record; 0 where there is none."""
+        return self._batches[-1].last_offset if self._batches else Offset(0)
 
     def add(self, batch: Batch) -> None:
         """Keep a batch; the oldest go when there is more than the bound."""
         self._batches.append(batch)
-        self._size += len(batch.body)
-        while self._size > self._size_max and len(self._batches) > 1:
-            self._size -= len(self._batches.popleft().body)
+        self.size += len(batch.body)
+        while self.size > self._size_max and len(self._batches) > 1:
+            self.size -= len(self._batches.popleft().body)
 
     def records(self) -> list[bytes]:
         """Every record kept, in order."""
         return [bytes(raw) for batch in self._batches for raw in split_batch(batch.body)]
 
 
-def _report(state: State, *, began: float, world: World, tail: TailReport | None) -> RecoveryReport:
-    return RecoveryReport(
-        snapshot_offset=Offset(0),
-        last_offset=state.last_offset,
-        replayed=state.last_offset,
-        cut_bytes=0 if tail is None else tail.cut_bytes,
-        rewritten_bytes=0 if tail is None else tail.rewritten_bytes,
-        seconds=world.clock.monotonic() - began,
+def _why_an_epoch_opens(disk: Disk, marker: Marker | None) -> str:
+    """As the epoch's record will say; "" where the directory goes on as it is."""
+    if marker is None:
+        return "unmarked"
+    return marker.opens or ("copy" if moved(disk, marker) else "")
+
+
+def _lags(disk: Disk, offset: Offset) -> bool:
+    """Whether the log, if there is one, ends before an offset: a fresh directory's does, and a copied one's may."""
+    if not Commitlog.exists(disk):
+        return True
+    return bool(offset) and end_of_log(disk) < offset
+
+
+def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions) -> Commitlog:
+    """The first segment, or one behind the snapshot, whose chain goes on in it."""
+    return Commitlog.create(
+        world.disk,
+        epoch=epoch,
+        entropy=world.entropy,
+        timestamp=world.clock.wall(),
+        options=options,
+        first_offset=loaded.state.next_offset,
+        chain=CHAIN_START if loaded.manifest is None else loaded.manifest.chain,
     )
+
+
+def _begin_segment(world: World, log: Commitlog, epoch: Epoch, options: LogOptions) -> Commitlog:
+    """Seal, so that the segments' headers tell the epochs apart. A segment that is still empty is made anew."""
+    log.epoch = epoch
+    created = world.clock.wall()
+    if log.seal(created):
+        return log
+    last_offset = log.last_offset
+    old = read_header(world.disk, Offset(last_offset + 1))
+    header = SegmentHeader(world.entropy.bytes(SALT_SIZE), epoch, old.first_offset, created, old.chain)
+    log.close()
+    return Commitlog(
+        world.disk,
+        create_segment(world.disk, header),  # Takes the old one's name in the moment in which it is whole.
+        header=header,
+        entropy=world.entropy,
+        options=options,
+        position=Position(SEGMENT_HEADER_SIZE),
+        last_offset=last_offset,
+        vouched_offset=last_offset,
+        chain=header.chain,
+    )
+
+
+def _tail_records(disk: Disk, loaded: Loaded, tail: Tail, size_max: int) -> list[bytes]:
+    """What was replayed, and before it what the snapshot holds already, as far as the log still has it and it fits."""
+    behind = tail.records()
+    base = Offset(0) if loaded.manifest is None else loaded.manifest.offset
+    if not base or tail.size >= size_max:
+        return behind
+    before = Tail(size_max - tail.size)
+    try:
+        for batch in LogReader(disk, from_offset=_segment_to_begin(disk, base, size_max - tail.size), through=base):
+            before.add(batch)
+    except (CorruptionError, OSError):  # History, which nothing rests on: whoever missed it gets all rows instead.
+        return behind
+    return before.records() + behind if before.last_offset == base else behind
+
+
+def _segment_to_begin(disk: Disk, through: Offset, size: int) -> Offset:
+    """Of the segments up to an offset, the first of the last that have so many bytes."""
+    first = through
+    for first in reversed([each for each in segment_offsets(disk) if each <= through]):
+        file = disk.open(segment_name(first))
+        size -= file.size()
+        file.close()
+        if size <= 0:
+            break
+    return first
+
+
+def _tell(progress: ProgressCallback | None, at: Callable[[], Offset]) -> Progress:
+    if progress is None:
+        return lambda *_: None
+    return lambda phase, done, total: progress(RecoveryProgress(done, total, at(), phase))
+
+
+class _Timer:
+    """What took how long."""
+
+    def __init__(self, world: World, began: float, loaded: float) -> None:
+        self._world: Final = world
+        self._began: Final = began
+        self._loaded: Final = loaded
+
+    def report(self, loaded: Loaded, tail: TailReport | None) -> RecoveryReport:
+        """All is done: say so."""
+        now = self._world.clock.monotonic()
+        base = Offset(0) if loaded.manifest is None else loaded.manifest.offset
+        return RecoveryReport(
+            snapshot_offset=base,
+            last_offset=loaded.state.last_offset,
+            replayed=loaded.state.last_offset - base,
+            cut_bytes=0 if tail is None else tail.cut_bytes,
+            rewritten_bytes=0 if tail is None else tail.rewritten_bytes,
+            seconds=now - self._began,
+            rows_loaded=loaded.rows,
+            load_seconds=self._loaded - self._began,
+            replay_seconds=now - self._loaded,
+            passed_over=loaded.passed_over,
+        )

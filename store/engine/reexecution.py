@@ -2,7 +2,8 @@
 
 Laws: each call runs above the tables as they were at its offset, with its recorded moment, sender, seed and arguments;
 its write set, outcome and value must be what the log holds. The log is only read. Where nothing differs, the tables
-that running makes are, by induction, the tables that replaying makes: one fingerprint stands for both.
+that running makes are, by induction, the tables that replaying makes: one fingerprint stands for both. Where old log is
+gone the proof begins with what a snapshot holds, and says so.
 """
 
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from typing import Final
 import msgspec
 
 from store.engine.execution import TIMED_OUT, Execution, Outcome
-from store.engine.recovery import records
+from store.engine.loading import load_oldest
 from store.engine.reducer import Context, Domain
+from store.engine.replay import records
 from store.engine.schema_plan import plan_schema
 from store.engine.state import State, decode_schema
-from store.env.world import Deadline
+from store.env.world import Deadline, Disk
 from store.errors import ReducerFailed
 from store.ids import Offset
 from store.log.reader import LogReader
+from store.schema import Table
 from store.transaction import Kind, Transaction
 
 DIFFERENCES_MAX: Final = 100
@@ -42,6 +45,8 @@ class Difference:
 class ReexecutionReport:
     """What running a log again showed."""
 
+    begins_behind: Offset = field(default=Offset(0))
+    """What the first call ran above: the state at this offset; 0 for the empty one, at the log's start."""
     transactions: int = 0
     calls: int = 0
     skipped: int = 0
@@ -57,15 +62,20 @@ class ReexecutionReport:
             self.differences.append(difference)
 
 
-def reexecute(reader: LogReader, domain: Domain, deadline: Deadline) -> ReexecutionReport:
-    """Run a log's calls again, from its start.
+def reexecute(reader: LogReader, domain: Domain, deadline: Deadline, state: State | None = None) -> ReexecutionReport:
+    """Run a log's calls again, above the state that the reader begins behind; None: it begins at the log's start.
 
-    CorruptionError as the reader finds it; SchemaMismatch where the domain declares other tables than the log has.
+    Where old log is gone, `start_of` finds that state. CorruptionError as the reader finds it; SchemaMismatch where the
+    domain declares other tables than the log has.
     """
-    state = State({each.__table__.name: each for each in domain.tables})
+    state = state or State(_row_types(domain))
     execution = Execution(state.database, deadline)
-    report = ReexecutionReport()
+    report = ReexecutionReport(begins_behind=state.last_offset)
+    if state.last_offset:
+        plan_schema(state.database.schema, domain.tables)
     for batch in reader:
+        if batch.last_offset <= state.last_offset:
+            continue
         for transaction, record in records(batch):
             report.transactions += 1
             if transaction.kind == Kind.SCHEMA:
@@ -76,6 +86,18 @@ def reexecute(reader: LogReader, domain: Domain, deadline: Deadline) -> Reexecut
             state.absorb(transaction, record)
     report.fingerprint = state.database.fingerprint()
     return report
+
+
+def start_of(disk: Disk, domain: Domain) -> State:
+    """The state that the last unbroken stretch of a log begins behind: the empty one, or a snapshot's.
+
+    Read on from its `next_offset`. CorruptionError: there is none.
+    """
+    return load_oldest(disk, _row_types(domain)).state
+
+
+def _row_types(domain: Domain) -> dict[str, type[Table]]:
+    return {each.__table__.name: each for each in domain.tables}
 
 
 def _run_again(

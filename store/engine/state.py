@@ -1,6 +1,7 @@
 """All that follows from the log: what a replay rebuilds, byte for byte, and what a live call changes.
 
-Laws: live and in replay, a transaction changes the state through `absorb` alone. Nothing here reads a clock.
+Laws: live and in replay, a transaction changes the state through `absorb` alone. Nothing here reads a clock. Whatever
+is added here is added to the system part of a snapshot in the same change (snapshot/FORMAT.md, "The system part").
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import msgspec
 from store.codec import RowCodec, row_struct
 from store.engine.idempotency import Window, Windows
 from store.engine.identity import STORE_IDENTITY, Identity, decode_identity
+from store.engine.remembered import Remembered, dump_windows, load_windows
 from store.ids import Epoch, IdentityReference, Offset, Timestamp
 from store.schema import Schema, Table, TableSchema
 from store.tables.database import Database, Move
@@ -26,19 +28,39 @@ class EpochRecord(msgspec.Struct, frozen=True, array_like=True):
     first_offset: Offset
     reason: str
     """new; copy: the directory found itself somewhere else than it last was; unmarked: nothing says where it was, as
-    after a first start that was cut short, so it may be a copy."""
+    after a first start that was cut short, so it may be a copy; restore, clone, salvage: what made the directory."""
+
+
+SYSTEM_VERSION: Final = 1
+"""Of the system part of a snapshot: the newest that this code reads, and the one it writes."""
+
+
+class System(msgspec.Struct, frozen=True, array_like=True):
+    """The system part of a snapshot: all of a state but its schema and rows. New fields go last, with defaults."""
+
+    version: int
+    last_offset: Offset
+    last_timestamp: Timestamp
+    epochs: tuple[EpochRecord, ...]
+    """Oldest first."""
+    identities: tuple[tuple[IdentityReference, Identity], ...]
+    """In the order in which they were logged; without the store's own."""
+    remembered: Remembered
 
 
 decode_epoch: Final = msgspec.msgpack.Decoder(EpochRecord).decode
 decode_schema: Final = msgspec.msgpack.Decoder(Schema).decode
+decode_system: Final = msgspec.msgpack.Decoder(System).decode
+"""A snapshot's system part. msgspec.ValidationError or DecodeError where it is none."""
 
 
 class State:
     """The canonical state at `last_offset`."""
 
-    def __init__(self, row_types: Mapping[str, type[Table]]) -> None:
+    def __init__(self, row_types: Mapping[str, type[Table]], database: Database | None = None) -> None:
+        """Rows are of these types where they are declared as logged. Another `database` may keep less than all rows."""
         self._row_types: Final = row_types
-        self.database: Final = Database(self._codec)
+        self.database: Final = Database(self._codec) if database is None else database
         self.windows: Final = Windows()
         self.identities: Final[dict[IdentityReference, Identity]] = {IdentityReference(0): STORE_IDENTITY}
         self.epochs: Final[list[EpochRecord]] = []
@@ -86,6 +108,30 @@ class State:
         elif transaction.kind == Kind.IDENTITY:
             self.identities[IdentityReference(transaction.offset)] = decode_identity(transaction.args)
 
+    def dump_system(self) -> bytes:
+        """All but schema and rows, as MessagePack: the same state has the same bytes."""
+        return _encode(
+            System(
+                version=SYSTEM_VERSION,
+                last_offset=self.last_offset,
+                last_timestamp=self.last_timestamp,
+                epochs=tuple(self.epochs),
+                identities=tuple((reference, each) for reference, each in self.identities.items() if reference),
+                remembered=dump_windows(self.windows),
+            )
+        )
+
+    def load_system(self, system: System) -> None:
+        """Take in what `dump_system` wrote, into a state that is fresh."""
+        assert not self.last_offset
+        assert system.version == SYSTEM_VERSION
+        self.last_offset = system.last_offset
+        self.next_offset = Offset(system.last_offset + 1)
+        self.last_timestamp = system.last_timestamp
+        self.epochs.extend(system.epochs)
+        self.identities.update(system.identities)
+        load_windows(self.windows, system.remembered)
+
     def _codec(self, table: TableSchema) -> RowCodec[Any]:
         """Rows are of the author's class where it is declared as logged, else of a struct made from the schema."""
         declared = self._row_types.get(table.name)
@@ -93,4 +139,5 @@ class State:
         return RowCodec(table, declared if declared is not None and same else row_struct(table))
 
 
+_encode: Final = msgspec.msgpack.Encoder().encode
 _RARE: Final = frozenset({int(Kind.SCHEMA), int(Kind.EPOCH), int(Kind.IDENTITY)})

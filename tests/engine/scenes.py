@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from store.codec import decode_batch
-from store.engine.engine import Engine, open_engine
+from store.engine.engine import BeforeMigration, Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
 from store.engine.recovery import ProgressCallback
@@ -40,10 +40,18 @@ def open_shop(
     options: EngineOptions = OPTIONS,
     log_options: LogOptions = LogOptions(),  # noqa: B008  # It is frozen.
     progress: ProgressCallback | None = None,
+    before_migration: BeforeMigration | None = None,
 ) -> Engine:
     """An engine that serves the shop."""
     world = world or a_world(disk, seed=seed)
-    return open_engine(world, domain, options=options, log_options=log_options, progress=progress)
+    return open_engine(
+        world,
+        domain,
+        options=options,
+        log_options=log_options,
+        progress=progress,
+        before_migration=before_migration,
+    )
 
 
 def memory_disk(engine: Engine) -> MemoryDisk:

@@ -6,7 +6,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from store.engine.directory import DIRECTORY_FORMAT, MARKER, Marker, inspect, mark, moved
+from store.engine.directory import (
+    CURRENT,
+    DIRECTORY_FORMAT,
+    FOLDERS,
+    MARKER,
+    RESTORING,
+    Marker,
+    Restoring,
+    abandon,
+    begin_making,
+    inspect,
+    mark,
+    moved,
+    read_current,
+)
 from store.engine.state import EpochRecord
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, SeededEntropy
 from store.env.posix import PosixDisk
@@ -171,3 +185,153 @@ def test_a_marker_is_replaced_whole_or_not_at_all() -> None:
             assert MARKER in crash.names()
             crash.replace("log/00000000000000000001.log", b"")
             assert inspect(crash) is not None
+
+
+def everything(disk: MemoryDisk) -> dict[str, bytes]:
+    """Every file's bytes."""
+    names = [*disk.names(), *(f"{folder}/{name}" for folder in FOLDERS for name in disk.names(folder))]
+    return {name: disk.content(name) for name in names}
+
+
+def test_a_marker_says_why_the_next_start_opens_an_epoch() -> None:
+    """Until that start marks the directory anew, which then says nothing of the kind."""
+    disk = MemoryDisk()
+    mark(disk, opens="clone")
+    disk.replace("log/00000000000000000001.log", b"")
+    marker = inspect(disk)
+    assert marker is not None
+    assert (marker.opens, moved(disk, marker)) == ("clone", False)
+    mark(disk)
+    again = inspect(disk)
+    assert again is not None
+    assert again.opens == ""
+
+
+def test_a_marker_of_before_there_were_reasons_is_read() -> None:
+    """It gives none."""
+    disk = a_stopped_store()
+    filesystem, inode = disk.place(MARKER)
+    disk.replace(MARKER, b'{"format":1,"filesystem":%d,"inode":%d}\n' % (filesystem, inode))
+    assert inspect(disk) == Marker(1, filesystem, inode, "")
+
+
+def test_a_half_made_directory_is_refused() -> None:
+    """It says what was being made, and what to do; nothing is written."""
+    disk = MemoryDisk()
+    begin_making(disk, Restoring("restore", 41))
+    disk.replace("log/00000000000000000001.log", b"")
+    before = everything(disk)
+    with pytest.raises(DirectoryError, match=r"half made: a restore to offset 41 into it did not finish.*begins anew"):
+        open_shop(disk)
+    assert everything(disk) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"reason": 1}', b"\xff" * 9])
+def test_a_half_made_directory_is_refused_whatever_its_note_says(content: bytes) -> None:
+    """That the note is there is enough."""
+    disk = MemoryDisk()
+    disk.replace(RESTORING, content)
+    with pytest.raises(DirectoryError, match="half made: a restore or a salvage into it"):
+        inspect(disk)
+
+
+def test_what_was_half_made_is_discarded_when_it_is_made_again() -> None:
+    """All of it, durably, with the note in place throughout."""
+    for cut in range(40):
+        disk = MemoryDisk()
+        begin_making(disk, Restoring("restore", 41))
+        for folder in FOLDERS:
+            disk.replace(f"{folder}/left", b"over")
+        disk.cut_power(after=cut)
+        done = True
+        try:
+            begin_making(disk, Restoring("salvage", 0))
+        except PowerLoss:
+            done = False
+        for crashed in (disk.crash_drop_all(), disk.crash_keep_all()):
+            assert RESTORING in crashed.names()
+            assert not done or list(everything(crashed)) == [RESTORING]
+    assert done
+    with pytest.raises(DirectoryError, match="a salvage into it"):
+        inspect(crashed)
+
+
+def test_a_directory_says_that_it_is_made_before_anything_else_is_in_it() -> None:
+    """Wherever the power fails."""
+    for cut in range(8):
+        disk = MemoryDisk()
+        disk.cut_power(after=cut)
+        with suppress(PowerLoss):
+            begin_making(disk, Restoring("restore", 41))
+            disk.create("log/x")
+            disk.sync_directory("log")
+        for crashed in (
+            disk.crash_drop_all(),
+            disk.crash_keep_all(),
+            *(disk.crash(SeededEntropy(n)) for n in range(4)),
+        ):
+            assert crashed.names() == [RESTORING] or everything(crashed) == {}
+
+
+def test_nothing_is_made_over_a_store() -> None:
+    """Nor discarded: it is as it was."""
+    disk = a_stopped_store()
+    before = everything(disk)
+    with pytest.raises(DirectoryError, match="expected an empty directory to write into"):
+        begin_making(disk, Restoring("restore", 1))
+    abandon(disk)
+    assert everything(disk) == before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "log/x", "snapshot/x", "block/x", "pin/x"])
+def test_a_directory_that_holds_anything_is_not_empty(name: str) -> None:
+    """The refusal names it, and it stays."""
+    disk = MemoryDisk()
+    disk.replace(name, b"mine")
+    with pytest.raises(DirectoryError, match=f"found {name}.*nothing is ever overwritten"):
+        begin_making(disk, Restoring("restore", 1))
+    assert everything(disk) == {name: b"mine"}
+
+
+def test_a_token_file_and_a_configuration_may_wait_in_a_new_directory() -> None:
+    """They are not the store's content."""
+    disk = MemoryDisk()
+    disk.replace("tokens", b"t")
+    disk.replace("store.toml", b"s")
+    begin_making(disk, Restoring("restore", 1))
+    abandon(disk)
+    assert everything(disk) == {"tokens": b"t", "store.toml": b"s"}
+
+
+def test_a_whole_directory_is_never_half_made() -> None:
+    """Where the power failed between marking it and taking the note away, it opens, and the note goes."""
+    disk = a_stopped_store()
+    disk.replace(RESTORING, b"{}")
+    before = everything(disk)
+    abandon(disk)
+    assert everything(disk) == before
+    with pytest.raises(DirectoryError, match=r"found store.json"):
+        begin_making(disk, Restoring("restore", 1))
+    assert inspect(disk) is not None
+    mark(disk)
+    assert RESTORING not in disk.names()
+
+
+def test_only_the_generation_in_force_opens() -> None:
+    """What lies in the root is refused while another is in force; the error names that one."""
+    disk = a_stopped_store()
+    disk.replace(CURRENT, b"restored-00000000000000000041-0011aabb\n")
+    assert read_current(disk) == "restored-00000000000000000041-0011aabb"
+    with pytest.raises(DirectoryError, match=r"names restored-00000000000000000041-0011aabb.*--undo"):
+        open_shop(disk)
+    disk.remove(CURRENT)
+    open_shop(disk)
+
+
+@pytest.mark.parametrize("content", [b"", b"..\n", b"/etc\n", b"restored-41\n", b"a/b\n", b"\xff\x00", b"x" * 5000])
+def test_a_name_that_is_no_generation_s_is_refused(content: bytes) -> None:
+    """It leads nowhere outside."""
+    disk = a_stopped_store()
+    disk.replace(CURRENT, content)
+    with pytest.raises(DirectoryError, match=f"expected the name of a generation in {CURRENT}"):
+        read_current(disk)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store.engine.engine import code_hash
+from store.engine.engine import Migration, code_hash
 from store.engine.reducer import Context, Domain, reducer
 from store.env.memory import MemoryDisk
 from store.errors import EngineStopped, Overloaded, SchemaMismatch
@@ -13,8 +13,10 @@ from store.log.reader import LogReader
 from store.schema import Table, column
 from store.transaction import Kind
 from store.values import encode
+from tests.canonical import canonical
 from tests.engine import shop
 from tests.engine.scenes import DOMAIN, a_caller, call, committed, logged, memory_disk, open_shop, reopen, rows, value
+from tests.engine.snapshots import taken
 
 
 class Later(Table):
@@ -134,3 +136,70 @@ def test_a_table_declared_otherwise_is_refused_before_anything_is_written() -> N
     with pytest.raises(SchemaMismatch, match="table task is declared otherwise"):
         open_shop(disk, domain=Domain((*others, Task), {}))
     assert before == {name: disk.content(f"log/{name}") for name in disk.names("log")}
+
+
+LATER = Domain((*DOMAIN.tables, Later), {**DOMAIN.reducers, "add_later": add_later})
+
+
+def test_before_tables_change_a_snapshot_can_be_taken() -> None:
+    """Whoever asked is told once, before the change is logged, with all before it proven: a snapshot stands there."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    engine.close()
+    disk = memory_disk(engine)
+    told: list[Migration] = []
+
+    def note(migration: Migration) -> None:
+        told.append(migration)
+        assert taken(disk, through=migration.offset).manifest.offset == migration.offset
+
+    open_shop(disk, before_migration=note).close()
+    assert told == []
+    engine = open_shop(disk, domain=LATER, before_migration=note)
+    (migration,) = told
+    assert (migration.logged.version, migration.planned.version) == (1, 2)
+    assert migration.planned == engine.database.schema
+    assert [each.reducer for each in logged(disk)[migration.offset :]] == ["schema", "start"]
+    engine.close()
+    open_shop(disk, domain=LATER, before_migration=note)
+    assert len(told) == 1
+
+
+def test_before_the_first_tables_there_is_nothing_to_keep() -> None:
+    """A fresh store asks nobody; nor does one whose first start was cut short."""
+
+    def refuse(_: Migration) -> None:
+        raise AssertionError
+
+    open_shop(before_migration=refuse)
+
+
+def test_a_change_that_somebody_objects_to_does_not_happen() -> None:
+    """What the one who was asked raises ends the start; the tables are as they were."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    before = canonical(engine.state)["tables"]
+    disk = memory_disk(engine).crash_keep_all()
+
+    def object_(_: Migration) -> None:
+        raise OSError("no room for a snapshot")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no room"):
+            open_shop(disk, domain=LATER, before_migration=object_)
+    assert canonical(open_shop(disk).state)["tables"] == before
+
+
+def test_a_migrated_store_opens_from_a_snapshot_of_before() -> None:
+    """A snapshot of the tables as they were, and the log with the change behind it."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    engine.close()
+    disk = memory_disk(engine)
+    engine = open_shop(disk, domain=LATER, before_migration=lambda at: taken(disk, through=at.offset))
+    committed(engine, "add_later", 5)
+    live = canonical(engine.state)["tables"]
+    engine = reopen(engine)
+    assert engine.report.snapshot_offset > 0
+    assert canonical(engine.state)["tables"] == live
+    assert rows(engine, Later) == [Later(id=5)]

@@ -1,16 +1,24 @@
-"""Housekeeping: looks at the disk and the clock, and a vouch after a short idle."""
+"""Housekeeping: looks at the disk and the clock, a vouch after a short idle, and what is due for others to do."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from store.engine.engine import Engine
-from store.errors import Overloaded
+from store.engine.housekeeping import SYSTEM_SPACE_MIN, WrittenLog
+from store.engine.snapshot_policy import DISK, TRANSACTIONS, SnapshotPolicy, SnapshotRequest
+from store.env.memory import PowerLoss
+from store.errors import EngineStopped, Overloaded
+from store.log.commitlog import LogOptions
 from store.log.reader import LogReader
+from store.log.segment import segment_offsets
+from store.snapshot.options import SnapshotOptions
 from tests.engine import shop
 from tests.engine.scenes import (
     OPTIONS,
+    SMALL_SEGMENTS,
     call,
     committed,
     logged,
@@ -188,3 +196,154 @@ def test_after_a_short_idle_the_last_batch_is_vouched_for() -> None:
         memory_clock(engine).advance(1_000_000)
         engine.housekeeping.tick()
     assert memory_disk(engine).operations == before
+
+
+def with_policy(engine: Engine, **options: int) -> SnapshotPolicy:
+    """The engine's housekeeping follows a policy from now on."""
+    wanted = {"bytes_between": 0, "transactions_between": 0, "interval_s": 0, "restart_time_max_s": 0, **options}
+    policy = SnapshotPolicy(SnapshotOptions(**wanted), now=memory_clock(engine).monotonic(), space_min=1_000)
+    tables = engine.database.tables
+    engine.housekeeping.follow_policy(policy, lambda: sum(map(len, tables.values())))
+    return policy
+
+
+def test_what_is_due_is_a_value_that_somebody_takes_once() -> None:
+    """Housekeeping carries nothing out; until what it asked for is answered it asks for nothing more."""
+    engine = open_shop()
+    policy = with_policy(engine, transactions_between=20)
+    for _ in range(20):
+        committed(engine, "add", "ada")
+    before = memory_disk(engine).operations
+    engine.housekeeping.tick()
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() == SnapshotRequest(TRANSACTIONS, take=True)
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() is None
+    policy.took(engine.write_path.last_offset, now=0.0)
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() is None
+    assert memory_disk(engine).operations == before
+
+
+def test_without_a_policy_nothing_is_due() -> None:
+    """Nobody would carry it out."""
+    engine = open_shop()
+    leave(engine, 0)
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() is None
+
+
+def test_on_a_full_disk_letting_go_is_due() -> None:
+    """Calls are refused, and old log can go all the same; a snapshot is taken only where it has room for sure."""
+    engine = open_shop()
+    with_policy(engine)
+    committed(engine, "add", "ada")
+    leave(engine, RESERVE - 1)
+    engine.housekeeping.tick()
+    assert refusal(engine) == "disk"
+    assert engine.housekeeping.take_request() == SnapshotRequest(DISK, take=True)
+    engine = open_shop()
+    with_policy(engine)
+    committed(engine, "add", "ada")
+    leave(engine, 100)
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() == SnapshotRequest(DISK, take=False)
+
+
+def test_while_the_clock_is_in_doubt_nothing_is_due() -> None:
+    """By it a snapshot is dated, and it is judged how long something must still be kept."""
+    engine = open_shop()
+    with_policy(engine, transactions_between=1)
+    engine.housekeeping.tick()
+    engine.housekeeping.take_request()
+    engine = open_shop()
+    with_policy(engine, transactions_between=1)
+    memory_clock(engine).jump(3 * JUMP)
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() is None
+    engine.housekeeping.confirm_clock()
+    engine.housekeeping.tick()
+    assert engine.housekeeping.take_request() == SnapshotRequest(TRANSACTIONS, take=True)
+
+
+def test_a_situation_says_what_there_is() -> None:
+    """The offset, the rows of all tables, the bytes of log since it was made, the disk."""
+    engine = open_shop()
+    before = engine.log.position
+    committed(engine, "add", "ada")
+    committed(engine, "put", "key", b"body")
+    with_policy(engine)
+    found = engine.housekeeping.situation()
+    assert (found.last_offset, found.rows, found.disk_low) == (engine.write_path.last_offset, 2, False)
+    assert found.log_bytes >= engine.log.position - before
+    assert found.free_bytes == engine.housekeeping.free_bytes
+
+
+def test_written_log_is_counted_across_segments() -> None:
+    """However many come between two looks, and also where one of them went meanwhile."""
+    engine = open_shop(log_options=SMALL_SEGMENTS)
+    disk = memory_disk(engine)
+    written = WrittenLog(engine.log, disk)
+    begin = sum(len(disk.content(f"log/{name}")) for name in disk.names("log"))
+    for rounds in range(40):
+        committed(engine, "put", f"{rounds}", bytes(400))
+        if rounds % 10 == 0:
+            size = sum(len(disk.content(f"log/{name}")) for name in disk.names("log"))
+            assert written.bytes() == size - begin
+    assert len(segment_offsets(disk)) > 5
+    before = written.bytes()
+    first = segment_offsets(disk)[-1]
+    while segment_offsets(disk)[-1] == first:
+        committed(engine, "put", "more", bytes(400))
+    for name in disk.names("log")[:-1]:
+        disk.remove(f"log/{name}")
+    assert written.bytes() >= before
+    assert written.bytes() == written.bytes()
+
+
+def test_sealing_closes_the_open_segment_once_all_is_durable() -> None:
+    """Not an empty one, and none that something is still on its way to."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    assert engine.housekeeping.seal()
+    assert not engine.housekeeping.seal()
+    call(engine, "add", "bob")
+    engine.log.flush()
+    assert not engine.housekeeping.seal()
+    engine.group_commit.commit()
+    assert engine.housekeeping.seal()
+    assert len(segment_offsets(memory_disk(engine))) == 3
+    assert reopen(engine).write_path.last_offset > 0
+
+
+def test_without_room_nothing_is_sealed() -> None:
+    """A new segment that does not fit would stop the store."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    leave(engine, SYSTEM_SPACE_MIN - 1)
+    assert not engine.housekeeping.seal()
+    leave(engine, SYSTEM_SPACE_MIN)
+    assert engine.housekeeping.seal()
+
+
+def test_a_crash_while_sealing_loses_nothing() -> None:
+    """At whatever point: the next start finds every call."""
+    for steps in range(6):
+        engine = open_shop()
+        committed(engine, "add", "ada")
+        memory_disk(engine).cut_power(after=steps)
+        with suppress(PowerLoss):
+            engine.housekeeping.seal()
+        again = reopen(engine)
+        assert [task.owner for task in rows(again, shop.Task)] == ["ada"]
+
+
+def test_a_failed_seal_stops_the_log() -> None:
+    """Nobody knows what of the new segment is on disk; the next start does."""
+    engine = open_shop(log_options=LogOptions())
+    committed(engine, "add", "ada")
+    memory_disk(engine).fail_sync()
+    with pytest.raises(OSError, match="a sync failed"):
+        engine.housekeeping.seal()
+    with pytest.raises(EngineStopped):
+        engine.log.flush()

@@ -6,14 +6,16 @@ import pytest
 
 from store.engine.engine import Engine
 from store.engine.reducer import Context, Domain, Reducer, reducer
-from store.engine.reexecution import DIFFERENCES_MAX, Difference, ReexecutionReport, reexecute
+from store.engine.reexecution import DIFFERENCES_MAX, Difference, ReexecutionReport, reexecute, start_of
 from store.env.memory import NoDeadline
 from store.env.world import DeadlineExceeded
 from store.errors import CorruptionError, SchemaMismatch
 from store.log.reader import LogReader
+from store.log.segment import segment_offsets
 from store.schema import Table, column
 from tests.engine import shop
 from tests.engine.scenes import DOMAIN, SMALL_SEGMENTS, call, committed, memory_clock, memory_disk, open_shop, reopen
+from tests.engine.snapshots import a_life, drop_log, proven, taken
 
 COUNTED = [0]
 
@@ -163,3 +165,45 @@ def test_a_domain_with_other_tables_is_refused() -> None:
     others = tuple(each for each in DOMAIN.tables if each is not shop.Task)
     with pytest.raises(SchemaMismatch, match="table task is declared otherwise"):
         again(engine, Domain((*others, Task), DOMAIN.reducers))
+
+
+def test_where_old_log_is_gone_it_begins_with_a_snapshot() -> None:
+    """The calls behind it run above what it holds, and the report says where they begin."""
+    engine = open_shop(log_options=SMALL_SEGMENTS)
+    for number in range(40):
+        for name, *args in (("add", "ada", f"s{number}"), ("roll",), ("make",), ("who",), ("remove", number // 2)):
+            call(engine, name, *args)
+        committed(engine, "look")
+        if number in {10, 30}:
+            proven(engine)
+            base = taken(memory_disk(engine)).manifest.offset
+    disk = memory_disk(engine)
+    drop_log(disk, base - 40)
+    first = segment_offsets(disk)[0]
+    assert 1 < first < base
+    state = start_of(disk, DOMAIN)
+    reader = LogReader(disk, from_offset=state.next_offset)
+    report = reexecute(reader, DOMAIN, NoDeadline(), state)
+    assert (report.different, report.begins_behind) == (0, base)
+    assert report.transactions == engine.write_path.last_offset - base
+    assert report.fingerprint == engine.database.fingerprint()
+
+
+def test_with_all_of_the_log_it_begins_at_the_start() -> None:
+    """Whatever snapshots there are: the proof is of everything that can be proven."""
+    engine = a_life()
+    taken(memory_disk(engine))
+    state = start_of(memory_disk(engine), DOMAIN)
+    assert state.last_offset == 0
+    report = reexecute(LogReader(memory_disk(engine)), DOMAIN, NoDeadline(), state)
+    assert (report.different, report.begins_behind) == (0, 0)
+
+
+def test_what_a_snapshot_holds_must_be_declared_as_well() -> None:
+    """A domain with other tables is refused before anything runs."""
+    engine = a_life()
+    taken(memory_disk(engine))
+    drop_log(memory_disk(engine), engine.log.last_offset)
+    state = start_of(memory_disk(engine), DOMAIN)
+    with pytest.raises(SchemaMismatch):
+        reexecute(LogReader(memory_disk(engine), from_offset=state.next_offset), Domain((), {}), NoDeadline(), state)

@@ -1,10 +1,20 @@
 """The state: what follows from the log, whoever applies it."""
 
+import re
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from store.codec import encode_transaction
-from store.engine.state import EpochRecord, State, decode_epoch
-from store.ids import Epoch, Offset
+from store.engine.idempotency import SMALL_RECORD_SIZE
+from store.engine.identity import Identity
+from store.engine.remembered import Remembered, RememberedClient, RememberedKey
+from store.engine.state import SYSTEM_VERSION, EpochRecord, State, System, decode_epoch, decode_system
+from store.ids import ClientId, Epoch, IdentityReference, Offset, Timestamp
+from store.snapshot import format as snapshot_format
+from store.tables.changes import Changes
+from store.transaction import Op
 from tests.canonical import canonical
 from tests.engine.scenes import DOMAIN, a_caller, call, committed, logged, memory_disk, open_shop
 
@@ -51,3 +61,98 @@ def test_an_epoch_record_is_read_as_it_was_written() -> None:
     """Name, parent, first offset and reason."""
     engine = open_shop()
     assert decode_epoch(logged(memory_disk(engine))[0].args) == EpochRecord(engine.epoch, Epoch(b""), Offset(1), "new")
+
+
+def a_full_state() -> State:
+    """A state with everything in it that a state can hold."""
+    engine = open_shop()
+    for sequence in range(1, 8):
+        call(engine, "add", "ada", f"s{sequence}", caller=a_caller(client="c"), sequence=sequence, acknowledged=0)
+        call(engine, "put", "large", bytes(2_000), caller=a_caller("bob"), key=f"k{sequence}")
+    committed(engine, "make", key="k")
+    return open_shop(memory_disk(engine).copy(), seed=2).state
+
+
+def loaded(system: bytes, state: State) -> State:
+    """A fresh state with that system part, and the other's rows."""
+    fresh = State(row_types())
+    fresh.load_system(decode_system(system))
+    fresh.database.adopt(state.database.schema)
+    for table_id, table in state.database.tables.items():
+        for key, row in table.rows.items():
+            fresh.database.apply([(table_id, Op.INSERT, key, None, row)])
+        fresh.database.tables[table_id].next_key = table.next_key
+    return fresh
+
+
+def test_the_system_part_is_all_but_schema_and_rows() -> None:
+    """What was dumped and loaded is the same state, and dumps to the same bytes."""
+    state = a_full_state()
+    assert len(state.epochs) == 2
+    again = loaded(state.dump_system(), state)
+    assert canonical(again) == canonical(state)
+    assert again.dump_system() == state.dump_system()
+    assert (again.next_offset, again.epoch) == (state.next_offset, state.epoch)
+
+
+def test_a_loaded_state_takes_in_what_comes_next() -> None:
+    """The record behind it, and no other."""
+    engine = open_shop()
+    committed(engine, "add", "ada", key="first")
+    state = loaded(engine.state.dump_system(), engine.state)
+    committed(engine, "add", "ada", "s", key="second")
+    last = logged(memory_disk(engine))[-1]
+    state.absorb(last, encode_transaction(last))
+    assert canonical(state) == canonical(engine.state)
+
+
+def test_a_later_field_of_the_system_part_is_ignored() -> None:
+    """As in records: new fields go last."""
+    system = a_full_state().dump_system()
+    more = msgspec.msgpack.encode([*msgspec.msgpack.decode(system), "more"])
+    assert decode_system(more) == decode_system(system)
+
+
+def test_a_state_can_keep_less_than_all_rows() -> None:
+    """With another database it takes in the same log, and everything but the rows is the same."""
+    engine = open_shop()
+    committed(engine, "add", "ada", key="k")
+    changes = Changes()
+    state = State({}, changes)
+    for each in logged(memory_disk(engine)):
+        state.absorb(each, encode_transaction(each))
+    assert state.database is changes
+    assert state.dump_system() == engine.state.dump_system()
+    assert changes.net == {table_id: dict(table.rows) for table_id, table in engine.database.tables.items()}
+
+
+PAGE = (Path(snapshot_format.__file__).parent / "FORMAT.md").read_text().split("## 12  The system part")[1]
+
+
+def test_the_worked_example_of_the_page_is_what_is_written() -> None:
+    """snapshot/FORMAT.md §12, byte for byte, both ways; each line stands at the place that it says."""
+    lines = re.findall(r"^([0-9a-f]{4})  ((?:[0-9a-f]{2} ?)+)", PAGE, re.MULTILINE)
+    shown = b""
+    for place, data in lines:
+        assert int(place, 16) == len(shown)
+        shown += bytes.fromhex(data)
+    epoch = EpochRecord(Epoch(bytes(range(0x10, 0x20))), Epoch(b""), Offset(1), "new")
+    ada = Identity("ops", "ada", ("call",))
+    answer = (Offset(8), "", b"\x07", bytes(range(0x20, 0x40)))
+    last, sweep = Timestamp(1_700_000_000_000_009), Timestamp(1_700_000_600_000_005)
+    client = RememberedClient("ops", "ada", ClientId("c1"), 2, Timestamp(last - 1), ((3, answer),))
+    key = RememberedKey("ops", "ada", "k", last, b"\x9e\x01")
+    system = System(
+        SYSTEM_VERSION, Offset(9), last, (epoch,), ((IdentityReference(4), ada),), Remembered(sweep, (client,), (key,))
+    )
+    assert decode_system(shown) == system
+    state = State({})
+    state.load_system(system)
+    assert state.dump_system() == shown
+
+
+def test_the_table_of_fields_is_the_system_part() -> None:
+    """§12 lists the fields by name, in order, and says which records are kept whole."""
+    listed = re.findall(r"^\| \d+ \| ([a-z ]+) \|", PAGE, re.MULTILINE)
+    assert [each.replace(" ", "_") for each in listed] == list(System.__struct_fields__)
+    assert f"at most {SMALL_RECORD_SIZE:,} bytes" in PAGE
