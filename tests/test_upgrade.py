@@ -8,17 +8,22 @@ from typing import Any
 import pytest
 
 from store.codec import decode_batch
+from store.engine.directory import DIRECTORY_FORMAT
 from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
-from store.engine.reexecution import reexecute
+from store.engine.reexecution import reexecute, start_of
+from store.engine.replay import replay
 from store.env.memory import MemoryClock, NoDeadline, SeededEntropy
 from store.env.posix import PosixDisk
 from store.env.world import World
 from store.ids import ClientId, ConnectionId, Offset
 from store.log.commitlog import LogOptions
 from store.log.reader import LogReader
+from store.log.segment import segment_offsets
+from store.snapshot.format import SNAPSHOT_VERSION
+from store.snapshot.repository import Repository
 from store.values import encode
 from tests.data import domain
 
@@ -41,6 +46,11 @@ def opened(folder: Path) -> Engine:
     return open_engine(world, DOMAIN, options=EngineOptions(), log_options=LogOptions())
 
 
+def first_offset(folder: Path) -> Offset:
+    """Where the log that is left begins."""
+    return segment_offsets(PosixDisk(folder, read_only=True))[0]
+
+
 def test_a_kept_directory_opens_with_all_it_held(kept: tuple[Path, dict[str, Any]]) -> None:
     """The same rows, byte for byte, and every transaction that there was."""
     folder, expected = kept
@@ -60,7 +70,7 @@ def test_a_kept_directory_takes_calls_and_answers_its_own_again(kept: tuple[Path
     engine = opened(folder)
     calls = [
         each
-        for batch in LogReader(PosixDisk(folder, read_only=True))
+        for batch in LogReader(PosixDisk(folder, read_only=True), from_offset=first_offset(folder))
         if batch.count
         for each in decode_batch(batch.body)
         if each.call_key is not None
@@ -86,10 +96,24 @@ def test_a_kept_directory_takes_calls_and_answers_its_own_again(kept: tuple[Path
 def test_a_kept_directory_runs_again_to_the_same_rows(kept: tuple[Path, dict[str, Any]]) -> None:
     """Reducers that were not changed come out as they did then: arguments, dice and moments are read as they were."""
     folder, expected = kept
-    report = reexecute(LogReader(PosixDisk(folder, read_only=True)), DOMAIN, NoDeadline())
+    disk = PosixDisk(folder, read_only=True)
+    state = start_of(disk, DOMAIN)
+    report = reexecute(LogReader(disk, from_offset=state.next_offset), DOMAIN, NoDeadline(), state)
     assert (report.different, report.fingerprint) == (0, expected["fingerprint"])
+
+
+def test_a_kept_snapshot_is_whole_and_leads_to_the_same_rows(kept: tuple[Path, dict[str, Any]]) -> None:
+    """Every block, every sum; and each with the log behind it."""
+    folder, expected = kept
+    disk = PosixDisk(folder, read_only=True)
+    found, refused = Repository(disk).whole()
+    assert refused == []
+    for manifest in found:
+        Repository(disk).check(manifest, deep=True)
+    assert replay(disk).state.database.fingerprint() == expected["fingerprint"]
 
 
 def test_there_is_one_of_every_version() -> None:
     """What is not kept cannot be tested."""
-    assert {path.name.partition("-")[0] for path in KEPT} == {"1"}
+    assert {path.name for path in KEPT} == {"1-log", "1-snapshots"}
+    assert DIRECTORY_FORMAT == SNAPSHOT_VERSION == 1

@@ -1,6 +1,7 @@
-"""python tests/data/make.py FOLDER: write one more data directory to be kept, with what it must hold when it opens.
+"""python tests/data/make.py FOLDER [--snapshots]: write one more data directory to be kept, with what it must hold.
 
-Run it before a format is released, and never write into a folder that is there: an old directory is a promise.
+With --snapshots it holds two of them, a pin, and no log from before the first. Run it before a format is released, and
+never write into a folder that is there: an old directory is a promise.
 """
 
 import json
@@ -12,19 +13,26 @@ from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
+from store.engine.retention import prune
+from store.engine.snapshotting import take
 from store.env.memory import MemoryClock, NoDeadline, SeededEntropy
 from store.env.posix import PosixDisk
 from store.env.world import World
 from store.ids import ClientId, ConnectionId, Timestamp
 from store.log.commitlog import LogOptions
+from store.snapshot.options import SnapshotOptions
+from store.snapshot.repository import Pin, Repository
 from store.values import encode
 from tests.data import domain
 
 CALLS: Final = 120
+SNAPSHOTS_AFTER: Final = (70, 100)
+"""Calls after which one is taken."""
+NOTHING_KEPT: Final = SnapshotOptions(block_size=1_500, keep_daily=0, keep_for_s=0, grace_s=0)
 SEGMENT_SIZE: Final = 12_000
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, *, snapshots: bool) -> None:
     """Make the directory, and `expected.json` beside its log."""
     clock = MemoryClock()
     world = World(PosixDisk(folder), clock, SeededEntropy(1), NoDeadline())
@@ -37,13 +45,27 @@ def write(folder: Path) -> None:
         _call(engine, caller, number)
         engine.group_commit.commit()
         engine.log.rotate_if_due(Timestamp(clock.wall()))
+        if snapshots and number in SNAPSHOTS_AFTER:
+            engine.log.seal(Timestamp(clock.wall()))
+            take(world.disk, clock=clock, options=NOTHING_KEPT)
     expected = {
         "last_offset": engine.state.last_offset,
         "fingerprint": engine.database.fingerprint(),
         "rows": {each.schema.name: len(each) for each in engine.database.tables.values()},
     }
     engine.close()
+    if snapshots:
+        _let_go(world)
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
+
+
+def _let_go(world: World) -> None:
+    """Drop all log that the snapshots make superfluous: once to note it, and once its grace is over."""
+    repository = Repository(world.disk)
+    newest = repository.manifest(repository.names()[-1])
+    repository.pin("kept", Pin(newest.offset, "it is kept for ever", None, "pin"))
+    for second in (1, 2):
+        prune(world.disk, now=Timestamp(world.clock.wall() + second * 1_000_000), options=NOTHING_KEPT)
 
 
 def _call(engine: Engine, caller: Caller, number: int) -> None:
@@ -57,4 +79,4 @@ def _call(engine: Engine, caller: Caller, number: int) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), snapshots="--snapshots" in sys.argv)
