@@ -25,17 +25,22 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, Final
 
+from store.backup.options import BackupOptions
 from store.client.options import ClientOptions
 from store.engine.options import EngineOptions
 from store.errors import ConfigError
 from store.log.commitlog import LogOptions
 from store.server.auth import AuthOptions
+from store.server.maintenance import MaintenanceOptions
 from store.server.options import ServerOptions
+from store.snapshot.options import SnapshotOptions
 from store.subscribe.options import Options as SessionOptions
 
 FILE: Final = "store.toml"
 """Read where it lies in the working directory, unless another file is named."""
 PREFIX: Final = "STORE_"
+SECRETS: Final = frozenset({"STORE_BACKUP_KEY"})
+"""Variables that hold a secret itself: no options, so that no list of options ever shows them."""
 
 _SIZE: Final = re.compile(r"(\d[\d_]*)\s*(B|[KMGT]iB|[kMGT]B)?")
 _SIZE_UNITS: Final = {
@@ -137,6 +142,9 @@ class Config:
     auth: AuthOptions
     sessions: SessionOptions
     client: ClientOptions
+    snapshot: SnapshotOptions
+    maintenance: MaintenanceOptions
+    backup: BackupOptions
     settings: tuple[Setting, ...]
 
     def source(self, key: str) -> str:
@@ -244,7 +252,9 @@ def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, st
     for variable, value in sorted(environment.items()):
         if variable in known:
             found.append((known[variable].key, value, variable, Path()))
-        elif variable.startswith(tuple(f"{PREFIX}{section}_".upper() for section in SECTIONS)):
+        elif variable not in SECRETS and variable.startswith(
+            tuple(f"{PREFIX}{section}_".upper() for section in SECTIONS)
+        ):
             raise ConfigError(f"there is no option {variable} (environment)", hint=_nearest(variable, known))
     return found
 

@@ -12,7 +12,9 @@ from store.log.commitlog import LogOptions
 from store.server.options import ServerOptions
 
 WEIGHING: Final = re.compile(
-    r"^more\b|\b(less|fewer|larger|smaller|longer|shorter|sooner|better|without|costs?|grows)\b", re.IGNORECASE
+    r"^more\b|^as \w+_\w+\b|\b(less|fewer|larger|smaller|longer|shorter|sooner|better|without|costs?|grows|survives"
+    r"|loses|spares|needs)\b",
+    re.IGNORECASE,
 )
 """What weighs one value against another in a clause, or says what it costs; "one more" weighs nothing."""
 DEFAULT: Final = re.compile(r"\bdefault (\d[\d.,]*\b(?: [KMG]iB)?)")
@@ -152,6 +154,15 @@ def test_every_option_is_weighed(option: config.Option) -> None:
     """After an option's first clause, which says what it is, another one weighs its values."""
     _, *further = re.split(r"(?<=[.;])\s", option.doc)
     assert any(WEIGHING.search(clause) for clause in further), option.key
+
+
+def test_a_secret_is_no_option() -> None:
+    """A variable that holds the backup's key is neither refused as an unknown option nor listed as one."""
+    made = config.load(environment={"STORE_BACKUP_KEY": "ab" * 32, "STORE_BACKUP_URL": "there"})
+    assert made.backup.url == "there"
+    assert all("ab" * 32 not in each.text for each in made.settings)
+    with pytest.raises(ConfigError, match="STORE_BACKUP_KEYS"):
+        config.load(environment={"STORE_BACKUP_KEYS": "ab" * 32})
 
 
 def test_a_port_counts_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LOWER_FLOORS = ("backup", "engine", "log", "snapshot", "subscribe", "tables")
+LOWER_FLOORS = ("backup", "engine", "log", "snapshot", "subscribe", "tables", "upkeep")
 """The rooms of floors 2 to 4. Floor 1, env, is where the world comes in; all else on top is ground."""
 ROOFS = {"__main__.py", "config.py", "testing.py"}
 """Files at the top of store/ that are not ground."""
@@ -110,6 +110,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
 """Module: why no test file bears its name."""
 
 COMMANDS, DEMO = "tests/cli/test_commands.py", "tests/cli/test_demo.py"
+SNAPSHOT, RESTORE = "tests/cli/upkeep/test_snapshot.py", "tests/cli/upkeep/test_restore.py"
 SHARED_TESTS = {
     "store/cli/app.py": COMMANDS,
     "store/cli/arguments.py": COMMANDS,
@@ -122,6 +123,15 @@ SHARED_TESTS = {
     "store/cli/demo_report.py": DEMO,
     "store/cli/demonstration.py": DEMO,
     "store/cli/log_verdict.py": "tests/cli/test_log.py",
+    "store/cli/upkeep/catalog.py": SNAPSHOT,
+    "store/cli/upkeep/drill.py": SNAPSHOT,
+    "store/cli/upkeep/snapshot_files.py": SNAPSHOT,
+    "store/cli/upkeep/snapshot_retention.py": SNAPSHOT,
+    "store/cli/upkeep/snapshot_views.py": SNAPSHOT,
+    "store/cli/upkeep/generation.py": RESTORE,
+    "store/cli/upkeep/preview.py": RESTORE,
+    "store/cli/upkeep/sources.py": RESTORE,
+    "store/cli/upkeep/targets.py": RESTORE,
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
     "store/client/view.py": "tests/client/test_connection.py",

@@ -19,7 +19,8 @@ class BackupOptions:
     machine is lost, and makes smaller segments and snapshots, for only what is sealed can be pushed."""
 
     endpoint: str = ""
-    """URL of an S3 server that is not Amazon's, default none."""
+    """URL of an S3 server that is not Amazon's, default none. One of your own costs no traffic, and is only as safe as
+    the disks below it."""
 
     region: str = ""
     """The bucket's region, default as the environment says. Another one than the machine's costs time and money, and

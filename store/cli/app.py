@@ -15,6 +15,10 @@ from store.cli.log import log_app
 from store.cli.output import JSON_KEY, report
 from store.cli.serve import serve
 from store.cli.token import token_app
+from store.cli.upkeep.backup import backup_app
+from store.cli.upkeep.restore import clone, restore
+from store.cli.upkeep.salvage import salvage
+from store.cli.upkeep.snapshot import snapshot_app
 from store.cli.watch import watch
 from store.errors import StoreError
 
@@ -48,6 +52,11 @@ app.command()(serve)
 app.command()(call)
 app.command()(query)
 app.command()(watch)
+app.add_typer(snapshot_app, name="snapshot")
+app.command()(restore)
+app.command()(clone)
+app.add_typer(backup_app, name="backup")
+app.command()(salvage)
 app.add_typer(log_app, name="log")
 app.add_typer(token_app, name="token")
 app.command()(demo)

@@ -39,6 +39,9 @@ Token = Annotated[
 Authority = Annotated[
     Path | None, typer.Option("--ca", help="A PEM file of certificate authorities to trust, for wss.")
 ]
+Idle = Annotated[bool, typer.Option("--idle", help="Stand back: run only when nobody else wants processor or disk.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds to wait for the answer.  [default: for ever]")]
 
 
@@ -64,6 +67,12 @@ def address_of(config: Config, url: str | None) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104  # Not bound, only named.
     scheme = "ws" if server.tls_certificate is None else "wss"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{server.port}"
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option of this command was said on its command line, not by the environment or a default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def development_token(data: Path) -> Path:

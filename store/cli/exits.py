@@ -4,10 +4,11 @@
 1  a check does not hold                  11  malformed query       21  what answers does not speak the protocol
 2  the command line cannot be read        12  unknown reducer       22  a call's outcome is unknown
 3  log: torn tail                         13  refused               23  no answer in time
-4  log: corruption                        14  reducer failed        70  a bug of the store
-5  log: gap                               15  constraint violation  74  durability lost: a write or a sync failed
-6  log: nothing there                     16  denied                78  an option that cannot be
-7  directory: not readable, not ours,     17  overloaded           130  interrupted
+4  log, snapshot, backup: corruption      14  reducer failed        70  a bug of the store
+5  a gap: offsets are missing             15  constraint violation  74  durability lost: a write or a sync failed
+6  nothing there: no log, no snapshot,    16  denied                78  an option that cannot be
+   no such name                           17  overloaded           130  interrupted
+7  directory: not readable, not ours,
    in use, or newer
 8  the tables do not fit the log's
 9  restore: no snapshot and log lead to that moment
@@ -33,6 +34,7 @@ from store.errors import (
     ReducerFailed,
     Refused,
     SchemaMismatch,
+    StoreError,
     UnknownReducer,
 )
 from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST
@@ -69,6 +71,10 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+class NothingThere(StoreError):
+    """What a command is to work on is not there: no log, no snapshot, no such name. Nothing is damaged."""
+
+
 _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     MalformedCall: Exit.MALFORMED_CALL,
     MalformedQuery: Exit.MALFORMED_QUERY,
@@ -86,6 +92,7 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     DirectoryError: Exit.DIRECTORY,
     SchemaMismatch: Exit.SCHEMA,
     NotRestorable: Exit.NOT_RESTORABLE,
+    NothingThere: Exit.NOTHING_THERE,
     EngineStopped: Exit.DURABILITY_LOST,
     ConfigError: Exit.CONFIG,
     TimeoutError: Exit.TIMEOUT,

@@ -2,29 +2,33 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from store.cli.arguments import ConfigFile, configure
+from store.cli.directories import look_at
 from store.cli.domains import load_domain
 from store.cli.exits import Exit
 from store.cli.log_verdict import Verdict, inspect_log, rerun
-from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, stderr, stdout, to_plain
+from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, stdout, to_plain
+from store.cli.progress import Phases
 from store.engine.identity import Identity, decode_identity
+from store.engine.loading import read_schema, read_system
 from store.engine.recovery import records
 from store.engine.state import decode_schema
 from store.env.posix import PosixDisk
-from store.errors import ConfigError
+from store.errors import ConfigError, CorruptionError
 from store.ids import Offset
+from store.log.format import FIRST_OFFSET
 from store.log.reader import LogReader
-from store.log.reader import Progress as Told
+from store.log.segment import segment_offsets
 from store.schema import EMPTY_SCHEMA, Schema
+from store.snapshot.repository import Repository
 from store.transaction import Kind, Op, Transaction
 
 log_app = typer.Typer(no_args_is_help=True, help="Look into a commitlog.", rich_markup_mode=None)
@@ -46,9 +50,13 @@ def dump(
     if to is not None and to < from_:
         raise ConfigError(f"--to is at least --from, found {to} below {from_}")
     through = None if to is None else Offset(to)
+    disk = look_at(directory)
     names = _Names()
-    reader = LogReader(PosixDisk(directory, read_only=True), through=through)
-    for batch in reader:  # From the start: what tables and columns are called stands in earlier records.
+    start = names.begin(disk, Offset(from_))
+    if start > from_ and start > FIRST_OFFSET:
+        note(f"the log begins at offset {start}: what came before is in snapshots alone")
+    reader = LogReader(disk, from_offset=start, through=through)
+    for batch in reader:  # Before the first to be shown, records may name tables and columns.
         for transaction, _ in records(batch):
             names.learn(transaction)
             if from_ <= transaction.offset <= (to or transaction.offset):
@@ -80,25 +88,16 @@ def verify(
     if re_execute:
         loaded = load_domain(options.tenant.domains)
     began = time.monotonic()
-    with _bar("verifying") as told:
-        verdict = inspect_log(directory, told)
-    if loaded is not None and verdict.whole:
-        with _bar("running again") as told:
-            verdict = rerun(directory, loaded, options.engine, verdict, told)
+    with Phases(json=json, quiet=True) as phases:
+        verdict = inspect_log(directory, phases.only("verifying"))
+        if loaded is not None and verdict.whole:
+            verdict = rerun(directory, loaded, options.engine, verdict, phases.only("running again"))
     verdict = msgspec.structs.replace(verdict, seconds=round(time.monotonic() - began, 3))
     if json:
         print_json(verdict)
     else:
         _print_verdict(verdict)
     raise typer.Exit(verdict.exit)
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Told]:
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not stderr.is_terminal, console=stderr) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_verdict(verdict: Verdict) -> None:
@@ -119,8 +118,19 @@ def _print_verdict(verdict: Verdict) -> None:
         )
         for each in verdict.differences:
             stdout.print(f"  offset {each.offset}, {each.reducer}: {each.what} differ", markup=False, soft_wrap=True)
+    if not verdict.whole or verdict.base is not None:
+        _print_recoverable(verdict)
     if verdict.hint:
         stdout.print(f"  → {verdict.hint}", markup=False, soft_wrap=True)
+
+
+def _print_recoverable(verdict: Verdict) -> None:
+    for each in verdict.recoverable:
+        base = f"snapshot {each.base}" if each.base else "the start of the log"
+        said = f"offsets {each.first} to {each.last}, {each.first_time} to {each.last_time}, from {base}"
+        stdout.print(f"  restorable: {said}", markup=False, soft_wrap=True)
+    if not verdict.recoverable:
+        stdout.print("  restorable: nothing", markup=False, soft_wrap=True)
 
 
 class _Names:
@@ -129,6 +139,20 @@ class _Names:
     def __init__(self) -> None:
         self.schema: Schema = EMPTY_SCHEMA
         self.identities: dict[int, Identity] = {}
+
+    def begin(self, disk: PosixDisk, offset: Offset) -> Offset:
+        """Learn from the newest snapshot before `offset`, and return where to read on: without one, the log's start."""
+        first = next(iter(segment_offsets(disk)), FIRST_OFFSET)
+        repository = Repository(disk)
+        for manifest in repository.whole()[0]:
+            if not first - 1 <= manifest.offset < max(offset, first):
+                continue
+            with suppress(CorruptionError, FileNotFoundError):
+                system = read_system(repository, manifest)
+                self.schema = read_schema(manifest)
+                self.identities.update(system.identities)
+                return Offset(manifest.offset + 1)
+        return first
 
     def learn(self, transaction: Transaction) -> None:
         """Remember what this transaction names."""

@@ -4,6 +4,7 @@ Laws: stdout carries nothing but results. With --json a result is one JSON objec
 An error is one line that says what is wrong, and one that says what to do; a traceback only with --debug.
 """
 
+import errno
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
@@ -21,6 +22,21 @@ from store.subscribe.encoding import plain
 from store.values import Json
 
 JSON_KEY: Final = "store.json"
+WIDE: Final = 140
+"""Characters a line that any table fits in."""
+
+_HINTS: Final = {
+    errno.ENOSPC: "Make room, and run it again: what was half written is never taken for whole",
+    errno.EDQUOT: "Make room in the quota, and run it again: what was half written is never taken for whole",
+    errno.EACCES: "Check who owns it, and its permissions",
+    errno.EPERM: "Check who owns it, and its permissions",
+    errno.EROFS: "It is mounted for reading: name another place, or mount it for writing",
+    errno.ENOENT: "Check the path; if it went away meanwhile, run it again",
+    errno.EEXIST: "Name another, or see what it is: nothing is overwritten",
+    errno.EIO: "The disk fails: copy what is left of it, and look into the system's log",
+}
+_HINT_OTHER: Final = "See to what the system says, and run it again"
+"""What to do about a failure of the system, by its number."""
 
 _decode: Final = msgspec.msgpack.Decoder().decode
 
@@ -78,6 +94,14 @@ def rows_table(columns: Iterable[str], rows: Iterable[Any], *, title: str = "") 
     return table
 
 
+def print_table(table: Table) -> None:
+    """A table on stdout: as wide as the terminal, or where there is none, wide enough to be read by programs."""
+    if stdout.is_terminal:
+        stdout.print(table)
+    else:
+        Console(file=stdout.file, width=max(stdout.width, WIDE), highlight=False).print(table)
+
+
 def note(message: str) -> None:
     """A line for whoever watches, on stderr; never a result."""
     stderr.print(message, markup=False, soft_wrap=True)
@@ -114,7 +138,9 @@ def _message(error: BaseException) -> tuple[str, str]:
         return error.message, error.hint
     if isinstance(error, TimeoutError):
         return str(error) or "no answer in time", "A call may have run all the same: look before calling again"
-    return f"{type(error).__name__}: {error}", "" if isinstance(error, OSError) else "Run it with --debug to see where"
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}", _HINTS.get(error.errno or 0, _HINT_OTHER)
+    return f"{type(error).__name__}: {error}", "Run it with --debug to see where"
 
 
 def _words(name: str) -> str:

@@ -25,13 +25,14 @@ from store.cli.arguments import (
     token_of,
 )
 from store.cli.demo import FIRST_ACCOUNT
+from store.cli.directories import generation_of
 from store.cli.domains import load_domain
 from store.cli.exits import Exit
 from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.token import mint_development_token
 from store.config import Config
-from store.engine.engine import Engine, open_engine
+from store.engine.engine import Engine, Migration, open_engine
 from store.engine.recovery import RecoveryProgress, RecoveryReport
 from store.engine.reducer import Domain
 from store.env.deadline import SignalDeadline
@@ -40,6 +41,8 @@ from store.env.world import Deadline, World
 from store.errors import ConfigError
 from store.server.app import Server
 from store.server.auth import AuthOptions
+from store.snapshot.format import snapshot_name
+from store.upkeep.snapshotting import take
 
 RunDemo = Annotated[
     bool, typer.Option("--demo", help="Mint a development token where there is none, and run the demo once.")
@@ -86,7 +89,15 @@ def serve(  # Options of a command.
         if repository is not None:
             open_repository(repository)  # What was named and cannot be read is told before anything begins.
         mint_development_token(options.tenant.data)
-    server = Server(options.server, _auth(options), options.sessions)
+    server = Server(
+        options.server,
+        _auth(options),
+        options.sessions,
+        data=options.tenant.data,
+        snapshots=options.snapshot,
+        maintenance=options.maintenance,
+        backup=options.backup,
+    )
 
     def ready(listening_host: str, listening_port: int) -> None:
         there = replace(options, server=replace(options.server, host=listening_host, port=listening_port))
@@ -105,22 +116,44 @@ def serve(  # Options of a command.
 
 
 def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
-    """The real world's engine on the data directory, with a progress bar where recovery takes a while."""
-    world = World(PosixDisk(options.tenant.data), SystemClock(), SystemEntropy(), deadline)
+    """The real world's engine on the generation in force, with a progress bar where recovery takes a while.
+
+    Before a change of the tables is logged a snapshot is taken of what was there, for the way back.
+    """
+    root = options.tenant.data
+    disk = PosixDisk(generation_of(root), root=root)
+    world = World(disk, SystemClock(), SystemEntropy(), deadline)
+
+    def before_migration(migration: Migration) -> None:
+        taken = take(disk, clock=world.clock, options=options.snapshot, through=migration.offset)
+        note(
+            f"the tables change, so snapshot {snapshot_name(taken.manifest.offset)} was taken before: "
+            f"`store restore {shlex.quote(str(root))} --snapshot {taken.manifest.offset}` goes back to it"
+        )
+
     columns = (
-        TextColumn("recovering"),
+        TextColumn("{task.fields[phase]}"),
         BarColumn(),
         DownloadColumn(),
         TextColumn("offset {task.fields[offset]:,}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, transient=True, disable=not stderr.is_terminal, console=stderr) as bar:
-        task = bar.add_task("", total=None, offset=0)
+        task = bar.add_task("", total=None, offset=0, phase="recovering")
 
         def told(done: RecoveryProgress) -> None:
-            bar.update(task, completed=done.bytes_done, total=done.bytes_total, offset=done.transactions)
+            bar.update(
+                task, completed=done.bytes_done, total=done.bytes_total, offset=done.transactions, phase=done.phase
+            )
 
-        return open_engine(world, domain, options=options.engine, log_options=options.log, progress=told)
+        return open_engine(
+            world,
+            domain,
+            options=options.engine,
+            log_options=options.log,
+            progress=told,
+            before_migration=before_migration,
+        )
 
 
 def _auth(options: Config) -> AuthOptions:

@@ -17,22 +17,26 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
+from store.backup.options import BackupOptions
 from store.engine.engine import Engine
 from store.errors import ConfigError
 from store.server.auth import Authenticator, AuthOptions
 from store.server.bounded import BoundedHttp
 from store.server.http import HttpDoors
+from store.server.maintenance import Maintenance, MaintenanceOptions, check_drill_folder
 from store.server.metrics import Metrics
 from store.server.options import ServerOptions
 from store.server.runner import Runner
 from store.server.service import Service
 from store.server.websocket import WebSocketConnection
+from store.snapshot.options import SnapshotOptions
 from store.subscribe.options import Options
 from store.subscribe.subscriptions import Subscriptions
 
@@ -54,14 +58,28 @@ OnReady = Callable[[str, int], None]
 class Server:
     """One tenant's doors. Making it checks all options and takes the port; `run` or `serve` opens the doors, once.
 
+    Where its data directory is named, snapshots are taken of it, drills held and backups pushed, as the options say.
     ConfigError: an option cannot be, a file of keys or tokens cannot be read, the port is taken.
     """
 
     def __init__(
-        self, options: ServerOptions | None = None, auth: AuthOptions | None = None, sessions: Options | None = None
+        self,
+        options: ServerOptions | None = None,
+        auth: AuthOptions | None = None,
+        sessions: Options | None = None,
+        *,
+        data: Path | None = None,
+        snapshots: SnapshotOptions | None = None,
+        maintenance: MaintenanceOptions | None = None,
+        backup: BackupOptions | None = None,
     ) -> None:
         self._options: Final = options or ServerOptions()
         self._sessions: Final = sessions or Options()
+        self._data: Final = data
+        self._snapshots: Final = snapshots or SnapshotOptions()
+        self._maintenance: Final = maintenance or MaintenanceOptions()
+        self._backup: Final = backup or BackupOptions()
+        check_drill_folder(self._maintenance, data)
         self._authenticator: Final = Authenticator(auth or AuthOptions())
         _check_tls(self._options)
         self._socket: Final = _bind(self._options)
@@ -89,7 +107,9 @@ class Server:
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
             service.runner.start()
+            service.maintenance.start()
             yield
+            await service.maintenance.finish()
             await service.runner.finish()
 
         options = self._options
@@ -128,12 +148,22 @@ class Server:
 
     def _make_service(self, engine: Engine) -> Service:
         metrics = Metrics(engine)
+        runner = Runner(engine, metrics)
         return Service(
             engine=engine,
-            runner=Runner(engine, metrics),
+            runner=runner,
             metrics=metrics,
             authenticator=self._authenticator,
             subscriptions=Subscriptions(engine, options=self._sessions),
+            maintenance=Maintenance(
+                engine,
+                runner,
+                data=self._data,
+                snapshots=self._snapshots,
+                options=self._maintenance,
+                backup=self._backup,
+                stopping=lambda: self._uvicorn is not None and self._uvicorn.should_exit,
+            ),
             options=self._options,
             sessions=self._sessions,
         )

@@ -1,4 +1,4 @@
-"""The HTTP doors: call, query, schema, health, readiness, metrics. HTTP.md is their page.
+"""The HTTP doors: call, query, schema, health, readiness, metrics, and the operators'. HTTP.md is their page.
 
 Laws: every door wants a token, unless an option opens the health doors. Whatever rests on a transaction, refusals and
 reads too, leaves when that transaction is durable. Every answer that says no is JSON with a code; never a traceback.
@@ -26,6 +26,7 @@ from store.errors import CallError, Denied, MalformedCall, MalformedQuery, Overl
 from store.schema import TableSchema
 from store.server.health import Health
 from store.server.metrics import CONTENT_TYPE
+from store.server.operating import OperatorDoors
 from store.server.service import STATUS, Service, error_of, headers_of, no_scope, status_of
 from store.server.websocket import source_of
 from store.subscribe.encoding import JSON, MSGPACK, UNREADABLE, plain, table_info
@@ -77,6 +78,7 @@ class HttpDoors:
                 Route("/v1/query", self._door(self._query), methods=["POST"]),
                 Route("/v1/schema", self._door(self._schema), methods=["GET"]),
                 Route("/v1/clock/confirm", self._door(self._confirm_clock), methods=["POST"]),
+                *OperatorDoors(self._service).routes(self._door),
                 Route("/metrics", self._door(self._metrics), methods=["GET"]),
                 Route("/healthz", self._health_door(self._healthz, free=free), methods=["GET"]),
                 Route("/readyz", self._health_door(self._readyz, free=free), methods=["GET"]),

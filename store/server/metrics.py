@@ -72,6 +72,64 @@ METRICS: Final = (
     Metric("store_recovery_seconds", "gauge", "How long the last start took to recover."),
     Metric("store_recovery_replayed", "gauge", "Transactions that the last start replayed."),
     Metric("store_recovery_cut_bytes", "gauge", "Bytes of a torn tail that the last start cut."),
+    Metric("store_snapshots_total", "counter", "Snapshots taken, by the reason they were taken for.", ("reason",)),
+    Metric("store_snapshot_offset", "gauge", "The offset of the newest snapshot; 0 where there is none."),
+    Metric(
+        "store_snapshot_timestamp_seconds",
+        "gauge",
+        "When the newest snapshot was taken, in seconds since 1970; 0 where there is none.",
+    ),
+    Metric("store_snapshot_seconds", "gauge", "How long the newest snapshot took, from its child's first step."),
+    Metric(
+        "store_snapshot_written_bytes",
+        "gauge",
+        "Bytes that the newest snapshot wrote; what it shares is not among them.",
+    ),
+    Metric(
+        "store_snapshot_retry_seconds",
+        "gauge",
+        "Seconds until a snapshot is tried again after a failure; 0 while the last one went well.",
+    ),
+    Metric(
+        "store_restart_estimate_seconds",
+        "gauge",
+        "How long a restart would take now: loading the newest snapshot and replaying the log behind it.",
+        rests=True,
+    ),
+    Metric("store_retention_floor_offset", "gauge", "The log is needed behind this offset, as of the last look."),
+    Metric(
+        "store_retention_waiting", "gauge", "Snapshots and segments that are not needed any more and have their grace."
+    ),
+    Metric("store_retention_segments_total", "counter", "Segments of the commitlog that were let go."),
+    Metric("store_retention_snapshots_total", "counter", "Snapshots that were let go."),
+    Metric("store_retention_bytes_total", "counter", "Bytes of disk that letting go has freed."),
+    Metric(
+        "store_drills_total", "counter", "Rehearsed restores, by how they ended: same, different, failed.", ("result",)
+    ),
+    Metric(
+        "store_drill_timestamp_seconds",
+        "gauge",
+        "When the newest drill that restored the same rows ended, in seconds since 1970; 0 since the start for none.",
+    ),
+    Metric("store_drill_seconds", "gauge", "How long the newest drill took to restore and to compare."),
+    Metric(
+        "store_backup_timestamp_seconds",
+        "gauge",
+        "When the newest push of this server's ended well, in seconds since 1970; 0 since the start for none.",
+    ),
+    Metric("store_backup_bytes_total", "counter", "Bytes that pushes have sent to the backup."),
+    Metric(
+        "store_maintenance_failures_total",
+        "counter",
+        "Snapshots, drills and backups that failed, by what it was; calls went on.",
+        ("what",),
+    ),
+    Metric("store_maintenance_working", "gauge", "1 for what a child of the server works on now.", ("what",)),
+    Metric(
+        "store_fingerprint_slice_max_seconds",
+        "gauge",
+        "The longest time for which the newest live fingerprint kept calls waiting.",
+    ),
 )
 """Every metric there is, beside the process_… ones of the Prometheus client library."""
 
@@ -114,6 +172,13 @@ class Gauges(NamedTuple):
     outbox_bytes: int
 
 
+class Measured(NamedTuple):
+    """Metrics that another room knows: values by name, and counts by name and label."""
+
+    values: Mapping[str, float]
+    labelled: Mapping[str, Mapping[str, int]]
+
+
 class Metrics:
     """All metrics of one server."""
 
@@ -126,6 +191,8 @@ class Metrics:
         self.closed: Final[dict[str, int]] = {}
         self.gauges: Callable[[], Gauges] = lambda: Gauges(0, 0, 0, 0)
         """Where to ask the doors; set by whoever opens them."""
+        self.maintenance: Callable[[], Measured] = lambda: Measured({}, {})
+        """Where to ask of snapshots, drills and backups."""
         self._process: Final = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -139,7 +206,7 @@ class Metrics:
 
     def _families(self, *, private: bool) -> Mapping[str, Family]:
         engine, gauges, report = self._engine, self.gauges(), self._engine.report
-        log, windows = engine.log, engine.state.windows
+        log, windows, measured = engine.log, engine.state.windows, self.maintenance()
         histograms = {
             "store_call_latency_seconds": self.call_latency,
             "store_fsync_latency_seconds": self.fsync_latency,
@@ -163,6 +230,7 @@ class Metrics:
             "store_recovery_seconds": report.seconds,
             "store_recovery_replayed": report.replayed,
             "store_recovery_cut_bytes": report.cut_bytes,
+            **measured.values,
         }
         labelled: dict[str, Mapping[str, int]] = {
             "store_calls_failed_total": engine.write_path.failed,
@@ -174,6 +242,7 @@ class Metrics:
                 for table in engine.database.tables.values()
                 if private or table.schema.public
             },
+            **measured.labelled,
         }
         return {
             metric.name: histograms[metric.name].family(metric)

@@ -11,6 +11,7 @@ from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import CallError, Denied, Overloaded, Refused
 from store.server.auth import Authenticator, Credential, Unauthorized
+from store.server.maintenance import Maintenance
 from store.server.metrics import Gauges, Metrics, count
 from store.server.options import ServerOptions
 from store.server.runner import TICK_SECONDS, Runner
@@ -50,6 +51,7 @@ class Service:
     metrics: Metrics
     authenticator: Authenticator
     subscriptions: Subscriptions
+    maintenance: Maintenance
     options: ServerOptions
     sessions: Options
     connections: set[Connection] = field(default_factory=set)
@@ -66,6 +68,7 @@ class Service:
 
         self.runner.every_tick(look)
         self.metrics.gauges = self._gauges
+        self.metrics.maintenance = self.maintenance.measured
 
     def admit(self, authorization: str, *, source: str) -> tuple[Caller, Credential]:
         """The caller that an Authorization header speaks for. Unauthorized (401) without a token that counts."""

@@ -9,10 +9,7 @@ from store.backup.options import BackupOptions
 from store.backup.push import Pushed, push
 from store.backup.view import BackupDisk
 from store.engine.engine import Engine
-from store.engine.ranges import AtOffset, Newest, resolve
 from store.engine.replay import replay
-from store.engine.restore import Restored, restore
-from store.engine.snapshotting import take
 from store.env.memory import MemoryClock, MemoryDisk, SeededEntropy
 from store.env.world import Disk, ObjectStore
 from store.ids import Offset, Position
@@ -20,6 +17,9 @@ from store.log.segment import segment_offsets
 from store.log.survey import segments
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Repository
+from store.upkeep.ranges import AtOffset, Newest, resolve
+from store.upkeep.restore import Restored, restore
+from store.upkeep.snapshotting import take
 from tests.canonical import canonical
 from tests.engine.scenes import DOMAIN, SMALL_SEGMENTS, committed, memory_disk, open_shop, reopen
 

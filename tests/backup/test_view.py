@@ -9,13 +9,13 @@ from store.backup.bucket import open_bucket
 from store.backup.checking import check
 from store.backup.keys import OperatorKey
 from store.backup.view import AHEAD, BackupDisk
-from store.engine.ranges import restorable
 from store.env.memory_objects import MemoryObjects
 from store.errors import CorruptionError, DirectoryError, NotRestorable, StoreError
 from store.ids import Offset, Position
 from store.log.reader import LogReader
 from store.log.survey import chain_at, holds, proven_end, segments
 from store.snapshot.repository import Repository
+from store.upkeep.ranges import restorable
 from tests.backup.scenes import KEY, Shop, content, restored, sealed_through, state_at, view
 
 

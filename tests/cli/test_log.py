@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,119 @@ def test_dump_says_where_a_log_is_torn_or_damaged(data: Path) -> None:
     assert damaged.returncode == Exit.CORRUPTION
     assert json.loads(damaged.stderr)["error"] == "CorruptionError"
     assert msgspec.json.decode(damaged.stdout.splitlines()[0])["offset"] == 1
+
+
+@pytest.fixture
+def pictured(data: Path) -> Path:
+    """The same with a snapshot in the middle of its log, from which deposits go on."""
+    taken = store("snapshot", "take", str(data), "--through", "18", cwd=data.parent)
+    assert taken.returncode == Exit.DONE, taken.stderr
+    return data
+
+
+def base_of(data: Path) -> int:
+    """The snapshot's offset."""
+    return int(next((data / "snapshot").glob("*.json")).stem)
+
+
+def test_a_log_that_goes_on_from_a_snapshot_is_sound(pictured: Path) -> None:
+    """Segments before a whole snapshot may be gone, at the beginning or in the middle; what is restorable is told."""
+    whole = verify(pictured, exit_code=Exit.DONE)
+    assert [each["first"] for each in whole["recoverable"]] == [1]
+    before = [each for each in segments(pictured) if int(each.stem) < base_of(pictured)][:-1]
+    before[1].unlink()
+    gap = verify(pictured, exit_code=Exit.DONE)
+    assert [each["base"] for each in gap["recoverable"]] == [None, f"{base_of(pictured):020d}"]
+    before[0].unlink()
+    begun = verify(pictured, exit_code=Exit.DONE)
+    assert begun["first_offset"] > 1
+    assert f"{base_of(pictured):020d}" in begun["message"]
+    (left,) = begun["recoverable"]
+    assert (left["first"], left["last"]) == (base_of(pictured), begun["last_offset"])
+
+
+def test_a_gap_behind_the_snapshot_is_a_gap(pictured: Path) -> None:
+    """What no snapshot covers is missing: what is still restorable lies before it."""
+    behind = [each for each in segments(pictured) if int(each.stem) > base_of(pictured)]
+    behind[0].unlink()
+    found = verify(pictured, exit_code=Exit.GAP)
+    assert found["recoverable"][0]["first"] == 1
+    assert "store salvage" in found["hint"]
+
+
+def test_a_log_without_its_beginning_needs_a_whole_snapshot(pictured: Path) -> None:
+    """Where its blocks are damaged, the log that goes on from it is a gap."""
+    segments(pictured)[0].unlink()
+    verify(pictured, exit_code=Exit.DONE)
+    for block in (pictured / "block").glob("*.blk"):
+        content = bytearray(block.read_bytes())
+        content[len(content) // 2] ^= 1
+        block.write_bytes(content)
+    found = verify(pictured, exit_code=Exit.GAP)
+    assert found["recoverable"] == []
+
+
+def test_damage_before_a_snapshot_is_damage_that_a_start_does_not_need(pictured: Path) -> None:
+    """Exit 4 with its place; the hint says with which snapshot a start begins, and what is lost is not listed."""
+    first = segments(pictured)[0]
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    found = verify(pictured, exit_code=Exit.CORRUPTION)
+    assert found["file"].endswith(first.name)
+    assert f"{base_of(pictured):020d}" in found["hint"]
+    ranges = [(each["first"], each["last"]) for each in found["recoverable"]]
+    assert ranges[-1] == (base_of(pictured), found["last_offset"])
+
+
+def test_re_execution_begins_with_the_snapshot(pictured: Path) -> None:
+    """Where the log's beginning is gone, calls are run again from the snapshot on, to the same fingerprint."""
+    options = ("--re-execute", "--domain", "reducers.accounts")
+    whole = verify(pictured, *options, exit_code=Exit.DONE)
+    segments(pictured)[0].unlink()
+    found = verify(pictured, *options, exit_code=Exit.DONE)
+    assert 0 < found["calls"] < whole["calls"]
+    assert found["fingerprint"] == whole["fingerprint"]
+
+
+def test_dump_learns_the_names_from_a_snapshot(pictured: Path) -> None:
+    """It begins with the segment it needs, and tables, columns and senders have their names all the same."""
+    for each in [each for each in segments(pictured) if int(each.stem) < base_of(pictured)][:-1]:
+        each.write_bytes(b"unreadable")
+    start = str(base_of(pictured) + 1)
+    ended = store("log", "dump", str(pictured), "--from", start, "--json", cwd=pictured.parent)
+    assert ended.returncode == Exit.DONE, ended.stderr
+    first = json.loads(ended.stdout.splitlines()[0])
+    assert (first["offset"], first["sender"]) == (int(start), "ada")
+    assert first["writes"][0]["table"] == "accounts"
+    assert first["writes"][0]["after"]["owner"] == "ada"
+
+
+def test_dump_of_a_log_that_begins_later_says_so(pictured: Path) -> None:
+    """What came before is in snapshots alone."""
+    segments(pictured)[0].unlink()
+    ended = store("log", "dump", str(pictured), cwd=pictured.parent)
+    assert ended.returncode == Exit.DONE, ended.stderr
+    assert f"the log begins at offset {int(segments(pictured)[0].stem)}" in ended.stderr
+
+
+def test_after_a_restore_in_place_the_log_in_force_is_read(pictured: Path) -> None:
+    """Verify and dump mean the same files as the store does."""
+    restored = store("restore", str(pictured), "--to-offset", "9", cwd=pictured.parent)
+    assert restored.returncode == Exit.DONE, restored.stderr
+    assert json.loads(store("log", "verify", str(pictured), "--json", cwd=pictured.parent).stdout)["last_offset"] == 9
+    assert len(store("log", "dump", str(pictured), cwd=pictured.parent).stdout.splitlines()) == 9
+
+
+def test_a_log_that_lost_its_end_is_a_gap(pictured: Path) -> None:
+    """A snapshot shows that the log went further: a start refuses it; in a copy it goes on from there."""
+    base = base_of(pictured)
+    copy = pictured.parent / "copy"
+    copied = [each for each in segments(pictured) if int(each.stem) + 2 < base]
+    for each in segments(pictured):
+        if each not in copied[:-1]:
+            each.unlink()
+    found = verify(pictured, exit_code=Exit.GAP)
+    assert str(base) in found["message"]
+    shutil.copytree(pictured, copy)
+    verify(copy, exit_code=Exit.DONE)

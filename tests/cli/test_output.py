@@ -11,7 +11,7 @@ import pytest
 
 from reducers.accounts import Account
 from store.cli.call import read_arguments, read_value
-from store.cli.exits import Exit
+from store.cli.exits import Exit, NothingThere
 from store.cli.output import report, show_value, to_plain
 from store.errors import ConfigError, CorruptionError, MalformedCall, Refused
 from store.values import Json
@@ -70,6 +70,9 @@ def test_arguments_are_in_order_or_by_name() -> None:
         (CorruptionError("odd", file="a.log", position=7), Exit.CORRUPTION, ["in a.log at byte 7"]),
         (Refused("overdraft", details={"balance": 3}), Exit.REFUSED, ["refused: overdraft\n", "balance 3"]),
         (PermissionError(13, "no"), Exit.DURABILITY_LOST, ["PermissionError"]),
+        (OSError(28, "No space left on device"), Exit.DURABILITY_LOST, ["No space left", "→ Make room"]),
+        (OSError(99, "odd"), Exit.DURABILITY_LOST, ["odd", "→ "]),
+        (NothingThere("no log"), Exit.NOTHING_THERE, ["nothing there: no log"]),
         (TimeoutError(), Exit.TIMEOUT, ["no answer in time"]),
         (RuntimeError("oops"), Exit.BUG, ["oops", "--debug"]),
     ],

@@ -13,8 +13,6 @@ from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
-from store.engine.retention import prune
-from store.engine.snapshotting import take
 from store.env.memory import MemoryClock, NoDeadline, SeededEntropy
 from store.env.posix import PosixDisk
 from store.env.world import World
@@ -22,6 +20,8 @@ from store.ids import ClientId, ConnectionId, Timestamp
 from store.log.commitlog import LogOptions
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Pin, Repository
+from store.upkeep.retention import prune
+from store.upkeep.snapshotting import take
 from store.values import encode
 from tests.data import domain
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from store.engine import retention
-from store.engine.retention import prune
 from store.env.memory import MemoryDisk, SeededEntropy
 from store.errors import CorruptionError, DirectoryError
 from store.ids import EPOCH_SIZE, Epoch, Offset, TableId, Timestamp
@@ -14,6 +12,8 @@ from store.log.survey import holds, proven_end
 from store.snapshot.format import Manifest, TableContent, content_of, fingerprint_of
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Repository
+from store.upkeep import retention
+from store.upkeep.retention import prune
 
 SECOND: Final = 1_000_000
 OPTIONS: Final = SnapshotOptions(keep_last=3, keep_daily=0, keep_for_s=100, grace_s=10)

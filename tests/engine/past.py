@@ -6,15 +6,15 @@ from functools import cache
 from typing import Any
 
 from store.engine.engine import Engine
-from store.engine.ranges import AtOffset, Target, resolve
 from store.engine.replay import replay
-from store.engine.restore import Restored, restore
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, SeededEntropy
 from store.env.world import Disk, File, World
 from store.ids import Offset
 from store.log.commitlog import LogOptions
 from store.log.reader import LogReader
 from store.log.survey import segments
+from store.upkeep.ranges import AtOffset, Target, resolve
+from store.upkeep.restore import Restored, restore
 from tests.canonical import canonical
 from tests.engine.scenes import a_caller, call, committed, memory_clock, memory_disk, open_shop
 from tests.engine.snapshots import Archive, drop_log, row_types, taken

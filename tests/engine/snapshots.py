@@ -7,7 +7,6 @@ from typing import Any
 
 from store.codec import decode_batch, encode_transaction
 from store.engine.engine import Engine
-from store.engine.snapshotting import Taken, take
 from store.engine.state import State
 from store.env.memory import MemoryClock, MemoryDisk, SeededEntropy
 from store.env.world import Disk
@@ -18,6 +17,7 @@ from store.log.reader import LogReader
 from store.log.segment import segment_offsets
 from store.snapshot.options import SnapshotOptions
 from store.transaction import Transaction
+from store.upkeep.snapshotting import Taken, take
 from tests.engine.scenes import DOMAIN, SMALL_SEGMENTS, a_caller, committed, open_shop
 
 TINY = SnapshotOptions(block_size=200)

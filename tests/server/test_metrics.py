@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from store.server.metrics import METRICS, Histogram, Metric
+from store.server.metrics import METRICS, Histogram, Measured, Metric
 from tests.server.scenes import Tenant, serving
 
 
@@ -73,6 +73,21 @@ def test_counts(tmp_path: Path) -> None:
         assert found["store_call_latency_seconds_count"] == found["store_batch_records_sum"]
         assert found["store_fsync_latency_seconds_count"] == found["store_batch_records_count"]
         assert found["store_free_bytes"] > 0
+
+
+def test_maintenance(tmp_path: Path) -> None:
+    """What is known of snapshots, drills and backups is told beside; nothing has happened yet."""
+    with serving(tmp_path) as tenant:
+        found = read(tenant)
+        assert found["store_snapshot_offset"] == found["store_drill_timestamp_seconds"] == 0
+        assert found["store_restart_estimate_seconds"] > 0
+        assert not [name for name in found if name.startswith("store_snapshots_total")]
+        measured = Measured({"store_snapshot_offset": 7}, {"store_drills_total": {"same": 2}})
+        tenant.on_loop(lambda: setattr(tenant.service.metrics, "maintenance", lambda: measured))
+        found = read(tenant)
+        assert found["store_snapshot_offset"] == 7
+        assert found['store_drills_total{result="same"}'] == 2
+        assert found["store_snapshot_seconds"] == 0
 
 
 def test_closed(tmp_path: Path) -> None:

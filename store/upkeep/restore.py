@@ -13,9 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from store.engine.directory import Restoring, abandon, begin_making, mark
-from store.engine.history import History, Stretch, look
 from store.engine.loading import PassedOver
-from store.engine.ranges import Moment, Target, moment, resolve_in, show
 from store.engine.replay import records, replay
 from store.env.world import Clock, Disk, Entropy
 from store.errors import CorruptionError, DirectoryError, NotRestorable
@@ -29,6 +27,8 @@ from store.snapshot.format import Manifest, snapshot_name
 from store.snapshot.repository import Repository
 from store.tables.database import FINGERPRINT_MODULUS
 from store.transaction import Write
+from store.upkeep.history import History, Stretch, look
+from store.upkeep.ranges import Moment, Target, moment, resolve_in, show
 
 Progress = Callable[[str, int, int], None]
 """Told (phase, done, total): "checking log" and "copying" in bytes, then what a replay tells."""

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.engine import retention
-from store.engine.holdings import CONDEMNED, Holdings, SnapshotFacts
-from store.engine.retention import RetentionPlan, carry_out, plan_retention, prune, survey
-from store.engine.snapshotting import take
 from store.env.memory import PowerLoss, SeededEntropy
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, TableId, Timestamp
 from store.log.survey import SegmentInfo, proven_end
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Pin, Repository
+from store.upkeep import retention
+from store.upkeep.holdings import CONDEMNED, Holdings, SnapshotFacts
+from store.upkeep.retention import RetentionPlan, carry_out, plan_retention, prune, survey
+from store.upkeep.snapshotting import take
 from tests.engine.directories import EAGER, EPOCH, OPTIONS, SECOND, Directory, a_directory, moment
 from tests.engine.scenes import committed, memory_clock, memory_disk, open_shop, reopen
 

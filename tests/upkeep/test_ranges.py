@@ -7,7 +7,14 @@ from hashlib import sha256
 import pytest
 
 from store.engine.directory import MARKER
-from store.engine.ranges import (
+from store.env.memory import MemoryDisk
+from store.errors import ConfigError, CorruptionError, DirectoryError, NotRestorable
+from store.ids import Epoch, Offset, Timestamp
+from store.log.format import segment_name
+from store.log.reader import LogReader
+from store.log.survey import SegmentInfo, segments
+from store.snapshot.repository import Repository
+from store.upkeep.ranges import (
     AtOffset,
     AtSnapshot,
     AtTime,
@@ -20,13 +27,6 @@ from store.engine.ranges import (
     show,
     snapshot_size,
 )
-from store.env.memory import MemoryDisk
-from store.errors import ConfigError, CorruptionError, DirectoryError, NotRestorable
-from store.ids import Epoch, Offset, Timestamp
-from store.log.format import segment_name
-from store.log.reader import LogReader
-from store.log.survey import SegmentInfo, segments
-from store.snapshot.repository import Repository
 from tests.engine.past import Past, Vanishing, a_past, everything, restored, segment_firsts, start
 from tests.engine.scenes import committed, memory_disk, open_shop
 from tests.engine.snapshots import taken, transplant

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from store.engine.directory import MARKER, RESTORING, inspect
 from store.engine.engine import Engine
-from store.engine.ranges import AtOffset, AtSnapshot, Newest, resolve, restorable
 from store.engine.reexecution import reexecute
-from store.engine.restore import plan, restore
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, SeededEntropy
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.env.world import World
@@ -24,6 +22,8 @@ from store.log.reader import LogReader
 from store.log.survey import proven_end, segments
 from store.snapshot.format import fingerprint_of
 from store.snapshot.repository import Repository
+from store.upkeep.ranges import AtOffset, AtSnapshot, Newest, resolve, restorable
+from store.upkeep.restore import plan, restore
 from tests.canonical import canonical
 from tests.engine.past import Past, Vanishing, a_past, everything, restored, segment_firsts, start, state_of
 from tests.engine.scenes import DOMAIN, call, committed, memory_disk, open_shop, reopen

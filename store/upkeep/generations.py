@@ -21,11 +21,11 @@ from store.engine.directory import (
     read_current,
     read_small,
 )
-from store.engine.history import look
-from store.engine.ranges import Range, range_of, ranges_of, restorable
 from store.env.world import Disk, Entropy
 from store.errors import DirectoryError, NotRestorable
 from store.ids import Offset, Position
+from store.upkeep.history import look
+from store.upkeep.ranges import Range, range_of, ranges_of, restorable
 
 ROOT: Final = ""
 """The generation that lies in the root itself: the first one."""

@@ -1,11 +1,11 @@
 """What still holds in a damaged directory, and what does not."""
 
-from store.engine.wreck import Extent, Wreck, examine
 from store.env.memory import MemoryDisk
 from store.ids import Offset
 from store.log.format import segment_name
 from store.log.reader import LogReader
 from store.snapshot.repository import Repository
+from store.upkeep.wreck import Extent, Wreck, examine
 from tests.engine.past import a_past, everything, segment_firsts
 from tests.engine.snapshots import taken
 

@@ -18,7 +18,6 @@ from store.engine.directory import Restoring, abandon, begin_making, mark
 from store.engine.loading import PassedOver, load_snapshot, read_schema
 from store.engine.replay import absorb_all, replay
 from store.engine.state import EpochRecord, State
-from store.engine.wreck import Extent, Picture, Wreck, examine
 from store.env.world import Clock, Disk, Entropy
 from store.errors import CorruptionError, NotRestorable
 from store.ids import Epoch, Key, Offset, Timestamp
@@ -31,6 +30,7 @@ from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Repository
 from store.tables.database import Database, Move
 from store.transaction import Write
+from store.upkeep.wreck import Extent, Picture, Wreck, examine
 
 Progress = Callable[[str, int, int], None]
 """Told (phase, done, total): what wreck.examine tells, then "writing" in tables, then what a replay tells."""

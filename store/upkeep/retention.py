@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
 
-from store.engine.holdings import Holdings, SnapshotFacts, blocks_of, survey, write_condemned
 from store.env.world import Disk
 from store.errors import DirectoryError
 from store.ids import Offset, Timestamp
@@ -21,6 +20,7 @@ from store.log.format import FOLDER as LOG
 from store.log.survey import SegmentInfo, runs
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Pin, Repository
+from store.upkeep.holdings import Holdings, SnapshotFacts, blocks_of, survey, write_condemned
 
 __all__ = ["Pruned", "RetentionPlan", "carry_out", "plan_retention", "prune", "survey"]
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 
 from store.engine.directory import CURRENT, FOLDERS, MARKER, PREVIOUS
-from store.engine.generations import ROOT, confirm, current, lost_by_confirming, new_name, previous, switch, undo
 from store.env.memory import MemoryDisk, PowerLoss, SeededEntropy
 from store.errors import DirectoryError, NotRestorable
 from store.ids import Offset
+from store.upkeep.generations import ROOT, confirm, current, lost_by_confirming, new_name, previous, switch, undo
 from tests.engine.past import a_past, everything, restored, start
 from tests.engine.scenes import committed, memory_disk
 

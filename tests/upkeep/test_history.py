@@ -1,11 +1,11 @@
 """What snapshots and log of a directory are good for together."""
 
-from store.engine.history import History, look, timestamp_at
 from store.env.memory import MemoryDisk
 from store.env.world import File
 from store.ids import Offset
 from store.log.format import segment_name
 from store.snapshot.repository import Repository
+from store.upkeep.history import History, look, timestamp_at
 from tests.engine.past import a_past, everything, segment_firsts
 
 

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Final
 
 from store.codec import decode_batch, decode_transaction, split_batch
-from store.engine.history import History, Stretch, look, steadily, timestamp_at
 from store.env.world import Disk
 from store.errors import ConfigError, NotRestorable
 from store.ids import Epoch, Offset, Timestamp
@@ -21,6 +20,7 @@ from store.log.reader import LogReader
 from store.log.survey import SegmentInfo
 from store.snapshot.format import Manifest, snapshot_name
 from store.snapshot.repository import Repository
+from store.upkeep.history import History, Stretch, look, steadily, timestamp_at
 
 SHOWN_MAX: Final = 12
 """Ranges that an error lists; older ones are only counted."""

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from store.engine.directory import MARKER, RESTORING
 from store.engine.replay import replay
-from store.engine.salvage import SalvageReport, salvage
 from store.env.memory import MemoryClock, MemoryDisk, PowerLoss, SeededEntropy
 from store.env.world import Disk
 from store.errors import DirectoryError, NotRestorable
@@ -17,6 +16,7 @@ from store.ids import Offset
 from store.log.format import segment_name
 from store.log.reader import LogReader
 from store.snapshot.repository import Repository
+from store.upkeep.salvage import SalvageReport, salvage
 from tests.engine.past import Past, a_past, everything, restored, segment_firsts, start, state_of
 from tests.engine.scenes import committed, memory_disk, open_shop
 from tests.engine.snapshots import TINY, row_types, taken, transplant

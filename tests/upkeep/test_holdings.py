@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from store.engine.holdings import CONDEMNED, read_condemned, survey, write_condemned
 from store.env.memory import MemoryDisk
 from store.errors import CorruptionError
 from store.ids import Offset
 from store.snapshot.format import SNAPSHOT_VERSION
 from store.snapshot.repository import Pin, Repository
+from store.upkeep.holdings import CONDEMNED, read_condemned, survey, write_condemned
 from tests.engine.directories import Directory, a_directory, moment
 
 

@@ -1,0 +1,85 @@
+"""A data directory as the commands open it: always the generation in force.
+
+Laws: every command that takes a data directory finds its files here, so that all of them mean the same ones after a
+restore in place. No command but `store serve` makes a directory by looking for it.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from store.cli.exits import NothingThere
+from store.env.posix import PosixDisk
+from store.env.world import Disk
+from store.errors import CorruptionError, DirectoryError
+from store.ids import Epoch
+from store.log.commitlog import Commitlog
+from store.log.format import FIRST_OFFSET
+from store.log.segment import segment_offsets
+from store.log.survey import read_header
+from store.snapshot.repository import Repository
+from store.upkeep import generations
+
+Directory = Annotated[
+    Path | None,
+    typer.Argument(help="The data directory; it may be in use.  [default: tenant.data]", show_default=False),
+]
+
+_NAME_IT: Final = "Name a store's data directory, or set tenant.data"
+
+
+def generation_of(root: Path) -> Path:
+    """Where the files of the generation in force lie: the directory itself until something was restored in place."""
+    if not root.is_dir():
+        return root
+    return root / generations.current(PosixDisk(root, read_only=True))
+
+
+def look_at(root: Path) -> PosixDisk:
+    """The generation in force, for reading. NothingThere: there is no such directory."""
+    _expect(root)
+    return PosixDisk(generation_of(root), read_only=True, root=root)
+
+
+def work_on(root: Path) -> PosixDisk:
+    """The generation in force, for taking and removing snapshots beside whoever serves. NothingThere: no such one."""
+    _expect(root)
+    return PosixDisk(generation_of(root), root=root)
+
+
+def expect_store(root: Path, disk: PosixDisk) -> None:
+    """NothingThere where the directory holds neither log nor snapshots."""
+    if not Commitlog.exists(disk) and not disk.names("snapshot"):
+        raise NothingThere(f"there is no commitlog and no snapshot in {root}", hint=_NAME_IT)
+
+
+def expect_same_tenant(disk: Disk, source: Disk, text: str) -> None:
+    """DirectoryError where both say whose history they hold, and it is not the same."""
+    mine, other = tenant_of(disk), tenant_of(source)
+    if mine is not None and other is not None and mine != other:
+        raise DirectoryError(
+            f"{text} holds another store: {other.hex()}, this directory holds {mine.hex()}",
+            hint="Restore it into a directory of its own, with --into",
+        )
+
+
+def tenant_of(disk: Disk) -> Epoch | None:
+    """The first epoch of the store whose files these are; None where nothing says it."""
+    with suppress(CorruptionError, DirectoryError):
+        offsets = segment_offsets(disk)
+        if offsets and offsets[0] == FIRST_OFFSET:
+            return read_header(disk, offsets[0]).epoch
+        return next((each.store for each in Repository(disk).whole()[0]), None)
+    return None
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether both name one directory."""
+    return one.resolve() == other.resolve()
+
+
+def _expect(root: Path) -> None:
+    if not root.exists():
+        raise NothingThere(f"there is no {root}", hint=_NAME_IT)

@@ -1,0 +1,179 @@
+"""Restoring in place: a new generation beside the one in force, then confirm or undo.
+
+Laws: only a stopped store is restored in place, confirmed or undone, since the directory's lock is held throughout.
+What was begun and did not come to its end is removed, or said to be there.
+"""
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from store.cli.directories import generation_of, work_on
+from store.cli.exits import NothingThere
+from store.cli.moments import folder_size, show_bytes
+from store.cli.output import note, print_json, stdout
+from store.cli.upkeep.preview import agree, tell_next
+from store.engine.directory import FOLDERS, GENERATION, MARKER, RESTORING
+from store.env.posix import PosixDisk, SystemEntropy
+from store.errors import DirectoryError
+from store.ids import Offset
+from store.upkeep import generations
+
+
+class InPlace:
+    """A data directory that nobody serves, held for as long as this context is open; a dry run holds nothing."""
+
+    def __init__(self, root: Path, *, dry_run: bool) -> None:
+        self._root: Final = root
+        self._dry_run: Final = dry_run
+        self._disk: PosixDisk | None = None
+
+    def __enter__(self) -> Self:
+        if self._dry_run:
+            return self  # Looking disturbs nobody.
+        self._disk = hold(self._root)
+        try:
+            self._expect_decided()
+        except BaseException:
+            self._disk.unlock()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._disk is not None:
+            self._disk.unlock()
+
+    def _expect_decided(self) -> None:
+        assert self._disk is not None
+        if generations.previous(self._disk) is not None:
+            raise DirectoryError(
+                f"{self._root} was restored in place before, and that waits to be confirmed",
+                hint=f"`store restore {shlex.quote(str(self._root))} --undo` goes back to the whole history, from "
+                "which any moment can be restored; --confirm keeps what was restored",
+            )
+
+    @contextmanager
+    def generation(self, offset: Offset) -> Iterator[tuple[PosixDisk, Path]]:
+        """A new generation's disk and folder; in force once the context ends well, gone where it does not."""
+        assert self._disk is not None
+        self._remove_leftovers()
+        name = generations.new_name(offset, SystemEntropy())
+        folder = self._root / name
+        try:
+            yield PosixDisk(folder, root=self._root), folder
+            generations.switch(self._disk, name)
+        except BaseException:
+            if generations.current(self._disk) != name:
+                shutil.rmtree(folder, ignore_errors=True)
+                note(f"what was begun in {folder} was removed; {self._root} is as it was")
+            raise
+
+    def _remove_leftovers(self) -> None:
+        """Generations that nothing refers to: what a killed restore left half made goes, what is whole is told of."""
+        assert self._disk is not None
+        for folder in self._root.iterdir():
+            if not GENERATION.fullmatch(folder.name) or folder.name == generations.current(self._disk):
+                continue
+            if (folder / MARKER).exists():
+                note(f"{folder} is not in force and nothing refers to it: delete it when nothing in it is of use")
+            elif (folder / RESTORING).exists():
+                shutil.rmtree(folder)
+                note(f"removed {folder}, which an interrupted restore had left half made")
+
+
+def hold(root: Path) -> PosixDisk:
+    """The directory itself, locked. DirectoryError: a store serves it, or somebody else works in it."""
+    if not root.is_dir():
+        raise NothingThere(f"there is no data directory {root}", hint="Name one, or restore into a new one with --into")
+    disk = PosixDisk(root)
+    try:
+        disk.lock()
+    except DirectoryError as error:
+        raise DirectoryError(
+            error.message,
+            hint="In place needs the store stopped: stop that process, or restore beside it with --into NEW",
+        ) from None
+    return disk
+
+
+def confirm_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
+    """Remove the files from before the last restore in place. NothingThere: there was none."""
+    disk = hold(root)
+    try:
+        folder = _previous(disk, root)
+        lost = list(map(str, generations.lost_by_confirming(PosixDisk(folder, read_only=True), work_on(root))))
+        size = sum(folder_size(folder / each) for each in FOLDERS)
+        if not json:
+            _tell_lost(lost, folder, size)
+        if dry_run or not agree("let them go?", yes=yes or json):
+            _done({"event": "would_confirm", **_lost_line(lost, size)}, "", json=json and dry_run)
+            return
+        generations.confirm(disk, PosixDisk(folder, root=root))
+        _remove_empty(folder, root)
+        said = f"confirmed: {generation_of(root)} is in force, and {show_bytes(size)} of older files are gone"
+        _done({"event": "confirmed", "generation": str(generation_of(root)), **_lost_line(lost, size)}, said, json=json)
+    finally:
+        disk.unlock()
+
+
+def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
+    """Go back to the generation from before the last restore in place. NothingThere: there was none."""
+    disk = hold(root)
+    try:
+        folder = _previous(disk, root)
+        left = generation_of(root)
+        if not json:
+            note(f"{folder} will be in force again; {left} stays there, unused, with what was written since")
+        if dry_run or not agree("go back?", yes=yes or json):
+            _done({"event": "would_undo", "generation": str(folder)}, "", json=json and dry_run)
+            return
+        generations.undo(disk)
+        said = f"undone: {generation_of(root)} is in force, as if nothing had been restored"
+        _done({"event": "undone", "generation": str(generation_of(root)), "left": str(left)}, said, json=json)
+        if not json:
+            serve = (f"store serve --data {shlex.quote(str(root))}", "go on")
+            tell_next([serve, (f"rm -r {shlex.quote(str(left))}", "when nothing in it is of use any more")])
+    finally:
+        disk.unlock()
+
+
+def _previous(disk: PosixDisk, root: Path) -> Path:
+    old = generations.previous(disk)
+    if old is None:
+        raise NothingThere(
+            f"nothing was restored in place in {root} that waits to be confirmed or undone",
+            hint="`store restore --to-time …` restores in place; `store snapshot list` shows what is restorable",
+        )
+    return root / old
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Take away the folders in which nothing is left."""
+    for each in (*(folder / name for name in FOLDERS), *([folder] if folder != root else [])):
+        with suppress(OSError):  # Somebody put something of their own into it.
+            each.rmdir()
+
+
+def _tell_lost(lost: list[str], folder: Path, size: int) -> None:
+    note(f"the files from before in {folder} go: {show_bytes(size)}; no longer restorable then:")
+    for each in lost:
+        note(f"  {each}")
+    if not lost:
+        note("  nothing: all of it is in what was restored, too")
+
+
+def _lost_line(lost: list[str], size: int) -> dict[str, object]:
+    return {"bytes": size, "lost": lost}
+
+
+def _done(line: dict[str, object], said: str, *, json: bool) -> None:
+    if json:
+        print_json(line)
+    elif said:
+        stdout.print(said, markup=False, soft_wrap=True)

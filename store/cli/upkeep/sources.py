@@ -1,0 +1,78 @@
+"""Where a restore, a clone or a salvage reads from: a data directory, which may be in use, or a backup."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from store.backup.keys import OperatorKey
+from store.backup.view import BackupDisk
+from store.cli.directories import expect_store, look_at
+from store.cli.progress import Phases
+from store.cli.upkeep.lease import Progress, leased
+from store.config import Config
+from store.env.objects import open_objects
+from store.env.secret import read_secret
+from store.env.world import Disk, ObjectStore
+
+FromUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="URL", help="A backup to read instead: a folder, file:///path or s3://bucket/prefix."
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        "--key",
+        help="The operator's key file of an encrypted backup.  [backup.key_file, STORE_BACKUP_KEY]",
+    ),
+]
+Endpoint = Annotated[str | None, typer.Option(help="An S3 server that is not Amazon's.  [backup.endpoint]")]
+Region = Annotated[str | None, typer.Option(help="The bucket's region.  [backup.region]")]
+EpochOption = Annotated[
+    str | None,
+    typer.Option("--epoch", metavar="HEX", help="Of several histories, the one of this epoch.  [default: the newest]"),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is read, and what to tell while it is read."""
+
+    disk: Disk
+    root: Path | None
+    """None for a backup."""
+    text: str
+    told: Progress
+
+
+@contextmanager
+def directory_source(root: Path, reason: str, phases: Phases, *, lease_s: float) -> Iterator[Source]:
+    """A data directory, held by a lease. NothingThere: there is no store in it."""
+    disk = look_at(root)
+    expect_store(root, disk)
+    with leased(disk, reason, phases, lease_s=lease_s) as told:
+        yield Source(disk, root, str(root), told)
+
+
+@contextmanager
+def backup_source(url: str, config: Config, phases: Phases, *, epoch: str | None) -> Iterator[Source]:
+    """A backup, as a disk that cannot be written."""
+    objects = backup_objects(url, config)
+    yield Source(BackupDisk(objects, key=operator_key(config), epoch=epoch or ""), None, objects.url, phases)
+
+
+def backup_objects(url: str, config: Config) -> ObjectStore:
+    """The object store a URL names, by the options of [backup]."""
+    return open_objects(url, endpoint=config.backup.endpoint, region=config.backup.region)
+
+
+def operator_key(config: Config, file: Path | None = None) -> OperatorKey | None:
+    """The operator's key, from a file or the environment; None where neither is named."""
+    secret = read_secret(file or config.backup.key_file)
+    return None if secret is None else OperatorKey.read(secret)

@@ -1,0 +1,78 @@
+"""What maintenance has done since the start, for metrics and for those who ask.
+
+Laws: a child's words are not trusted to be what they should; what is no number counts as 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from store.server.child import Event
+from store.server.metrics import Measured
+
+
+@dataclass
+class Figures:
+    """What has happened since the start, for metrics and for those who ask."""
+
+    snapshots: dict[str, int] = field(default_factory=dict)
+    """Taken, by reason."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """By what was tried: snapshot, drill, backup."""
+    snapshot: Event = field(default_factory=dict)
+    snapshot_at: float = 0.0
+    """When the newest snapshot was taken, in seconds since 1970; 0: there is none."""
+    removed_segments: int = 0
+    removed_snapshots: int = 0
+    removed_bytes: int = 0
+    retention: Event = field(default_factory=dict)
+    drills: dict[str, int] = field(default_factory=dict)
+    """By how they ended: same, different, failed."""
+    drill: Event = field(default_factory=dict)
+    drill_at: float = 0.0
+    """When the newest drill that found the same ended."""
+    backup: Event = field(default_factory=dict)
+    backup_at: float = 0.0
+    backup_bytes: int = 0
+
+    def note_pruned(self, pruned: Event) -> None:
+        """Something was let go, or would have been if anything could."""
+        self.retention = pruned
+        self.removed_segments += _length(pruned, "segments")
+        self.removed_snapshots += _length(pruned, "snapshots")
+        self.removed_bytes += int(number(pruned, "bytes"))
+
+    def measured(self) -> Measured:
+        """What metrics tell of it."""
+        taken, drill, pruned = self.snapshot, self.drill, self.retention
+        values: dict[str, float] = {
+            "store_snapshot_timestamp_seconds": self.snapshot_at,
+            "store_snapshot_seconds": number(taken, "seconds"),
+            "store_snapshot_written_bytes": number(taken, "bytes_written"),
+            "store_retention_floor_offset": number(pruned, "floor"),
+            "store_retention_waiting": number(pruned, "waiting"),
+            "store_retention_segments_total": self.removed_segments,
+            "store_retention_snapshots_total": self.removed_snapshots,
+            "store_retention_bytes_total": self.removed_bytes,
+            "store_drill_timestamp_seconds": self.drill_at,
+            "store_drill_seconds": number(drill, "seconds"),
+            "store_backup_timestamp_seconds": self.backup_at,
+            "store_backup_bytes_total": self.backup_bytes,
+        }
+        labelled: dict[str, Mapping[str, int]] = {
+            "store_snapshots_total": self.snapshots,
+            "store_maintenance_failures_total": self.failures,
+            "store_drills_total": self.drills,
+        }
+        return Measured(values, labelled)
+
+
+def number(event: Event, name: str) -> float:
+    """A number that a child has said; 0 where it said none."""
+    value = event.get(name)
+    return value if isinstance(value, int | float) else 0
+
+
+def _length(event: Event, name: str) -> int:
+    """Of a list that a child has said; 0 where it said none."""
+    value = event.get(name)
+    return len(value) if isinstance(value, list) else 0

@@ -1,0 +1,216 @@
+"""The rules of `store backup`: what is sent, what comes back, who can read it, and what is said when it cannot be."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.cli.exits import Exit
+from tests.cli.history import balance, deposit, error, events, files, flip, run
+from tests.cli.tenant import Tenant, process, running, store
+from tests.env.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A stopped store with a history and a snapshot in it."""
+    folder = tmp_path / "data"
+    deposit(folder, *range(1, 10))
+    run("snapshot", "take", "data", cwd=tmp_path)
+    deposit(folder, *range(10, 15))
+    run("snapshot", "take", "data", cwd=tmp_path)
+    return folder
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """Two operator's keys."""
+    made = (tmp_path / "one.key", tmp_path / "two.key")
+    for place, each in enumerate(made):
+        each.write_text(f"{place + 1:064x}\n")
+        each.chmod(0o600)
+    return made
+
+
+def test_a_push_sends_what_is_not_there(data: Path) -> None:
+    """The first sends all, the second nothing, a third what came since; each says how far the backup reaches."""
+    cwd = data.parent
+    (first,) = events("backup", "push", "data", "backup", cwd=cwd)
+    assert first["objects_sent"] > 0
+    assert (first["snapshots"], first["encrypted"], first["refused"]) == (2, False, {})
+    (second,) = events("backup", "push", "data", "backup", cwd=cwd)
+    assert second["bytes_sent"] < first["bytes_sent"]
+    assert second["last_offset"] == first["last_offset"]
+    deposit(data, 20, 21)
+    third = run("backup", "push", "data", "backup", cwd=cwd)
+    assert "holds all through offset" in third.stdout
+    assert "not sealed yet" in third.stderr
+
+
+def test_any_moment_comes_back_on_a_bare_machine(data: Path) -> None:
+    """From the backup alone: the newest moment, or any other; a directory that is not there is made."""
+    cwd = data.parent
+    (pushed,) = events("backup", "push", "data", "backup", cwd=cwd)
+    _, newest = events("restore", "--from", "backup", "--into", "bare", cwd=cwd)
+    assert newest["offset"] == pushed["last_offset"]
+    assert balance(cwd / "bare") == 100 + sum(range(1, 15))
+    _, early = events("restore", "early", "--from", "backup", "--to-offset", "8", cwd=cwd)
+    assert (early["offset"], early["in_place"]) == (8, False)
+    missed = error("restore", "--from", "backup", "--to-offset", "99", "--into", "no", cwd=cwd, exit_code=9)
+    assert "offsets 1 to" in missed["message"]
+
+
+def test_a_store_is_restored_in_place_from_its_backup(data: Path) -> None:
+    """Where the directory is there, the backup becomes its new generation, and the old files stay."""
+    run("backup", "push", "data", "backup", cwd=data.parent)
+    for segment in (data / "log").iterdir():
+        segment.unlink()
+    _, restored = events("restore", "data", "--from", "backup", cwd=data.parent)
+    assert restored["in_place"]
+    assert balance(data) == 100 + sum(range(1, 15))
+
+
+def test_another_tenants_backup_never_comes_in_place(data: Path) -> None:
+    """It is refused before anything is written; into a directory of its own it goes."""
+    cwd = data.parent
+    run("backup", "push", "data", "backup", cwd=cwd)
+    deposit(cwd / "another", 1, 2)
+    before = files(cwd / "another")
+    error("restore", "another", "--from", "backup", cwd=cwd, exit_code=Exit.DIRECTORY)
+    assert files(cwd / "another") == before
+
+
+def test_list_tells_what_is_restorable(data: Path) -> None:
+    """A line for each history, with its ranges; then the whole, with what is missing or foreign, and an alarm."""
+    cwd = data.parent
+    (pushed,) = events("backup", "push", "data", "backup", cwd=cwd)
+    branch, whole = events("backup", "list", "backup", cwd=cwd)
+    assert branch["ranges"][0]["first"] == 1
+    assert branch["last_offset"] == branch["ranges"][-1]["last"] == pushed["last_offset"]
+    assert (whole["alarm"], whole["missing"], whole["foreign"]) == ("", [], [])
+    assert f"1 to {branch['ranges'][0]['last']}" in run("backup", "list", "backup", cwd=cwd).stdout
+    late = ("--set", "backup.interval_s=0.001", "--set", "backup.url=backup")
+    assert "old" in events("backup", "list", *late, cwd=cwd)[-1]["alarm"]
+
+
+def test_a_pull_brings_one_whole_history(data: Path) -> None:
+    """The folder is a data directory: any moment of it can be restored, or it goes on from its end."""
+    cwd = data.parent
+    run("backup", "push", "data", "backup", cwd=cwd)
+    (pulled,) = events("backup", "pull", "backup", "pulled", cwd=cwd)
+    assert pulled["files"] > 0
+    run("restore", "pulled", "--to-offset", "8", "--into", "new", cwd=cwd)
+    assert "store serve --data again" in run("backup", "pull", "backup", "again", cwd=cwd).stdout
+    assert balance(cwd / "pulled") == 100 + sum(range(1, 15))
+
+
+def test_verify_reads_every_object(data: Path) -> None:
+    """0 where all hold; 4 names a damaged object; 5 one that is gone; 6 where there is no backup."""
+    cwd = data.parent
+    run("backup", "push", "data", "backup", cwd=cwd)
+    assert run("backup", "verify", "backup", cwd=cwd).stdout.endswith("sound\n")
+    block = next((cwd / "backup" / "block").rglob("*.blk*"))
+    flip(block, block.stat().st_size // 2)
+    finding, result = events("backup", "verify", "backup", cwd=cwd, exit_code=Exit.CORRUPTION)
+    assert finding["kind"] == "damaged"
+    assert block.name.split(".")[0] in finding["name"]
+    assert result["hint"]
+    block.unlink()
+    finding, _ = events("backup", "verify", "backup", cwd=cwd, exit_code=Exit.GAP)
+    assert finding["kind"] == "missing"
+    for command in ("verify", "list"):
+        error("backup", command, "nowhere", cwd=cwd, exit_code=Exit.NOTHING_THERE)
+    assert not (cwd / "nowhere").exists()
+
+
+def test_an_encrypted_backup_opens_with_its_key_alone(data: Path, keys: tuple[Path, Path]) -> None:
+    """Without the key, or with another, nothing comes back, and which key it wants is said; no secret is shown."""
+    cwd, (one, two) = data.parent, keys
+    (pushed,) = events("backup", "push", "data", "backup", "--key-file", str(one), cwd=cwd)
+    assert pushed["encrypted"]
+    for wrong in ((), ("--key-file", str(two))):
+        command = ("restore", "--from", "backup", "--into", "bare", *wrong)
+        said = error(*command, cwd=cwd, exit_code=Exit.DIRECTORY)
+        assert one.read_text().strip() not in str(said)
+    run("restore", "--from", "backup", "--into", "bare", "--key-file", str(one), cwd=cwd)
+    assert balance(cwd / "bare") == balance(data)
+    assert all(b"accounts" not in content for content in files(cwd / "backup").values())
+
+
+def test_the_key_may_come_from_the_environment(data: Path, keys: tuple[Path, Path]) -> None:
+    """STORE_BACKUP_KEY is no option of the configuration, and is never listed."""
+    secret = keys[0].read_text().strip()
+    pushed = process("backup", "push", "data", "backup", "--json", cwd=data.parent, STORE_BACKUP_KEY=secret)
+    assert pushed.returncode == Exit.DONE, pushed.stderr
+    assert '"encrypted":true' in pushed.stdout
+    listed = process("config", "--json", cwd=data.parent, STORE_BACKUP_KEY=secret)
+    assert listed.returncode == Exit.DONE
+    assert secret not in listed.stdout
+
+
+def test_a_key_is_rotated(data: Path, keys: tuple[Path, Path]) -> None:
+    """The new key opens everything, the old one nothing more; a file that is not there is made, for its owner."""
+    cwd, (one, _) = data.parent, keys
+    run("backup", "push", "data", "backup", "--key-file", str(one), cwd=cwd)
+    (rotated,) = events("backup", "rotate-key", "fresh.key", "backup", "--key-file", str(one), cwd=cwd)
+    assert rotated["removed"] > 0
+    assert (cwd / "fresh.key").stat().st_mode & 0o777 == 0o600
+    error("backup", "list", "backup", "--key-file", str(one), cwd=cwd, exit_code=Exit.DIRECTORY)
+    run("restore", "--from", "backup", "--into", "bare", "--key-file", "fresh.key", cwd=cwd)
+    deposit(data, 33)
+    run("backup", "push", "data", "backup", "--key-file", "fresh.key", cwd=cwd)
+    error("backup", "rotate-key", "next.key", "backup", cwd=cwd, exit_code=Exit.CONFIG)
+
+
+def test_what_cannot_be_pushed_is_refused(data: Path, keys: tuple[Path, Path]) -> None:
+    """No URL, an unreadable one, a key others may read, no store, another store's backup."""
+    cwd = data.parent
+    error("backup", "push", "data", cwd=cwd, exit_code=Exit.CONFIG)
+    error("backup", "push", "data", "ftp://x", cwd=cwd, exit_code=Exit.CONFIG)
+    error("backup", "push", "elsewhere", "backup", cwd=cwd, exit_code=Exit.NOTHING_THERE)
+    keys[0].chmod(0o644)
+    said = error("backup", "push", "data", "backup", "--key-file", str(keys[0]), cwd=cwd, exit_code=Exit.CONFIG)
+    assert "others" in said["message"]
+    run("backup", "push", "data", "backup", cwd=cwd)
+    deposit(cwd / "another", 1, 2)
+    run("snapshot", "take", "another", cwd=cwd)
+    before = files(cwd / "backup")
+    error("backup", "push", "another", "backup", cwd=cwd, exit_code=Exit.DIRECTORY)
+    assert files(cwd / "backup") == before
+
+
+@pytest.fixture
+def tenant(tmp_path: Path) -> Iterator[Tenant]:
+    """A tenant that runs, with an account of 100."""
+    with running(tmp_path) as made:
+        called = store("call", "open_account", "1", "ada", "100", cwd=tmp_path, **made.variables)
+        assert called.returncode == Exit.DONE, called.stderr
+        yield made
+
+
+def test_a_running_tenant_is_pushed_and_comes_back(tenant: Tenant) -> None:
+    """A snapshot seals its log, a push sends it, and from the backup alone the tenant is back with its rows."""
+    cwd = tenant.directory
+    for command in (("snapshot", "take", "data"), ("backup", "push", "data", "backup")):
+        ended = process(*command, cwd=cwd, **tenant.variables)
+        assert ended.returncode == Exit.DONE, ended.stderr
+    tenant.kill()
+    ended = process("restore", "--from", "backup", "--into", "bare", cwd=cwd)
+    assert ended.returncode == Exit.DONE, ended.stderr
+    assert balance(cwd / "bare") == 100
+
+
+def test_s3_brings_a_tenant_back(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pushed to a bucket and restored from it, by the same commands; credentials come from the environment alone."""
+    cwd, url = data.parent, f"s3://{BUCKET}/tenants/ada"
+    with s3_server(monkeypatch) as endpoint:
+        there = ("--endpoint", endpoint)
+        run("backup", "push", "data", url, *there, cwd=cwd)
+        listed = run("backup", "list", url, *there, cwd=cwd)
+        run("restore", "--from", url, *there, "--to-offset", "8", "--into", "bare", cwd=cwd)
+        run("restore", "--from", url, *there, "--into", "newest", cwd=cwd)
+        said = error("backup", "list", "s3://no-such-bucket/x", *there, cwd=cwd, exit_code=Exit.DIRECTORY)
+    assert "no-such-bucket" in said["message"]
+    assert ACCESS_KEY not in str(said) + listed.stdout
+    assert SECRET_KEY not in str(said) + listed.stdout
+    assert balance(cwd / "newest") == balance(data)

@@ -1,0 +1,40 @@
+"""Figures: counted as it happens, and whatever a child says, metrics are numbers."""
+
+import pytest
+
+from store.server.figures import Figures, number
+
+
+def test_what_was_let_go_adds_up() -> None:
+    """The newest word counts for what stands now, all words for what went."""
+    figures = Figures()
+    figures.note_pruned({"segments": ["a", "b"], "snapshots": ["c"], "bytes": 10, "floor": 5, "waiting": 3})
+    figures.note_pruned({"segments": ["d"], "snapshots": [], "bytes": 1, "floor": 7, "waiting": 0})
+    values, _ = figures.measured()
+    assert values["store_retention_segments_total"] == 3
+    assert values["store_retention_snapshots_total"] == 1
+    assert values["store_retention_bytes_total"] == 11
+    assert (values["store_retention_floor_offset"], values["store_retention_waiting"]) == (7, 0)
+
+
+def test_nothing_has_happened_at_first() -> None:
+    """Every value is 0, and no label is told."""
+    values, labelled = Figures().measured()
+    assert set(values.values()) == {0}
+    assert all(not counts for counts in labelled.values())
+
+
+@pytest.mark.parametrize("said", ["7", None, [1], {}])
+def test_what_is_no_number_counts_as_none(said: object) -> None:
+    """From a child that is of another version, or mad."""
+    assert number({"seconds": said}, "seconds") == 0
+    figures = Figures(snapshot={"seconds": said})
+    figures.note_pruned({"segments": 5, "snapshots": "abc", "bytes": said})
+    values, _ = figures.measured()
+    assert values["store_retention_segments_total"] == values["store_snapshot_seconds"] == 0
+
+
+def test_what_is_a_number_counts() -> None:
+    """Whole or not."""
+    assert number({"seconds": 2.5}, "seconds") == 2.5
+    assert number({"seconds": 2}, "seconds") == 2
