@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from store.cli.exits import NothingThere
+from store.engine.directory import CURRENT, MARKER
 from store.env.posix import PosixDisk
 from store.env.world import Disk
 from store.errors import CorruptionError, DirectoryError
@@ -47,6 +48,15 @@ def work_on(root: Path) -> PosixDisk:
     """The generation in force, for taking and removing snapshots beside whoever serves. NothingThere: no such one."""
     _expect(root)
     return PosixDisk(generation_of(root), root=root)
+
+
+def expect_not_around_one(root: Path) -> None:
+    """DirectoryError where a directory is none of a store's, but holds one: as `cp -r data copy` makes it of a copy."""
+    if not root.is_dir() or any((root / name).exists() for name in (MARKER, CURRENT, "log")):
+        return
+    within = next((each for each in sorted(root.iterdir()) if (each / MARKER).is_file()), None)
+    if within is not None:
+        raise DirectoryError(f"{root} holds no store itself, but {within} does", hint=f"Name that one: --data {within}")
 
 
 def expect_store(root: Path, disk: PosixDisk) -> None:

@@ -25,7 +25,7 @@ from store.cli.arguments import (
     token_of,
 )
 from store.cli.demo import FIRST_ACCOUNT
-from store.cli.directories import generation_of
+from store.cli.directories import expect_not_around_one, generation_of
 from store.cli.domains import load_domain
 from store.cli.exits import Exit
 from store.cli.git_history import open_repository
@@ -121,6 +121,7 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
     Before a change of the tables is logged a snapshot is taken of what was there, for the way back.
     """
     root = options.tenant.data
+    expect_not_around_one(root)
     disk = PosixDisk(generation_of(root), root=root)
     world = World(disk, SystemClock(), SystemEntropy(), deadline)
 

@@ -114,27 +114,20 @@ def plan_retention(now: Timestamp, holdings: Holdings, options: SnapshotOptions)
     bases = [each for each in holdings.snapshots if each.base]
     grace = int(options.grace_s * 1_000_000)
     pins = {name: pin for name, pin in holdings.pins.items() if pin.until is None or pin.until > now}
-    floors = _floors(now, bases, pins, options)
-    floor = min(floors.values())
-
-    unneeded_segments = _unneeded_segments(holdings.segments, bases, floor)
-    needed_segments = holdings.segments[len(unneeded_segments) :]
-    reasons = _kept_snapshots(now, holdings, bases, pins, options, needed_segments, floor)
-    kept = _kept_segments(needed_segments, floors)
-    kept |= {f"snapshot/{name}": tuple(why) for name, why in reasons.items()}
-    names = [each.name for each in holdings.snapshots if each.name not in reasons]
-    names += [name for name in holdings.damaged if name not in reasons]
+    needs = _needs(now, holdings, bases, pins, options)
+    # A lease holds back what goes, not the grace: else readers that follow each other would put it off for ever.
+    lasting = _needs(now, holdings, bases, {name: pin for name, pin in pins.items() if pin.kind != LEASE}, options)
 
     condemned = {file: min(since, now) for file, since in holdings.condemned.items()}
-    since = {f"snapshot/{name}": condemned.get(f"snapshot/{name}", now) for name in sorted(names)}
-    since |= {each.name: condemned.get(each.name, now) for each in unneeded_segments}
+    since = {f"snapshot/{name}": condemned.get(f"snapshot/{name}", now) for name in lasting.snapshots}
+    since |= {each.name: condemned.get(each.name, now) for each in lasting.segments}
     served = {file for file, moment in since.items() if moment + grace <= now}
     remove_segments = []
-    for each in unneeded_segments:  # From the oldest on: the log stays without a gap.
+    for each in needs.segments:  # From the oldest on: the log stays without a gap.
         if each.name not in served:
             break
         remove_segments.append(each.name)
-    remove_snapshots = tuple(name for name in sorted(names) if f"snapshot/{name}" in served)
+    remove_snapshots = tuple(name for name in needs.snapshots if f"snapshot/{name}" in served)
     gone = {*remove_segments, *(f"snapshot/{name}" for name in remove_snapshots)}
     waiting = {file: moment for file, moment in since.items() if file not in gone}
     return RetentionPlan(
@@ -147,8 +140,8 @@ def plan_retention(now: Timestamp, holdings: Holdings, options: SnapshotOptions)
             if pin.kind == LEASE and pin.until is not None and pin.until + grace <= now
         ),
         condemned=waiting,
-        kept=kept,
-        floors=floors,
+        kept=needs.kept,
+        floors=needs.floors,
         collect=not holdings.newer and set(holdings.damaged) <= set(remove_snapshots),
         pins=holdings.pins,
         due=min((Timestamp(moment + grace) for file, moment in waiting.items() if file not in served), default=None),
@@ -199,6 +192,35 @@ def carry_out(
 
 
 # How the plan is made.
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What is needed for some reason, and what for none."""
+
+    floors: Mapping[str, Offset]
+    kept: Mapping[str, tuple[str, ...]]
+    segments: Sequence[SegmentInfo]
+    """Unneeded, from the oldest on."""
+    snapshots: Sequence[str]
+    """Unneeded, by name."""
+
+
+def _needs(
+    now: Timestamp,
+    holdings: Holdings,
+    bases: Sequence[SnapshotFacts],
+    pins: Mapping[str, Pin],
+    options: SnapshotOptions,
+) -> _Needs:
+    floors = _floors(now, bases, pins, options)
+    floor = min(floors.values())
+    unneeded = _unneeded_segments(holdings.segments, bases, floor)
+    needed = holdings.segments[len(unneeded) :]
+    reasons = _kept_snapshots(now, holdings, bases, pins, options, needed, floor)
+    kept = _kept_segments(needed, floors) | {f"snapshot/{name}": tuple(why) for name, why in reasons.items()}
+    names = {each.name for each in holdings.snapshots} | set(holdings.damaged)
+    return _Needs(floors, kept, unneeded, sorted(names - reasons.keys()))
 
 
 def _floors(

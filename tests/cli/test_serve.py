@@ -59,6 +59,7 @@ def test_without_tokens_nobody_could_come_in(tmp_path: Path) -> None:
         (("--tls-key", "x.pem"), Exit.CONFIG, "tls_certificate"),
         (("--prot", "1"), Exit.USAGE, "--port"),
         (("--data", "afile"), Exit.DIRECTORY, "afile"),
+        (("--data", "around"), Exit.DIRECTORY, "--data around/data"),
         (("--demo", "--repository", "."), Exit.CONFIG, "not inside a git repository"),
     ],
 )
@@ -66,6 +67,8 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, arguments: tuple[str, 
     """A bad option, domain or directory ends the start with one clear error and its exit code."""
     (tmp_path / "broken.py").write_text("1 / 0\n")
     (tmp_path / "afile").write_text("here\n")
+    (tmp_path / "around" / "data").mkdir(parents=True)
+    (tmp_path / "around" / "data" / "store.json").write_text("{}\n")
     (tmp_path / "tokens").write_text("")
     ended = process("serve", "--token-file", "tokens", "--port", "0", *arguments, cwd=tmp_path)
     assert ended.returncode == code, ended.stderr

@@ -291,6 +291,20 @@ def test_a_clock_that_was_set_back_makes_no_grace_longer_than_it_is() -> None:
     assert plan.due == moment(1_010)
 
 
+def test_a_lease_holds_what_had_its_grace_and_no_longer() -> None:
+    """Readers that follow each other put nothing off: once none is there, what was noted before them goes at once."""
+    found = holding(*map(a_snapshot, (10, 20, 30, 40)))
+    noted = plan_retention(moment(1_000), found, replace(EAGER, grace_s=10)).condemned
+    lease = Pin(offset=Offset(0), reason="", until=moment(1_100), kind="lease")
+    held = plan_retention(
+        moment(1_050), replace(found, condemned=noted, pins={"lease-a": lease}), replace(EAGER, grace_s=10)
+    )
+    assert held.remove_segments == held.remove_snapshots == ()
+    assert held.condemned == noted
+    plan = plan_retention(moment(1_101), replace(found, condemned=held.condemned), replace(EAGER, grace_s=10))
+    assert plan.remove_segments == names(1, 11, 21)
+
+
 def test_what_is_needed_again_loses_its_note() -> None:
     """A pin that comes later holds it, and its grace begins anew when that goes."""
     pins = {"mine": Pin(offset=Offset(5), reason="", until=None, kind="pin")}
