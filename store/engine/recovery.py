@@ -173,6 +173,11 @@ class Tail:
         """Bytes of what is kept."""
 
     @property
+    def first_offset(self) -> Offset:
+        """Of the oldest record; 0 where there is none."""
+        return self._batches[0].first_offset if self._batches else Offset(0)
+
+    @property
     def last_offset(self) -> Offset:
         """Of the newest record; 0 where there is none."""
         return self._batches[-1].last_offset if self._batches else Offset(0)
@@ -243,7 +248,7 @@ def _tail_records(disk: Disk, loaded: Loaded, tail: Tail, size_max: int) -> list
     """What was replayed, and before it what the snapshot holds already, as far as the log still has it and it fits."""
     behind = tail.records()
     base = Offset(0) if loaded.manifest is None else loaded.manifest.offset
-    if not base or tail.size >= size_max:
+    if not base or (behind and tail.first_offset != base + 1):  # It lost its oldest: nothing goes before a hole.
         return behind
     before = Tail(size_max - tail.size)
     try:

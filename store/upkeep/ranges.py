@@ -228,7 +228,9 @@ def _last_at_or_before(history: History, stretch: Stretch, at: Timestamp) -> Off
     """The last transaction of the stretch with a timestamp of at most `at`, which is not before its first."""
     begin = max((each for each in stretch.bases if each.timestamp <= at), key=lambda each: each.offset, default=None)
     found = stretch.first if begin is None else begin.offset
-    segment = _segment_at(history, [each for each in stretch.segments if each.whole_offset > found], at)
+    # The open segment may hold nothing yet.
+    holding = [each for each in stretch.segments if each.whole_offset >= each.first_offset]
+    segment = _segment_at(history, [each for each in holding if each.whole_offset > found], at)
     if segment is None:
         return found
     for batch in LogReader(history.disk, from_offset=segment.first_offset, through=segment.whole_offset):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from store.log.segment import segment_offsets
 from store.log.survey import read_header
 from tests.canonical import canonical
 from tests.engine import shop, snapshots
-from tests.engine.scenes import committed, logged, memory_disk, open_shop, reopen, rows
+from tests.engine.scenes import OPTIONS, committed, logged, memory_disk, open_shop, reopen, rows
 from tests.engine.snapshots import DAMAGES, Archive, a_life, drop_log, files_of, path, proven, taken
 
 LOG_OPTIONS = LogOptions(segment_size_max=900)
@@ -249,6 +250,21 @@ def test_the_tail_in_ram_is_filled_from_before_the_snapshot() -> None:
     tail = engine.feed.tail(Offset(first - 1))
     assert tail is not None
     assert [each.offset for each in tail] == list(range(first, engine.log.last_offset + 1))
+
+
+@pytest.mark.parametrize("size", range(0, 9_000, 250))
+def test_the_tail_in_ram_has_no_hole(size: int) -> None:
+    """However little of it fits, and though a large record fell out of it: it is the newest transactions, or none."""
+    engine = a_life(log_options=LOG_OPTIONS)
+    offset = taken(memory_disk(engine)).manifest.offset
+    for note in ("", "n" * 8_000, "", ""):
+        committed(engine, "add", "ada", None, note)
+    engine = reopen(engine, log_options=LOG_OPTIONS, options=replace(OPTIONS, tail_size_max=size))
+    assert engine.report.snapshot_offset == offset
+    last = engine.log.last_offset
+    for after in range(last + 1):
+        tail = engine.feed.tail(Offset(after))
+        assert tail is None or [each.offset for each in tail] == list(range(after + 1, last + 1))
 
 
 def test_damage_before_the_snapshot_costs_the_tail_alone() -> None:

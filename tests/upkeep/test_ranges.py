@@ -195,6 +195,18 @@ def test_a_time_means_the_last_transaction_at_or_before_it() -> None:
             assert at_time(past, (past.times[offset] + past.times[offset + 1]) // 2) == offset
 
 
+def test_a_time_is_found_where_the_open_segment_is_empty() -> None:
+    """As right after a seal: the end is that of the segment before."""
+    past = a_past()
+    engine = open_shop(past.copy().disk, seed=5)
+    engine.group_commit.commit()
+    last = engine.state.last_timestamp
+    assert engine.log.seal(Timestamp(last + 1))
+    for time in (last, past.times[past.last]):
+        moment = resolve(memory_disk(engine), AtTime(Timestamp(time)))
+        assert moment.timestamp == time
+
+
 def test_a_time_is_found_in_a_log_without_its_beginning() -> None:
     """From the first snapshot's own on."""
     first = a_past().snapshots[0]
