@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SEED   ?= 1
+KILLS  ?= 2000
 
-.PHONY: setup run test check sim bench bench-peers clean
+.PHONY: setup run test check sim crash bench bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -27,6 +28,9 @@ check: setup
 
 sim: setup
 	@$(BIN)/python -m tests.sim --seed $(SEED)
+
+crash: setup
+	@$(BIN)/python -m tests.crash --kills $(KILLS) --seed $(SEED)
 
 bench: setup
 	@$(BIN)/python -m bench

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from bench.cases import call, memory, recover
+from bench.cases import backup, call, memory, recover, restore, snapshot
 from bench.machine import pin
 from bench.results import Result
 
@@ -26,7 +26,7 @@ class Case(Protocol):
         ...
 
 
-CASES: Final[dict[str, Case]] = {each.CASE: each for each in (call, recover, memory)}
+CASES: Final[dict[str, Case]] = {each.CASE: each for each in (call, recover, memory, snapshot, restore, backup)}
 """By name, in the order in which they run."""
 
 

@@ -44,6 +44,10 @@ class Connection(asyncio.Protocol):
         """Frames."""
         self._answered = 0
         """Calls."""
+        self.paced: Final = load.rate > 0
+        self.samples: Final[list[tuple[float, float]]] = []
+        """(due, seconds until answered) of each frame of a load with a rate."""
+        self.lateness: Final[list[float]] = []
         self._writes: Final[deque[tuple[int, float]]] = deque()
         """(calls sent up to it, when) of each write that is not answered yet."""
 
@@ -79,6 +83,18 @@ class Connection(asyncio.Protocol):
         """The clock runs."""
         self._send(min(self._window, len(self._frames)))
 
+    def send_due(self, due: float) -> None:
+        """Send the next frame, whatever is unanswered; its time counts from when it was due."""
+        frame, self._sent = self._frames[self._sent], self._sent + 1
+        self._writes.append((min(self._sent * self._frame_calls, len(self.calls)), due))
+        self.lateness.append(time.perf_counter() - due)
+        self._write(frame)
+
+    @property
+    def frames_left(self) -> int:
+        """Frames that are not sent yet."""
+        return len(self._frames) - self._sent
+
     def _send(self, frames: int) -> None:
         first, self._sent = self._sent, self._sent + frames
         self._writes.append((min(self._sent * self._frame_calls, len(self.calls)), time.perf_counter()))
@@ -93,10 +109,13 @@ class Connection(asyncio.Protocol):
         self._answered += answered
         now, writes = time.perf_counter(), self._writes
         while writes and writes[0][0] <= self._answered:
-            self.latencies.append(now - writes.popleft()[1])
+            began = writes.popleft()[1]
+            self.latencies.append(now - began)
+            if self.paced:
+                self.samples.append((began, now - began))
         room = self._answered // self._frame_calls + self._window - self._sent
         left = len(self._frames) - self._sent
-        if left and room > 0:
+        if left and room > 0 and not self.paced:
             self._send(min(room, left))
         elif self._answered >= len(self.calls) and not self.done.done():
             self.done.set_result(None)
@@ -120,7 +139,7 @@ def wire_of(load: Load, number: int) -> Wire:
 async def measure(load: Load) -> Measured:
     """Encode, connect, wait for the word, run, check."""
     loop = asyncio.get_running_loop()
-    drawn = list(transfers(load.calls, load.keys, load.seed))
+    drawn = list(transfers(load.calls, load.keys, load.seed, load.accounts))
     share = -(-load.calls // load.connections)
     connections: list[Connection] = []
     for number in range(load.connections):
@@ -137,11 +156,15 @@ async def measure(load: Load) -> Measured:
     sys.stdout.flush()
     sys.stdin.readline()
     began, used = time.perf_counter(), time.process_time()
-    for connection in connections:
-        connection.begin()
+    if load.rate:
+        await pace(connections, load.frame_calls / load.rate)
+    else:
+        for connection in connections:
+            connection.begin()
     async with asyncio.timeout(RUN_TIME_MAX_S):
         await asyncio.gather(*(connection.done for connection in connections))
     seconds, used = time.perf_counter() - began, time.process_time() - used
+    late = [each for connection in connections for each in connection.lateness]
     latencies = [latency for connection in connections for latency in connection.latencies]
     return Measured(
         calls=load.calls,
@@ -150,7 +173,26 @@ async def measure(load: Load) -> Measured:
         p50_us=percentile(latencies, 0.50) * 1e6,
         p99_us=percentile(latencies, 0.99) * 1e6,
         generator_us=used / load.calls * 1e6,
+        late_us=percentile(late, 0.99) * 1e6 if late else 0.0,
+        samples=sorted(sample for connection in connections for sample in connection.samples),
     )
+
+
+async def pace(connections: list[Connection], interval: float) -> None:
+    """Send a frame every `interval` seconds, by one connection after the other; on a core of its own, so it spins."""
+    began = time.perf_counter()  # On Linux the monotonic clock.
+    turns = max(connection.frames_left for connection in connections)
+    number = 0
+    for _ in range(turns):
+        for connection in connections:
+            if not connection.frames_left:
+                continue
+            due = began + number * interval
+            number += 1
+            await asyncio.sleep(0)  # Answers come in between, also where this is late.
+            while time.perf_counter() < due:  # noqa: ASYNC110  # The event awaited is the moment itself.
+                await asyncio.sleep(0)
+            connection.send_due(due)
 
 
 def main() -> None:

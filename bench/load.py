@@ -6,11 +6,13 @@ the server, around the time the generator reports.
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from bench.machine import cpu_seconds
+from bench.workload import ACCOUNTS
 
 TIME_MAX_S: Final = 300
 """A generator that takes longer than this hangs."""
@@ -29,6 +31,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     keys: str = "uniform"
     connections: int = 64
     in_flight: int = 40
+    rate: float = 0.0
+    """Calls a second, sent when they are due, whatever is unanswered; 0: as many as `in_flight` allows."""
+    accounts: int = ACCOUNTS
+    """Accounts that transfers are between."""
     frame_calls: int = 40
     """Calls a frame; where fewer than `in_flight`, every answer lets the next frame go."""
     named: bool = False
@@ -52,16 +58,22 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     server_us: float = 0.0
     """CPU microseconds a call that the server took."""
 
+    samples: list[tuple[float, float]] = []  # msgspec gives each its own.
+    """Of a load with a rate: when each frame was due (seconds of the monotonic clock), and what its answers took."""
+
+    late_us: float = 0.0
+    """Of a load with a rate: how late frames were sent, the p99. Where that is much, this is about the generator."""
+
     @property
     def rate(self) -> float:
         """Calls a second."""
         return self.calls / self.seconds
 
 
-def run_load(load: Load, server: int, **asked: Any) -> Measured:
+def run_load(load: Load, server: int, *, on_begin: Callable[[], object] | None = None, **asked: Any) -> Measured:
     """Put a load on the server with that process id, `asked` being the fields of Load that only its starter knows.
 
-    RuntimeError with the generator's own words where it failed.
+    `on_begin` is called when its clock begins to run. RuntimeError with the generator's own words where it failed.
     """
     load = msgspec.structs.replace(load, **asked)
     with subprocess.Popen(
@@ -76,6 +88,8 @@ def run_load(load: Load, server: int, **asked: Any) -> Measured:
         if ready == READY:
             generator.stdin.write(b"go\n")
             generator.stdin.flush()
+            if on_begin is not None:
+                on_begin()
         told = generator.stdout.readline()
         used = cpu_seconds(server) - before
         _, complaint = generator.communicate(timeout=TIME_MAX_S)

@@ -68,10 +68,20 @@ def at_most(case: str, metric: str, value: float, unit: str, bound: float) -> Re
     return Result(case, metric, rounded(value), unit, target=f"<= {bound:,.10g}", holds=value <= bound)
 
 
-def within(case: str, metric: str, values: Sequence[float], unit: str, *, base: str, bases: Sequence[float]) -> Result:
-    """A median promised to stay below another metric's, round by round."""
+def within(
+    case: str,
+    metric: str,
+    values: Sequence[float],
+    unit: str,
+    *,
+    base: str,
+    bases: Sequence[float],
+    most: float = 1.0,
+) -> Result:
+    """A median promised to stay below another metric's, or so many times that, round by round."""
     ratio = statistics.median(value / other for value, other in zip(values, bases, strict=True))
-    return Result(case, metric, rounded(statistics.median(values)), unit, base, rounded(ratio), "<= 1 x", ratio <= 1)
+    value = rounded(statistics.median(values))
+    return Result(case, metric, value, unit, base, rounded(ratio), _ceiling(most), ratio <= most)
 
 
 def missing(case: str, peer: str) -> Result:
@@ -79,14 +89,19 @@ def missing(case: str, peer: str) -> Result:
     return Result(case, f"{peer}: {_NOT_INSTALLED}", None, MISSING)
 
 
-def unmeasured(case: str, metric: str, *, base: str, least: float) -> Result:
+def unmeasured(case: str, metric: str, *, base: str, least: float | None = None, most: float | None = None) -> Result:
     """A target that could not be measured, since the peer of its base is not here: what nobody saw does not hold."""
-    name = f"{metric}, beside {base}: {_NOT_INSTALLED}"
-    return Result(case, name, None, MISSING, target=_floor(least), holds=False)
+    assert (least is None) != (most is None)
+    target = _ceiling(most) if most is not None else _floor(least or 0.0)
+    return Result(case, f"{metric}, beside {base}: {_NOT_INSTALLED}", None, MISSING, target=target, holds=False)
 
 
 def _floor(ratio: float) -> str:
     return f">= {ratio:g} x"
+
+
+def _ceiling(ratio: float) -> str:
+    return f"<= {ratio:g} x"
 
 
 def rounded(value: float) -> float | int:

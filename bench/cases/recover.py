@@ -4,17 +4,13 @@ Laws: every opening is a fresh process, in turns with its bases: another library
 and Redis loading its own log of the same transfers. What is replayed was written by the engine itself.
 """
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from bench.load import Load
 from bench.peers.redis import Redis
-from bench.reopen import Replayed
+from bench.reopening import reopen
 from bench.results import Result, against, at_least, missing, rate
 from bench.workload import TOTAL
 
@@ -36,16 +32,16 @@ def run(directory: Path, *, quick: bool) -> Iterator[Result]:
     calls, rounds = (CALLS_QUICK, ROUNDS_QUICK) if quick else (CALLS, ROUNDS)
     directory.mkdir()
     for module in (PLAIN, INDEXED):
-        _reopen("build", module, directory / module, str(calls))
+        reopen("build", module, directory / module, str(calls))
     redis = Redis(directory / "redis") if Redis.installed() else None
     if redis is not None:
         with redis:
             redis.load(Load(calls=calls // 2560 * 2560, keys="uniform"))
     turns: dict[str, list[float]] = {name: [] for name in (PLAIN, INDEXED, "decode", "redis")}
     for _ in range(rounds):
-        turns["decode"].append(_reopen("decode", directory / PLAIN).rate)
+        turns["decode"].append(reopen("decode", directory / PLAIN).rate)
         for module in (PLAIN, INDEXED):
-            turns[module].append(_reopen("open", module, directory / module).rate)
+            turns[module].append(reopen("open", module, directory / module).rate)
         if redis is not None:
             turns["redis"].append(_load_redis(redis, calls))
     unit = "transactions/s"
@@ -71,8 +67,3 @@ def _load_redis(redis: Redis, calls: int) -> float:
         return calls / seconds
     finally:
         redis.stop()
-
-
-def _reopen(*words: str | Path) -> Replayed:
-    told = subprocess.run([sys.executable, "-m", "bench.reopen", *words], stdout=subprocess.PIPE, check=True).stdout
-    return msgspec.json.decode(told, type=Replayed)

@@ -77,7 +77,8 @@ class Redis:
         """Start the process; returns the seconds until it answers, its log loaded."""
         options = {
             "port": self.port, "bind": "127.0.0.1", "dir": self._directory, "save": "", "appendonly": "yes",
-            "appendfsync": "always", "auto-aof-rewrite-percentage": 0, "daemonize": "no",
+            "appendfsync": "always", "auto-aof-rewrite-percentage": 0, "aof-use-rdb-preamble": "yes",
+            "daemonize": "no",
         }  # fmt: skip
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         began = time.monotonic()
@@ -101,12 +102,37 @@ class Redis:
 
     def load(self, load: Load) -> Measured:
         """Put a load on it."""
-        asked = {"peer": "redis", "port": self.port, "script": self.script}
-        return run_load(load, self.process.pid, **asked)
+        return run_load(load, self.process.pid, peer="redis", port=self.port, script=self.script)
 
     def total(self) -> int:
         """The sum of all balances, by a script."""
         return int(self.ask(b"EVAL", _SUM.encode(), b"0", b"1", b"%d" % self._accounts))
+
+    def save(self) -> float:
+        """Write all data to a file in the background (BGSAVE); returns the seconds until that is done."""
+        return self._in_background(b"BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status")
+
+    def rewrite(self) -> float:
+        """Begin the log anew behind a snapshot (BGREWRITEAOF); returns the seconds until that is done."""
+        return self._in_background(b"BGREWRITEAOF", "aof_rewrite_in_progress", "aof_last_bgrewrite_status")
+
+    def _in_background(self, order: bytes, working: str, outcome: str) -> float:
+        began = time.monotonic()
+        self.ask(order)
+        while (state := self.persistence())[working] != "0":
+            time.sleep(0.01)
+        if state[outcome] != "ok":
+            raise BenchError(f"redis answered {order.decode()} with {state[outcome]!r}")
+        return time.monotonic() - began
+
+    def persistence(self) -> dict[str, str]:
+        """What Redis says of its files."""
+        lines = self.ask(b"INFO", b"persistence").decode().splitlines()
+        return {name: value for name, _, value in (line.partition(":") for line in lines)}
+
+    def saved_bytes(self) -> int:
+        """The size of the file that `save` has written."""
+        return (self._directory / "dump.rdb").stat().st_size
 
     def used_memory(self) -> int:
         """Bytes that Redis says its data and its allocator hold."""

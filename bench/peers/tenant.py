@@ -3,10 +3,12 @@
 Laws: the server measured is the one a user starts, with its default options.
 """
 
+import http.client
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,6 +19,7 @@ from store.client import connect_sync
 from store.server.mint import add_token, mint_token
 
 START_TIME_MAX_S: Final = 60
+POST_TIME_MAX_S: Final = 300
 ACCOUNTS_STEP: Final = 20_000
 """Accounts opened by one call."""
 
@@ -27,8 +30,15 @@ class Tenant:
     name = "store"
 
     def __init__(
-        self, directory: Path, *, accounts: int = ACCOUNTS, hosted: tuple[str | Path, ...] | None = None
+        self,
+        directory: Path,
+        *,
+        accounts: int = ACCOUNTS,
+        hosted: tuple[str | Path, ...] | None = None,
+        options: tuple[str, ...] = (),
     ) -> None:
+        """`options` are set for `store serve`: SECTION.NAME=VALUE."""
+        self._options: Final = options
         self._directory: Final = directory
         self._accounts: Final = accounts
         self._hosted: Final = hosted
@@ -73,6 +83,7 @@ class Tenant:
             words = [
                 sys.executable, "-m", "store", "serve", "--data", self.data, "--port", "0", "--json",
                 "--token-file", self._token_file, "--domain", "reducers.accounts",
+                *(word for option in self._options for word in ("--set", option)),
             ]  # fmt: skip
         else:
             words = [sys.executable, "-m", "bench.hosted", "--data", self.data, "--token-file", self._token_file]
@@ -91,9 +102,27 @@ class Tenant:
         """Stop the process by its pid."""
         stop(self.process)
 
-    def load(self, load: Load) -> Measured:
+    def load(self, load: Load, *, on_begin: Callable[[], object] | None = None) -> Measured:
         """Put a load on it."""
-        return run_load(load, self.process.pid, peer=self.peer, port=self.port, token=self.token)
+        asked = {"peer": self.peer, "port": self.port, "token": self.token}
+        return run_load(load, self.process.pid, on_begin=on_begin, **asked)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Have it take one; what its child said of it, once it is done."""
+        taken: dict[str, Any] = self._post("/v1/snapshot")["snapshot"]
+        return taken
+
+    def _post(self, path: str) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=POST_TIME_MAX_S)
+        try:
+            connection.request("POST", path, headers={"Authorization": f"Bearer {self.token}"})
+            answer = connection.getresponse()
+            said: dict[str, Any] = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != http.client.OK:
+            raise BenchError(f"{path} was answered {answer.status}: {said}")
+        return said
 
     def total(self) -> int:
         """The sum of all balances, by the domain's reducer."""

@@ -1,13 +1,14 @@
 """Lets a process stand back behind all others: it runs and reads only while nobody else wants to.
 
-Laws: what a system does not offer is left out; nothing here fails. A process sets this for itself, so that it holds
-from its first step on, and there is no way back: it is for processes that do one thing and end.
+Laws: what a system does not offer is left out; nothing here fails. Who starts a process has it stand back from its
+first step on (`idle`), and lets it run a little where it would starve (`hurry`).
 """
 
 import ctypes
 import os
 import platform
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
@@ -16,28 +17,43 @@ _WHO_PROCESS: Final = 1
 _CLASS_IDLE: Final = 3
 _CLASS_SHIFT: Final = 13
 NICE: Final = 19
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
+"""Linux shares the processor between sessions first, and only within one does a process's own policy count."""
 
 
 def lower_priority() -> tuple[str, ...]:
     """Stand back for processor and disk; returns what took effect, of "processor", "nice" and "disk"."""
     effects = []
-    if _idle_processor():
+    if idle(0):
         effects.append("processor")
     with suppress(OSError):
         os.nice(NICE)
         effects.append("nice")
+    if os.getsid(0) == os.getpid():  # One that shares a session would speak for the others in it.
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(NICE))
     if _idle_disk():
         effects.append("disk")
     return tuple(effects)
 
 
-def _idle_processor() -> bool:
-    """SCHED_IDLE: less than the nicest process. Linux alone has it."""
-    policy = getattr(os, "SCHED_IDLE", None)
+def idle(pid: int) -> bool:
+    """Put a process (0: this one) behind all others of its session: SCHED_IDLE, less than the nicest. Linux alone."""
+    return _schedule(pid, getattr(os, "SCHED_IDLE", None))
+
+
+def hurry(pid: int) -> bool:
+    """Let a process that was put behind all others have the little that a nice one gets."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+    return _schedule(pid, getattr(os, "SCHED_OTHER", None))
+
+
+def _schedule(pid: int, policy: int | None) -> bool:
     if policy is None:
         return False
     try:
-        os.sched_setscheduler(0, policy, os.sched_param(0))
+        os.sched_setscheduler(pid, policy, os.sched_param(0))
     except OSError:
         return False
     return True

@@ -1,8 +1,9 @@
 """A process that works for the server: started, listened to, and ended by its process id.
 
 Laws: one child has one life. What it says are JSON lines on its standard output; its standard input is empty. One that
-is silent for too long, or works for too long, is asked to end and then killed; so is one that is told to stop. Nothing
-here raises for what a child does: how it ended is a value.
+is silent for too long, or works for too long, is asked to end and then killed; so is one that is told to stop. It runs
+only while nobody else wants the processor; one that starves is let a little before it is given up. Nothing here raises
+for what a child does: how it ended is a value.
 """
 
 import os
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+
+from store.env.priority import hurry, idle
 
 END_GRACE_S: Final = 5.0
 """Seconds a child has to end once it was asked to; then it is killed."""
@@ -59,6 +62,7 @@ class Child:
         self._time_max_s: Final = time_max_s
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = ""
+        self._hurried = False
         self._kill_at = float("inf")
         self._said = b""
         self._rest = b""
@@ -78,17 +82,19 @@ class Child:
         if self._ending:
             return Ended(None, self._ending, 0.0)
         try:
-            # A session of its own: keys pressed in the server's terminal are the server's to answer.
+            # A group of its own: keys pressed in the server's terminal are the server's to answer. Not a session: those
+            # share the processor in equal parts, however far back their processes stand.
             self._process = subprocess.Popen(  # noqa: S603  # Our own command.
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
+                process_group=0,
                 env={**os.environ, **self._environment},
             )
         except OSError as error:
             return Ended(None, f"{self._command[0]} could not be started: {error}", 0.0)
+        idle(self._process.pid)
         with self._process as process:
             try:
                 self._listen(process, heard, began)
@@ -135,6 +141,8 @@ class Child:
     def _look(self, process: subprocess.Popen[bytes], *, began: float, last_heard: float) -> None:
         """End it where that is due: asked first, killed then."""
         now = time.monotonic()
+        if not self._hurried and now - last_heard > self._silence_max_s / 2:
+            self._hurried = hurry(process.pid)
         if not self._ending and now - last_heard > self._silence_max_s:
             self._ending = f"it said nothing for {self._silence_max_s:g} s"
         if not self._ending and now - began > self._time_max_s:

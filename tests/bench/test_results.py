@@ -32,6 +32,14 @@ def test_bounds_hold_at_their_edge() -> None:
     assert within("call", "lone", [90.0, 100.0], "us", base="bound", bases=[100.0, 100.0]).holds
 
 
+def test_a_bound_may_be_several_times_the_base() -> None:
+    """What may be so many times its base holds up to there; without its peer it is promised and does not hold."""
+    result = within("snapshot", "p99", [3.0], "us", base="quiet", bases=[2.0], most=1.5)
+    assert (result.ratio, result.target, result.holds) == (1.5, "<= 1.5 x", True)
+    absent = unmeasured("restore", "restart", base="redis", most=2)
+    assert (absent.target, absent.holds) == ("<= 2 x", False)
+
+
 def test_a_missing_peer_is_a_line() -> None:
     """A peer that is not installed is named, with how to get it, and holds nothing."""
     result = missing("call", "redis")

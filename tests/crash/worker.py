@@ -9,10 +9,12 @@ only after its commit. On stderr and by the exit status: why it stopped.
 import os
 import resource
 import sys
+from pathlib import Path
 
 import msgspec
 
 from reducers import accounts
+from store.cli.directories import generation_of
 from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
@@ -42,6 +44,8 @@ class Work(msgspec.Struct, frozen=True):
     answered: tuple[int, ...] = ()
     """For each client, how many of them were answered before."""
     segment_size_max: int = 8_192
+    pairs: int = 1
+    """Pairs of accounts that each client moves money in, one after the other: more rows for snapshots to hold."""
     file_size_max: int | None = None
     """Bytes after which the kernel lets no file grow (RLIMIT_FSIZE)."""
     as_nobody: bool = False
@@ -75,8 +79,10 @@ def main(said: str) -> int:
 def open_tenant(
     directory: str, *, segment_size_max: int, options: EngineOptions | None = None, deadline: Deadline | None = None
 ) -> Engine:
-    """The engine on a real directory; without a deadline its reducers run as long as they like."""
-    world = World(PosixDisk(directory), SystemClock(), SystemEntropy(), deadline or NoDeadline())
+    """The engine on the generation in force; without a deadline its reducers run as long as they like."""
+    root = Path(directory)
+    disk = PosixDisk(generation_of(root) if root.is_dir() else root, root=root)
+    world = World(disk, SystemClock(), SystemEntropy(), deadline or NoDeadline())
     return open_engine(
         world,
         Domain.of(accounts),
@@ -86,17 +92,19 @@ def open_tenant(
 
 
 def transfer(engine: Engine, work: Work) -> None:
-    """Each client moves 1 at a time between two accounts of its own, with the same sequence on every try."""
+    """Each client moves 1 at a time between accounts of its own, with the same sequence on every try."""
     callers = [a_caller(client) for client in range(len(work.answered))]
-    engine.write_path.call(callers[0], "open_accounts", encode([0, 2 * len(callers), OPENING_BALANCE]))
+    accounts_count = 2 * work.pairs * len(callers)
+    engine.write_path.call(callers[0], "open_accounts", encode([0, accounts_count, OPENING_BALANCE]))
     for sequence in range(min(work.answered) + 1, work.calls + 1):
         told = []
         for client, caller in enumerate(callers):
             if sequence > work.answered[client]:
+                source = 2 * pair_of(client, sequence, work.pairs)
                 answer = engine.write_path.call(
                     caller,
                     "transfer",
-                    encode([2 * client, 2 * client + 1, 1]),
+                    encode([source, source + 1, 1]),
                     sequence=sequence,
                     acknowledged=sequence - 1,
                 )
@@ -104,6 +112,11 @@ def transfer(engine: Engine, work: Work) -> None:
                 told.append(f"{client} {sequence} {answer.offset}\n")
         engine.group_commit.commit()
         os.write(1, "".join(told).encode())
+
+
+def pair_of(client: int, sequence: int, pairs: int) -> int:
+    """The pair of accounts that a client's call moves money in."""
+    return client * pairs + sequence % pairs
 
 
 def a_caller(client: int) -> Caller:

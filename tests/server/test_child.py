@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from store.env.priority import NICE
 from store.server import child as children
 from store.server.child import Child, Ended, Event
 
@@ -80,6 +81,25 @@ def test_one_that_is_silent_too_long_is_ended() -> None:
     assert heard == [{"event": "here"}]
     assert ended.code == -signal.SIGTERM
     assert ended.problem.endswith("it said nothing for 1 s")
+
+
+LINUX = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux alone lets a process stand back so far")
+
+
+@LINUX
+def test_it_stands_back_from_its_first_step_within_the_servers_session() -> None:
+    """In a session of its own it would get an equal share of the processor, however far back it stood."""
+    say = "import os, json; print(json.dumps({'policy': os.sched_getscheduler(0), 'session': os.getsid(0)}))"
+    _, (event,) = ran(say)
+    assert event == {"policy": os.SCHED_IDLE, "session": os.getsid(0)}
+
+
+@LINUX
+def test_one_that_starves_is_let_a_little_before_it_is_given_up() -> None:
+    """After half of the silence that is allowed."""
+    wait = "import os, time\nwhile os.sched_getscheduler(0) == os.SCHED_IDLE: time.sleep(0.05)\n"
+    ended, heard = ran(wait + "print('{\"nice\": %d}' % os.getpriority(os.PRIO_PROCESS, 0))", silence_max_s=2.0)
+    assert (ended.code, heard) == (0, [{"nice": NICE}])
 
 
 def test_one_that_takes_too_long_is_ended_however_much_it_says() -> None:

@@ -20,6 +20,7 @@ from store.env.memory import NoDeadline
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.env.world import World
 from store.errors import ConfigError, CorruptionError
+from store.ids import Offset
 from store.log.commitlog import LogOptions
 from store.log.segment import segment_offsets
 from store.server import maintenance
@@ -27,6 +28,7 @@ from store.server.app import Server
 from store.server.auth import AuthOptions
 from store.server.maintenance import MaintenanceOptions
 from store.server.options import ServerOptions
+from store.snapshot.repository import Pin, Repository
 from tests.server import notes
 from tests.server.scenes import serving
 from tests.server.upkeep import PRUNED, QUIET, TAKEN, RealTenant, kept, write
@@ -488,11 +490,12 @@ def test_on_a_full_disk_the_stores_own_children_win_space(truly_tended: Kept, mo
     monkeypatch.setattr("store.engine.snapshot_policy.DISK_PAUSE_S", 0.1)
     snapshots = replace(QUIET, keep_for_s=0, grace_s=1, keep_last=2)
     with truly_tended(snapshots, engine=EngineOptions(free_space_reserve=1 << 20)) as tenant:
+        disk = tenant.engine.world.disk
+        tenant.on_loop(lambda: Repository(disk).pin("held", Pin(Offset(0), "so that nothing goes yet", None, "pin")))
         for number in range(3):
             write(tenant, 10, 10 * number + 1)
             assert tenant.request("POST", "/v1/snapshot").status == 200
-        assert tenant.on_loop(lambda: segment_offsets(tenant.engine.world.disk))[0] == 1
-        disk = tenant.engine.world.disk
+        assert tenant.on_loop(lambda: segment_offsets(disk))[0] == 1
         begin = tenant.on_loop(lambda: len(segment_offsets(disk)))
 
         def free_bytes() -> int:
@@ -501,6 +504,7 @@ def test_on_a_full_disk_the_stores_own_children_win_space(truly_tended: Kept, mo
         tenant.on_loop(lambda: setattr(disk, "free_bytes", free_bytes))
         tenant.wait_until(lambda: "disk" in tenant.engine.admission.reasons)
         assert tenant.call("write", 99, "note 99").status == 503
+        tenant.on_loop(lambda: Repository(disk).unpin("held"))
         tenant.wait_until(lambda: not tenant.engine.admission.reasons)
         assert tenant.on_loop(lambda: segment_offsets(disk))[0] > 1
         write(tenant, 1, 99)
