@@ -25,7 +25,7 @@ from store.ids import Offset, Timestamp
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import PIN_NAME, Pin, Repository
 from store.upkeep.holdings import survey
-from store.upkeep.ranges import AtOffset, AtSnapshot, Newest, resolve
+from store.upkeep.ranges import AtOffset, AtSnapshot, Newest, resolve, restorable
 from store.upkeep.retention import Pruned, RetentionPlan, plan_retention
 from store.upkeep.retention import prune as let_go
 
@@ -87,7 +87,8 @@ def prune_now(disk: PosixDisk, options: SnapshotOptions, *, dry_run: bool = Fals
     if json:
         print_json({"event": "pruned", **msgspec.to_builtins(asdict(pruned))})
         return
-    for line in _pruned_lines(pruned):
+    ranges = restorable(disk)
+    for line in _pruned_lines(pruned, oldest=ranges[-1].first if ranges else None):
         stdout.print(line, markup=False, soft_wrap=True)
 
 
@@ -180,13 +181,20 @@ def _tell_plan(plan: RetentionPlan, *, json: bool) -> None:
     for name, why in plan.kept.items():
         stdout.print(f"stays  {name}: {'; '.join(dict.fromkeys(why))}", markup=False, soft_wrap=True)
     for who, offset in sorted(plan.floors.items(), key=lambda each: each[1]):
-        stdout.print(f"log    from offset {offset + 1} on is needed by {who}", markup=False, soft_wrap=True)
+        begin = f"from offset {offset + 1} on" if offset else "all that is there"
+        stdout.print(f"log    {begin} is needed by {who}", markup=False, soft_wrap=True)
 
 
-def _pruned_lines(pruned: Pruned) -> list[str]:
+def _pruned_lines(pruned: Pruned, *, oldest: Offset | None) -> list[str]:
+    """What went. `oldest`: from where on every moment up to now can be restored, None where none can."""
     would = "would go" if pruned.dry_run else "went"
     counts = f"{len(pruned.snapshots)} snapshots, {len(pruned.segments)} segments and {pruned.blocks} blocks {would}"
-    lines = [f"{counts}: {show_bytes(pruned.bytes)}; every moment from offset {max(pruned.floor, 1)} on stays"]
+    stays = (
+        "nothing can be restored"
+        if oldest is None
+        else f"every moment from offset {max(pruned.floor, oldest)} on stays"
+    )
+    lines = [f"{counts}: {show_bytes(pruned.bytes)}; {stays}"]
     if pruned.waiting:
         due = "" if pruned.due is None else f", the first at {show_moment(pruned.due)}"
         lines.append(f"{pruned.waiting} files are not needed and go when their grace is over{due}: prune again then")
