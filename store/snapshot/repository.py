@@ -181,6 +181,12 @@ class Repository:
         self._write(_note(name), msgspec.json.encode(Verification(at, fingerprint)) + b"\n")
         self._disk.sync_directory(SNAPSHOT_FOLDER)
 
+    def note_damaged(self, name: str) -> None:
+        """Take back that a snapshot was found whole: nothing may rest on it any more."""
+        with suppress(FileNotFoundError):
+            self._disk.remove(_note(name))
+            self._disk.sync_directory(SNAPSHOT_FOLDER)
+
     def remove_leftovers(self) -> None:
         """Remove what never got its name."""
         for folder in (BLOCK_FOLDER, SNAPSHOT_FOLDER):

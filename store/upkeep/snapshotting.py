@@ -26,6 +26,7 @@ from store.engine.state import State
 from store.env.world import Clock, Disk
 from store.errors import CorruptionError, DirectoryError, NotRestorable
 from store.ids import Offset
+from store.log.format import FOLDER as LOG_FOLDER
 from store.log.reader import LogReader
 from store.log.segment import segment_offsets
 from store.log.survey import chain_at, proven_end
@@ -119,7 +120,10 @@ class _Taking:
                     return self._find(base)
                 return self._continue(base, offset, chain)
             except (CorruptionError, FileNotFoundError) as error:
-                self._passed_over.append(PassedOver(snapshot_name(base.offset), str(error)))
+                name = snapshot_name(base.offset)
+                self._passed_over.append(PassedOver(name, str(error)))
+                if isinstance(error, FileNotFoundError) or not error.file.startswith(f"{LOG_FOLDER}/"):
+                    self._repository.note_damaged(name)  # Or log would go because a start could rest on it.
         refuse_without_snapshot(self._disk, self._passed_over, through=offset)
         return self._continue(None, offset, chain)
 

@@ -291,6 +291,15 @@ def test_a_note_of_verification_is_kept_and_replaced() -> None:
     assert repository.verified(SECOND) is None
 
 
+def test_a_note_of_verification_can_be_taken_back() -> None:
+    """As if nobody had looked; where there is none, nothing happens."""
+    disk = MemoryDisk()
+    sample(disk)
+    for _ in range(2):
+        Repository(disk).note_damaged(FIRST)
+        assert Repository(disk.crash_drop_all()).verified(FIRST) is None
+
+
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"at":"x"}', b" " * (1 << 17)])
 def test_a_damaged_note_proves_nothing(note: bytes) -> None:
     """It is as if nobody had looked."""

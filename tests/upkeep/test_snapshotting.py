@@ -18,8 +18,12 @@ from store.ids import Offset
 from store.log.commitlog import LogOptions
 from store.log.segment import segment_offsets
 from store.log.survey import proven_end
+from store.snapshot.format import snapshot_name
 from store.snapshot.options import SnapshotOptions
+from store.snapshot.repository import Repository
+from store.upkeep.retention import prune
 from tests.canonical import canonical, check_indexes
+from tests.engine.directories import EAGER
 from tests.engine.scenes import (
     DOMAIN,
     SMALL_SEGMENTS,
@@ -38,6 +42,7 @@ from tests.engine.snapshots import (
     crashed,
     drop_log,
     files_of,
+    flip,
     proven,
     row_types,
     taken,
@@ -308,7 +313,7 @@ def test_a_damaged_snapshot_is_taken_again(damage: Callable[[MemoryDisk, str], N
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_base_is_passed_over(damage: Callable[[MemoryDisk, str], None]) -> None:
-    """The next snapshot continues the one before it, or the log alone, and says why; it is whole itself."""
+    """The next continues the one before it, or the log alone, and says why; it counts as verified no longer."""
     engine = a_life()
     earlier = taken(memory_disk(engine), through=30)
     base = taken(memory_disk(engine))
@@ -322,9 +327,29 @@ def test_a_damaged_base_is_passed_over(damage: Callable[[MemoryDisk, str], None]
         assert taking.base == (None if name in shared else f"{earlier.manifest.offset:020d}")
         names = [each.name for each in taking.passed_over]
         assert f"{base.manifest.offset:020d}" in names or (damage is MemoryDisk.remove and name.startswith("snapshot"))
+        assert not name.startswith("block") or not any(Repository(disk).verified(each) for each in names)
         assert taking.manifest.fingerprint == engine.database.fingerprint()
         state = replay(disk, row_types())
         assert (state.manifest, state.passed_over) == (taking.manifest, ())
+
+
+def test_no_log_goes_for_the_sake_of_a_damaged_base() -> None:
+    """Once a take has passed it over, the log stays back to one that holds: the newest may be damaged one day, too."""
+    engine = a_life()
+    disk = memory_disk(engine)
+    earlier = taken(disk, through=30)
+    base = taken(disk)
+    committed(engine, "give", 3, "eve")
+    proven(engine)
+    flip(disk, f"block/{base.manifest.system.file}.blk")  # One that the next take does not write anew.
+    newest = taken(disk)
+    assert newest.base == snapshot_name(earlier.manifest.offset)
+    engine.log.seal(memory_clock(engine).wall())
+    prune(disk, now=newest.manifest.timestamp, options=EAGER)
+    flip(disk, files_of(newest)[0])
+    state = replay(disk, row_types())
+    assert state.manifest == earlier.manifest
+    assert state.state.database.fingerprint() == engine.database.fingerprint()
 
 
 def test_a_snapshot_can_be_taken_when_the_log_begins_at_its_base() -> None:

@@ -1,8 +1,8 @@
 """What a directory holds in snapshots, and what can be restored from it: gathered once, for lists and for checks."""
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,11 +171,21 @@ class Catalog:
     def note_verified(self, entry: Entry) -> None:
         """Note that every check of it holds, where one may write."""
         assert entry.manifest is not None
+        with self._noting() as repository:
+            repository.note_verified(entry.name, SystemClock().wall(), entry.manifest.fingerprint)
+
+    def note_damaged(self, entry: Entry) -> None:
+        """Take such a note back, where one may write, so that no log goes because this snapshot leads there."""
+        with self._noting() as repository:
+            repository.note_damaged(entry.name)
+
+    @contextmanager
+    def _noting(self) -> Iterator[Repository]:
         with suppress(OSError, DirectoryError):  # Somebody takes a snapshot, or it is not ours to write.
             disk = PosixDisk(self.disk.path)
             disk.lock(SNAPSHOT_FOLDER)
             try:
-                Repository(disk).note_verified(entry.name, SystemClock().wall(), entry.manifest.fingerprint)
+                yield Repository(disk)
             finally:
                 disk.unlock(SNAPSHOT_FOLDER)
 

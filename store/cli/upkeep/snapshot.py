@@ -204,7 +204,7 @@ def verify(  # Options of a command.
     """Check snapshots without restoring them: every byte, and that the log goes on from them.
 
     Exit code: 0 all hold, 4 one is corrupt, 5 the log does not go on from it, 6 there is none, 7 written by a newer
-    version. What holds is noted.
+    version. What holds is noted; of what does not, that note is taken back, so that no log goes for its sake.
     """
     options = configure(config, set_, tenant__data=directory)
     root = options.tenant.data
@@ -225,15 +225,16 @@ def verify(  # Options of a command.
 
 
 def check(catalog: Catalog, entry: Entry, told: Any, *, deep: bool) -> tuple[Exit, str]:
-    """What is wrong with a snapshot, in words and as an exit code; what holds is noted where one may write."""
+    """What is wrong with a snapshot, in words and as an exit code; both is noted where one may write."""
     if entry.manifest is None:
         return (Exit.DIRECTORY if isinstance(entry.error, DirectoryError) else Exit.CORRUPTION), str(entry.error)
     try:
         catalog.repository.check(entry.manifest, partial(told, entry.name), deep=deep)
-    except FileNotFoundError as error:
+    except (CorruptionError, FileNotFoundError) as error:
+        catalog.note_damaged(entry)
+        if isinstance(error, CorruptionError):
+            return Exit.CORRUPTION, error.message
         return Exit.CORRUPTION, f"{error.filename or 'a file of it'} is missing"
-    except CorruptionError as error:
-        return Exit.CORRUPTION, error.message
     if entry.misfit:
         return Exit.GAP, entry.misfit
     if deep:

@@ -142,7 +142,11 @@ def test_verify_checks_all_and_notes_it(data: Path) -> None:
 
 @pytest.mark.parametrize("quick", [[], ["--quick"]])
 def test_a_corrupt_block_is_told_with_its_file(data: Path, quick: list[str]) -> None:
-    """Exit 4, the file, and what is still restorable; the others are checked all the same."""
+    """Exit 4, the file, and what is still restorable; the others are checked all the same.
+
+    It counts as verified no longer, so that no log goes because a start could rest on it.
+    """
+    assert (data / "snapshot" / f"{names(data)[0]}.verified").exists()
     for block in (data / "block").glob("*.blk"):
         if block.name[:64] in (data / "snapshot" / f"{names(data)[0]}.json").read_text():
             flip(block, block.stat().st_size // 2)
@@ -153,6 +157,8 @@ def test_a_corrupt_block_is_told_with_its_file(data: Path, quick: list[str]) -> 
     assert result["hint"]
     plain = run("snapshot", "verify", "data", *quick, cwd=data.parent, exit_code=Exit.CORRUPTION).stdout
     assert "still restorable:" in plain
+    *listed, _ = events("snapshot", "list", "data", cwd=data.parent)
+    assert [each["state"] for each in listed] == ["sound", "unverified"]
 
 
 def test_a_corrupt_manifest_is_told_everywhere(data: Path) -> None:
@@ -210,6 +216,9 @@ def test_prune_lets_go_what_its_flags_and_the_grace_allow(data: Path) -> None:
     assert run("log", "verify", "data", cwd=data.parent).stdout.startswith("sound")
     (range_,) = events("snapshot", "list", "data", cwd=data.parent)[-1]["ranges"]
     assert range_["first"] == int(names(data)[0])
+    plain = run("snapshot", "prune", "data", "--dry-run", cwd=data.parent).stdout
+    assert f"every moment from offset {range_['first']} on stays" in plain, "what went before is not promised"
+    assert "from offset 1 on" not in plain
 
 
 def test_what_waits_for_its_grace_is_said(data: Path) -> None:
