@@ -7,7 +7,7 @@ to have covered are written and synced again before they are believed. A crash i
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -65,6 +65,10 @@ class RecoveryReport:
     replay_seconds: float = 0.0
     passed_over: tuple[PassedOver, ...] = ()
     """Newer snapshots that could not be used, newest first, with the reasons."""
+    epoch: str = ""
+    """That opens with this start, in hexadecimal digits; "" where the one before goes on."""
+    epoch_reason: str = ""
+    """Why it opens, as its record says."""
 
     @property
     def per_second(self) -> float:
@@ -89,8 +93,24 @@ class RecoveryReport:
         passed_over = "".join(f"; passed over snapshot {each.name}: {each.reason}" for each in self.passed_over)
         return (
             f"recovered to offset {self.last_offset}: {loaded}replayed {self.replayed} transactions"
-            f" in {self.replay_seconds:.2f} s ({self.per_second:,.0f}/s){torn}{passed_over}"
+            f" in {self.replay_seconds:.2f} s ({self.per_second:,.0f}/s){torn}{passed_over}{self._opens()}"
         )
+
+    def _opens(self) -> str:
+        if self.epoch_reason in {"", "new"}:
+            return ""
+        why = _WHY.get(self.epoch_reason, self.epoch_reason)
+        return f"; {why}, so epoch {self.epoch[:8]} opens: clients take their rows anew"
+
+
+_WHY: Final = {
+    "restore": "this directory was restored",
+    "clone": "this directory is a clone",
+    "salvage": "this directory was salvaged",
+    "copy": "this directory is a copy of another",
+    "unmarked": "this directory had no marker",
+}
+"""Why an epoch opens, in an operator's words."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +153,8 @@ def recover(
     # 3  A fresh directory gets its first segment; a copy whose log lags behind its snapshot, one behind that.
     if new_epoch is not None and _lags(disk, state.last_offset):
         log = _begin_log(world, loaded, new_epoch, log_options)
-        return Recovered(state, log, [], new_epoch, reason if state.epochs else "new", timer.report(loaded, None))
+        reason = reason if state.epochs else "new"
+        return Recovered(state, log, [], new_epoch, reason, _opening(timer.report(loaded, None), new_epoch, reason))
 
     # 4  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
     tail = Tail(tail_size_max)
@@ -160,6 +181,7 @@ def recover(
         log = _begin_segment(world, log, new_epoch, log_options)
     elif new_epoch is not None:
         reason, new_epoch = "new", log.epoch
+    report = _opening(report, new_epoch, reason)
     return Recovered(state, log, _tail_records(disk, loaded, tail, tail_size_max), new_epoch, reason, report)
 
 
@@ -199,6 +221,11 @@ def _why_an_epoch_opens(disk: Disk, marker: Marker | None) -> str:
     if marker is None:
         return "unmarked"
     return marker.opens or ("copy" if moved(disk, marker) else "")
+
+
+def _opening(report: RecoveryReport, epoch: Epoch | None, reason: str) -> RecoveryReport:
+    """The report, with the epoch that opens."""
+    return report if epoch is None else replace(report, epoch=epoch.hex(), epoch_reason=reason)
 
 
 def _lags(disk: Disk, offset: Offset) -> bool:

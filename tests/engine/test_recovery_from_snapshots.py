@@ -226,14 +226,18 @@ def test_an_epoch_makes_an_empty_segment_its_own() -> None:
 
 @pytest.mark.parametrize("reason", ["restore", "clone", "salvage"])
 def test_a_directory_that_was_made_says_why_an_epoch_opens(reason: str) -> None:
-    """Its marker says it once; the epoch's record says it for good."""
+    """Its marker says it once, and so does that start's report; the epoch's record says it for good."""
     engine = a_life()
     disk = memory_disk(engine).crash_keep_all()
     mark(disk, reason)
     for _ in range(2):
         again = open_shop(disk.crash_keep_all(), seed=3)
         assert (again.state.epochs[-1].reason, again.state.epochs[-1].parent) == (reason, engine.epoch)
-    assert reopen(again).epoch == again.epoch
+        assert (again.report.epoch, again.report.epoch_reason) == (again.epoch.hex(), reason)
+        assert f"so epoch {again.epoch.hex()[:8]} opens" in str(again.report)
+    later = reopen(again)
+    assert later.epoch == again.epoch
+    assert (later.report.epoch, "opens" in str(later.report)) == ("", False)
 
 
 def test_the_tail_in_ram_is_filled_from_before_the_snapshot() -> None:
