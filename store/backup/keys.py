@@ -73,7 +73,7 @@ class OperatorKey:
         return AESGCM(HKDF(SHA256(), KEY_SIZE, b"", b"commitstore backup wrap").derive(self.secret))
 
 
-_KEY_HINT: Final = "Write 64 hex digits, as `openssl rand -hex 32` makes them."
+_KEY_HINT: Final = "`store backup make-key` makes one: 64 hex digits, as `openssl rand -hex 32` prints them"
 
 
 class WrappedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

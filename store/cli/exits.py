@@ -96,6 +96,7 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     EngineStopped: Exit.DURABILITY_LOST,
     ConfigError: Exit.CONFIG,
     TimeoutError: Exit.TIMEOUT,
+    ConnectionError: Exit.UNREACHABLE,
     OSError: Exit.DURABILITY_LOST,
     KeyboardInterrupt: Exit.INTERRUPTED,
 }

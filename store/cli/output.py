@@ -37,6 +37,8 @@ _HINTS: Final = {
 }
 _HINT_OTHER: Final = "See to what the system says, and run it again"
 """What to do about a failure of the system, by its number."""
+_HINT_FAR: Final = "Check the network and the address (--endpoint), and run it again: it goes on where it stopped"
+"""What to do where a machine far away, such as an object store, is not reached."""
 
 _decode: Final = msgspec.msgpack.Decoder().decode
 
@@ -121,7 +123,7 @@ def report(error: BaseException, *, json: bool) -> int:
             line["details"] = to_plain(dict(error.details))  # type: ignore[attr-defined]  # A CallError has them.
         sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
         return code
-    kind = f"refused: {error.reason}" if isinstance(error, Refused) else _words(type(error).__name__)
+    kind = f"refused: {error.reason}" if isinstance(error, Refused) else _words(_name(error))
     said = "" if isinstance(error, Refused) and message == error.reason else f": {message}"
     stderr.print(f"[bold red]{escape(kind)}[/]{escape(said)}", soft_wrap=True)
     details = getattr(error, "details", None)
@@ -136,11 +138,20 @@ def report(error: BaseException, *, json: bool) -> int:
 def _message(error: BaseException) -> tuple[str, str]:
     if isinstance(error, StoreError):
         return error.message, error.hint
+    if isinstance(error, ConnectionError | TimeoutError) and error.strerror:
+        return error.strerror, _HINT_FAR
     if isinstance(error, TimeoutError):
         return str(error) or "no answer in time", "A call may have run all the same: look before calling again"
     if isinstance(error, OSError):
-        return f"{type(error).__name__}: {error}", _HINTS.get(error.errno or 0, _HINT_OTHER)
+        return f"{_name(error)}: {error}" if type(error) is not OSError else str(error), _HINTS.get(
+            error.errno or 0, _HINT_OTHER
+        )
     return f"{type(error).__name__}: {error}", "Run it with --debug to see where"
+
+
+def _name(error: BaseException) -> str:
+    """Its class; OSError itself is what the system says of a disk or of anything else."""
+    return "SystemError" if type(error) is OSError else type(error).__name__
 
 
 def _words(name: str) -> str:

@@ -32,9 +32,10 @@ def read_secret(
                 )
             data = file.read(_SIZE_MAX)
     except OSError as error:
-        raise ConfigError(f"cannot read the key file {path}: {error.strerror}") from None
-    if not data.strip():
         raise ConfigError(
-            f"the key file {path} is empty", hint="Write 64 hex digits, as `openssl rand -hex 32` makes them."
-        )
+            f"cannot read the key file {path}: {error.strerror}",
+            hint="Name the key's file; `store backup make-key` makes one for a new backup",
+        ) from None
+    if not data.strip():
+        raise ConfigError(f"the key file {path} is empty", hint="`store backup make-key` makes one in a new file")
     return data

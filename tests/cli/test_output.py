@@ -70,10 +70,16 @@ def test_arguments_are_in_order_or_by_name() -> None:
         (CorruptionError("odd", file="a.log", position=7), Exit.CORRUPTION, ["in a.log at byte 7"]),
         (Refused("overdraft", details={"balance": 3}), Exit.REFUSED, ["refused: overdraft\n", "balance 3"]),
         (PermissionError(13, "no"), Exit.DURABILITY_LOST, ["PermissionError"]),
-        (OSError(28, "No space left on device"), Exit.DURABILITY_LOST, ["No space left", "→ Make room"]),
+        (
+            OSError(28, "No space left on device"),
+            Exit.DURABILITY_LOST,
+            ["system error: [Errno 28] No space left", "→ Make room"],
+        ),
         (OSError(99, "odd"), Exit.DURABILITY_LOST, ["odd", "→ "]),
         (NothingThere("no log"), Exit.NOTHING_THERE, ["nothing there: no log"]),
         (TimeoutError(), Exit.TIMEOUT, ["no answer in time"]),
+        (TimeoutError(110, "the bucket b does not answer", "x"), Exit.TIMEOUT, [": the bucket b does not", "network"]),
+        (ConnectionError(111, "cannot reach the bucket b", "x"), Exit.UNREACHABLE, [": cannot reach the", "network"]),
         (RuntimeError("oops"), Exit.BUG, ["oops", "--debug"]),
     ],
 )

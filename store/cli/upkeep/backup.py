@@ -6,8 +6,6 @@ by the same command. Secrets come from files and the environment, never from the
 
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -28,17 +26,25 @@ from store.backup.rotation import rotate
 from store.cli.arguments import Authority, ConfigFile, Idle, SetOptions, Token, Url, configure, was_typed
 from store.cli.asking import ask_to_seal
 from store.cli.directories import Directory, expect_store, work_on
-from store.cli.exits import Exit, NothingThere
+from store.cli.exits import Exit
 from store.cli.moments import counted, show_age, show_brief, show_bytes, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, print_table, stdout
 from store.cli.progress import Phases
 from store.cli.token import write_secret
 from store.cli.upkeep.preview import tell_next
-from store.cli.upkeep.sources import Endpoint, EpochOption, KeyFile, Region, backup_objects, operator_key
+from store.cli.upkeep.sources import (
+    Endpoint,
+    EpochOption,
+    KeyFile,
+    Region,
+    backup_objects,
+    expect_backup,
+    operator_key,
+)
 from store.config import Config
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.env.priority import lower_priority
-from store.errors import ConfigError, NotRestorable
+from store.errors import ConfigError
 from store.log.survey import segments
 
 backup_app = typer.Typer(
@@ -108,7 +114,10 @@ def _tell_pushed(pushed: Pushed, left: int, *, json: bool) -> None:
         print_json({"event": "pushed", **msgspec.to_builtins(asdict(pushed)), "left": left})
         return
     if left:
-        note(f"{counted(left, 'transaction')} behind that are not sealed yet: `store snapshot take`, and push again")
+        note(
+            f"not sealed yet, and not sent: {counted(left, 'transaction')} at the log's end; push again while the "
+            "tenant runs, or where it is stopped `store snapshot take`, then push"
+        )
     for name, why in pushed.refused.items():
         note(f"stayed here: {name}: {why}")
     stdout.print(
@@ -139,7 +148,7 @@ def pull(  # Options of a command.
     options = _configure(config, set_, url, key, endpoint, region)
     objects = backup_objects(_url(options), options)
     began = time.monotonic()
-    with Phases(json=json, counts=True) as phases:
+    with Phases(json=json, counts=True) as phases, expect_backup():
         pulled = fetch(objects, PosixDisk(into), key=operator_key(options), epoch=epoch or "", progress=phases)
     seconds = time.monotonic() - began
     if json:
@@ -158,7 +167,8 @@ def pull(  # Options of a command.
         [
             (f"store snapshot list {where}", "what is restorable"),
             (f"store restore {where} --to-time … --into DIR", "a moment of it"),
-            (f"store serve --data {where}", "or go on from its end, in an epoch of its own"),
+            (f"store token mint --data {where}", "or go on from its end: tokens are in no backup"),
+            (f"store serve --data {where}", "in an epoch of its own"),
         ]
     )
 
@@ -175,7 +185,7 @@ def list_(
 ) -> None:
     """Show which histories a backup holds, and from when to when each can be restored."""
     options = _configure(config, set_, url, key, endpoint, region)
-    with _expected():
+    with expect_backup():
         found = listing(backup_objects(_url(options), options), key=operator_key(options))
     alarm = _alarm(found, options)
     if json:
@@ -211,7 +221,7 @@ def verify(
     """Read and check every object of a backup. Exit code: 0 all hold, 4 damaged, 5 missing, 6 there is no backup."""
     options = _configure(config, set_, url, key, endpoint, region)
     objects = backup_objects(_url(options), options)
-    with Phases(json=json, counts=True) as phases, _expected():
+    with Phases(json=json, counts=True) as phases, expect_backup():
         findings = check(objects, key=operator_key(options), progress=phases)
     kinds = {each.kind for each in findings}
     code = Exit.CORRUPTION if "damaged" in kinds else Exit.GAP if "missing" in kinds else Exit.DONE
@@ -229,6 +239,27 @@ def verify(
         if hint:
             stdout.print(f"  → {hint}", markup=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+@backup_app.command(name="make-key")
+def make_key(
+    file: Annotated[Path, typer.Argument(metavar="KEY_FILE", help="A new file, for its owner alone.")],
+    json: JsonFlag = False,  # noqa: FBT002  # A flag.
+) -> None:
+    """Make an operator's key: with it a first push begins an encrypted backup, and nothing opens that without it."""
+    key = _make_key(file)
+    if json:
+        print_json({"event": "key", "file": str(file), "operator_key": key.id})
+        return
+    stdout.print(f"{file} holds a new operator's key, {key.id}", markup=False, soft_wrap=True)
+    tell_next([(f"store backup push DATA URL --key-file {shlex.quote(str(file))}", "to a URL with no backup yet")])
+
+
+def _make_key(file: Path) -> OperatorKey:
+    key = OperatorKey.new(SystemEntropy())
+    write_secret(file, f"{key.text}\n".encode())
+    note(f"keep a copy of {file} somewhere else than here and in the backup: without it the backup is lost")
+    return key
 
 
 @backup_app.command(name="rotate-key")
@@ -249,8 +280,7 @@ def rotate_key(  # Options of a command.
     if old is None:
         raise ConfigError("the old key is not named", hint="Name its file with --key-file, or set STORE_BACKUP_KEY")
     if not new.exists():
-        write_secret(new, f"{OperatorKey.new(SystemEntropy()).text}\n".encode())
-        note(f"made {new}: keep a copy of it somewhere else than here and there; without it the backup is lost")
+        _make_key(new)
     fresh = operator_key(options, new)
     assert fresh is not None  # A file was named.
     rotated = rotate(objects, old=old, new=fresh, clock=SystemClock(), entropy=SystemEntropy())
@@ -344,15 +374,6 @@ def _listing_line(found: Listing) -> dict[str, Any]:
         "foreign": list(found.foreign),
         "refused": found.refused,
     }
-
-
-@contextmanager
-def _expected() -> Iterator[None]:
-    """Where there is no backup, there is nothing, and no moment that was missed."""
-    try:
-        yield
-    except NotRestorable as error:
-        raise NothingThere(error.message, hint=error.hint) from None
 
 
 def _url(options: Config) -> str:

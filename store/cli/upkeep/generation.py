@@ -87,24 +87,25 @@ class InPlace:
                 note(f"removed {folder}, which an interrupted restore had left half made")
 
 
-def hold(root: Path) -> PosixDisk:
-    """The directory itself, locked. DirectoryError: a store serves it, or somebody else works in it."""
+_STOPPED_OR_BESIDE: Final = "In place needs the store stopped: stop that process, or restore beside it with --into NEW"
+_STOPPED: Final = "Stop that process first: which files are in force is changed only while nobody serves them"
+
+
+def hold(root: Path, hint: str = _STOPPED_OR_BESIDE) -> PosixDisk:
+    """The directory itself, locked. DirectoryError, with `hint`: a store serves it, or somebody else works in it."""
     if not root.is_dir():
         raise NothingThere(f"there is no data directory {root}", hint="Name one, or restore into a new one with --into")
     disk = PosixDisk(root)
     try:
         disk.lock()
     except DirectoryError as error:
-        raise DirectoryError(
-            error.message,
-            hint="In place needs the store stopped: stop that process, or restore beside it with --into NEW",
-        ) from None
+        raise DirectoryError(error.message, hint=hint) from None
     return disk
 
 
 def confirm_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
     """Remove the files from before the last restore in place. NothingThere: there was none."""
-    disk = hold(root)
+    disk = hold(root, _STOPPED)
     try:
         folder = _previous(disk, root)
         lost = list(map(str, generations.lost_by_confirming(PosixDisk(folder, read_only=True), work_on(root))))
@@ -124,7 +125,7 @@ def confirm_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> Non
 
 def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
     """Go back to the generation from before the last restore in place. NothingThere: there was none."""
-    disk = hold(root)
+    disk = hold(root, _STOPPED)
     try:
         folder = _previous(disk, root)
         left = generation_of(root)

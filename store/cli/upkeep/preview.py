@@ -102,8 +102,8 @@ def check_room(preview: Preview) -> None:
     """DirectoryError: what will be written does not fit."""
     if not preview.fits:
         raise DirectoryError(
-            f"{show_bytes(preview.plan.bytes)} are needed, and {show_bytes(preview.free_bytes)} are free where "
-            f"{preview.into} would lie",
+            f"{show_bytes(preview.plan.bytes)} and {show_bytes(SPARE_BYTES)} to spare are needed, and "
+            f"{show_bytes(preview.free_bytes)} are free where {preview.into} would lie",
             hint="Nothing was written. Make room, or name a directory on a larger disk with --into",
         )
 
@@ -151,13 +151,18 @@ def tell_restored(restored: Restored, preview: Preview, *, json: bool) -> None:
     for each in restored.passed_over:
         note(f"  snapshot {each.name} was passed over: {each.reason}")
     stdout.print(
-        f"restored to offset {restored.offset}, {show_moment(restored.timestamp)}, in {show_span(restored.seconds)}: "
-        f"{restored.rows:,} rows, {counted(restored.replayed, 'transaction')} replayed, checked\n"
+        f"{_done(preview)} offset {restored.offset}, {show_moment(restored.timestamp)}, "
+        f"in {show_span(restored.seconds)}: {restored.rows:,} rows, "
+        f"{counted(restored.replayed, 'transaction')} replayed, checked\n"
         f"  fingerprint {restored.fingerprint}",
         markup=False,
         soft_wrap=True,
     )
     tell_next(steps)
+
+
+def _done(preview: Preview) -> str:
+    return "restored to" if preview.reason == "restore" else "copied, as of"
 
 
 def tell_next(steps: list[tuple[str, str]]) -> None:
@@ -173,8 +178,8 @@ def _next(preview: Preview) -> list[tuple[str, str]]:
     if preview.in_place:
         return [
             opens,
-            (f"store restore {where} --confirm", "once it is what you wanted: the old files go"),
-            (f"store restore {where} --undo", "else, with the store stopped: back to the files from before"),
+            (f"store restore {where} --confirm", "stop it, once it is what you wanted: the old files go"),
+            (f"store restore {where} --undo", "stop it, else: back to the files from before"),
         ]
     return [
         (f"store log verify {where}", "prove it again, at any time"),
@@ -203,7 +208,7 @@ def _plan_line(preview: Preview, *, dry_run: bool) -> dict[str, Any]:
         "bytes": plan.bytes,
         "damage": list(preview.damage),
         "gaps": [{"first": first, "last": last} for first, last in plan.gaps],
-        "eta_s": round(preview.seconds, 1),
+        "eta_s": round(preview.seconds, 3),
         "free_bytes": preview.free_bytes,
         "fits": preview.fits,
     }

@@ -89,8 +89,8 @@ def restore(  # Options of a command.
 
 
 def clone(  # Options of a command.
-    source: Annotated[Path, typer.Argument(help="The data directory; it may be in use.")],
-    into: Annotated[Path, typer.Argument(help="A new or empty directory.")],
+    source: Annotated[Path, typer.Argument(help="The data directory; it may be in use. None with --from.")],
+    into: Annotated[Path | None, typer.Argument(help="A new or empty directory.", show_default=False)] = None,
     to_time: ToTime = None,
     to_offset: ToOffset = None,
     snapshot: ToSnapshot = None,
@@ -109,9 +109,15 @@ def clone(  # Options of a command.
 
     The copy opens an epoch of its own, so no client takes it for the other. The source goes on undisturbed.
     """
+    if into is None:
+        if from_ is None:
+            raise ConfigError("the copy is not named", hint="store clone SOURCE INTO, or store clone --from URL INTO")
+        into = source
+    elif from_ is not None:
+        raise ConfigError(f"there are two sources, {source} and {from_}", hint="store clone --from URL INTO")
     options = _configure(config, set_, source, key, endpoint, region)
     target = read_target(to_offset=to_offset, to_time=to_time, snapshot=snapshot, newest=False, optional=True)
-    if same(into, source):
+    if from_ is None and same(into, source):
         raise ConfigError(f"source and copy are both {source}", hint="Name a directory that does not exist yet")
     asked = Asked(options, source, from_, epoch, target, reason="clone", dry_run=dry_run, yes=yes, json=json)
     asked.into(into)

@@ -11,12 +11,14 @@ import typer
 from store.backup.keys import OperatorKey
 from store.backup.view import BackupDisk
 from store.cli.directories import expect_store, look_at
+from store.cli.exits import NothingThere
 from store.cli.progress import Phases
 from store.cli.upkeep.lease import Progress, leased
 from store.config import Config
 from store.env.objects import open_objects
 from store.env.secret import read_secret
 from store.env.world import Disk, ObjectStore
+from store.errors import NotRestorable
 
 FromUrl = Annotated[
     str | None,
@@ -62,9 +64,20 @@ def directory_source(root: Path, reason: str, phases: Phases, *, lease_s: float)
 
 @contextmanager
 def backup_source(url: str, config: Config, phases: Phases, *, epoch: str | None) -> Iterator[Source]:
-    """A backup, as a disk that cannot be written."""
+    """A backup, as a disk that cannot be written. NothingThere: there is none, or none of that epoch."""
     objects = backup_objects(url, config)
-    yield Source(BackupDisk(objects, key=operator_key(config), epoch=epoch or ""), None, objects.url, phases)
+    with expect_backup():
+        disk = BackupDisk(objects, key=operator_key(config), epoch=epoch or "")
+    yield Source(disk, None, objects.url, phases)
+
+
+@contextmanager
+def expect_backup() -> Iterator[None]:
+    """While a backup is opened: where there is none, there is nothing, and no moment that was missed."""
+    try:
+        yield
+    except NotRestorable as error:
+        raise NothingThere(error.message, hint=error.hint) from None
 
 
 def backup_objects(url: str, config: Config) -> ObjectStore:

@@ -57,5 +57,6 @@ def in_epoch(disk: Disk, target: Target, epoch: str | None) -> Target:
     found = [each for each in known if each.hex().startswith(epoch.lower())]
     if len(found) != 1:
         listed = ", ".join(sorted(each.hex() for each in known)) or "none"
-        raise NotRestorable(f"{epoch} begins {len(found)} epochs that are restorable here", hint=f"There is: {listed}")
+        begins = "more than one epoch" if found else "no epoch"
+        raise NotRestorable(f"{begins} that is restorable here begins with {epoch}", hint=f"There is: {listed}")
     return AtOffset(target.offset, found[0])

@@ -100,7 +100,9 @@ def test_a_pull_brings_one_whole_history(data: Path) -> None:
     (pulled,) = events("backup", "pull", "backup", "pulled", cwd=cwd)
     assert pulled["files"] > 0
     run("restore", "pulled", "--to-offset", "8", "--into", "new", cwd=cwd)
-    assert "store serve --data again" in run("backup", "pull", "backup", "again", cwd=cwd).stdout
+    plain = run("backup", "pull", "backup", "again", cwd=cwd).stdout
+    assert "store token mint --data again" in plain
+    assert "store serve --data again" in plain
     assert balance(cwd / "pulled") == 100 + sum(range(1, 15))
 
 
@@ -118,8 +120,9 @@ def test_verify_reads_every_object(data: Path) -> None:
     block.unlink()
     finding, _ = events("backup", "verify", "backup", cwd=cwd, exit_code=Exit.GAP)
     assert finding["kind"] == "missing"
-    for command in ("verify", "list"):
-        error("backup", command, "nowhere", cwd=cwd, exit_code=Exit.NOTHING_THERE)
+    elsewhere = (("verify", "nowhere"), ("list", "nowhere"), ("pull", "nowhere", "bare"))
+    for command in (*(("backup", *each) for each in elsewhere), ("restore", "--from", "nowhere", "--into", "bare")):
+        error(*command, cwd=cwd, exit_code=Exit.NOTHING_THERE)
     assert not (cwd / "nowhere").exists()
 
 
@@ -146,6 +149,33 @@ def test_the_key_may_come_from_the_environment(data: Path, keys: tuple[Path, Pat
     listed = process("config", "--json", cwd=data.parent, STORE_BACKUP_KEY=secret)
     assert listed.returncode == Exit.DONE
     assert secret not in listed.stdout
+
+
+def test_a_key_is_made_for_its_owner_alone(data: Path) -> None:
+    """It begins an encrypted backup; one that is there is never written over, and a missing one says how to make it."""
+    cwd = data.parent
+    missing = error("backup", "push", "data", "backup", "--key-file", "my.key", cwd=cwd, exit_code=Exit.CONFIG)
+    assert "make-key" in missing["hint"]
+    (made,) = events("backup", "make-key", "my.key", cwd=cwd)
+    content = (cwd / "my.key").read_bytes()
+    assert (cwd / "my.key").stat().st_mode & 0o777 == 0o600
+    assert content.decode().strip() not in str(made)
+    error("backup", "make-key", "my.key", cwd=cwd, exit_code=Exit.CONFIG)
+    assert (cwd / "my.key").read_bytes() == content
+    (pushed,) = events("backup", "push", "data", "backup", "--key-file", "my.key", cwd=cwd)
+    assert pushed["encrypted"]
+    assert "--key-file other.key" in run("backup", "make-key", "other.key", cwd=cwd).stdout
+
+
+def test_a_clone_needs_no_source_beside_a_backup(data: Path) -> None:
+    """`clone --from URL INTO`; two sources, or no name for the copy, are refused."""
+    cwd = data.parent
+    run("backup", "push", "data", "backup", cwd=cwd)
+    _, cloned = events("clone", "--from", "backup", "copy", cwd=cwd)
+    assert (cloned["into"], cloned["reason"]) == ("copy", "clone")
+    error("clone", "data", "other", "--from", "backup", cwd=cwd, exit_code=Exit.CONFIG)
+    error("clone", "data", cwd=cwd, exit_code=Exit.CONFIG)
+    assert "copied, as of offset" in run("clone", "data", "other", cwd=cwd).stdout
 
 
 def test_a_key_is_rotated(data: Path, keys: tuple[Path, Path]) -> None:

@@ -287,8 +287,10 @@ def test_beside_a_running_tenant_and_then_in_place(tenant: Tenant) -> None:
     tenant.start()
     row = store("query", "SELECT * FROM accounts", "--json", cwd=cwd, **tenant.variables).stdout
     assert '"balance":100' in row
-    busy = process("restore", "data", "--confirm", cwd=cwd)
-    assert busy.returncode == Exit.DIRECTORY
+    for decided in ("--confirm", "--undo"):
+        busy = process("restore", "data", decided, cwd=cwd)
+        assert busy.returncode == Exit.DIRECTORY
+        assert "Stop that process first" in busy.stderr
 
 
 def test_interrupted_it_says_what_is_there(data: Path) -> None:
