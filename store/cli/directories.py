@@ -85,6 +85,16 @@ def tenant_of(disk: Disk) -> Epoch | None:
     return None
 
 
+def expect_outside(target: Path, root: Path) -> None:
+    """DirectoryError where what is to be written lies in the data directory that it is made from."""
+    inner, outer = target.expanduser().resolve(), root.resolve()
+    if inner != outer and outer in inner.parents:
+        raise DirectoryError(
+            f"{target} lies in the data directory {root}, and would be lost with it",
+            hint="Name a place outside of it",
+        )
+
+
 def same(one: Path, other: Path) -> bool:
     """Whether both name one directory."""
     return one.resolve() == other.resolve()

@@ -10,6 +10,8 @@ from store.errors import ConfigError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", re.ASCII)
 _NAME_SIZE_MAX: Final = 512
+_ALMOST_A_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
+"""A slip of the pen in s3://, which would make a folder here of what was to be far away."""
 
 
 def is_name(name: str) -> bool:
@@ -33,6 +35,11 @@ def open_objects(url: str, *, endpoint: str = "", region: str = "") -> ObjectSto
     if not separator:
         if not url:
             raise ConfigError("the backup has no URL", hint=_HINT)
+        if _ALMOST_A_SCHEME.match(url):
+            scheme = url.partition(":")[0]
+            raise ConfigError(
+                f"{scheme}:… is no URL of a backup", hint=f"{_HINT} A folder of such a name begins with ./"
+            )
         return _folder(Path(url))
     if scheme == "file":
         if not rest.startswith("/"):

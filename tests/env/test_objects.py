@@ -19,6 +19,12 @@ def test_a_path_names_a_folder(tmp_path: Path, form: str) -> None:
     assert not (tmp_path / "backup").exists()
 
 
+def test_a_folder_may_have_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is said to be a path: without that it is a slip in the writing of a URL."""
+    monkeypatch.chdir(tmp_path)
+    assert open_objects("./s3:/b").url == str(tmp_path / "s3:" / "b")
+
+
 def test_a_file_url_may_hold_escapes(tmp_path: Path) -> None:
     """As URLs do."""
     assert open_objects(f"file://{tmp_path}/my%20backup").url == str(tmp_path / "my backup")
@@ -34,7 +40,11 @@ def test_an_s3_url_names_a_bucket_and_a_prefix(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ftp://host/x", "http://host/x", "s3://", "s3:///x", "s3://b/../x", "s3://b/a?x=1", "file://relative"]
+    "url",
+    [
+        *("", "ftp://host/x", "http://host/x", "s3://", "s3:///x", "s3://b/../x", "s3://b/a?x=1", "file://relative"),
+        *("s3:/bucket/x", "s3:bucket", "file:/x"),
+    ],
 )
 def test_any_other_url_is_refused(url: str) -> None:
     """It is said which there are."""
@@ -42,7 +52,9 @@ def test_any_other_url_is_refused(url: str) -> None:
         open_objects(url)
 
 
-@pytest.mark.parametrize("url", ["s3://key:hidden@bucket/x", "http://user:hidden@host/", "s3://bucket/x?token=hidden"])
+@pytest.mark.parametrize(
+    "url", ["s3://key:hidden@bucket/x", "http://user:hidden@host/", "s3://bucket/x?token=hidden", "s3:/k:hidden@b"]
+)
 def test_a_secret_in_a_url_is_not_repeated(url: str) -> None:
     """Errors are read by many."""
     with pytest.raises(ConfigError) as raised:

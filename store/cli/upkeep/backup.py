@@ -25,7 +25,7 @@ from store.backup.push import push as send
 from store.backup.rotation import rotate
 from store.cli.arguments import Authority, ConfigFile, Idle, SetOptions, Token, Url, configure, was_typed
 from store.cli.asking import ask_to_seal
-from store.cli.directories import Directory, expect_store, work_on
+from store.cli.directories import Directory, expect_outside, expect_store, work_on
 from store.cli.exits import Exit
 from store.cli.moments import counted, show_age, show_brief, show_bytes, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, print_table, stdout
@@ -89,6 +89,8 @@ def push(  # Options of a command.
     if not idle:
         ask_to_seal(options, url, token, ca, named=was_typed(context, "url"))
     objects, secret = backup_objects(_url(options), options), operator_key(options)
+    if not objects.url.startswith("s3://"):
+        expect_outside(Path(objects.url), root)
     with Phases(json=json) as phases:
         pushed = send(
             disk,

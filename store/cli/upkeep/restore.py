@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from store.cli.arguments import ConfigFile, DryRun, SetOptions, Yes, configure
-from store.cli.directories import Directory, expect_same_tenant, look_at, same
+from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, same
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
 from store.cli.upkeep.generation import InPlace, confirm_restored, undo_restored
@@ -151,6 +151,8 @@ class Asked:
 
     def into(self, into: Path) -> None:
         """Into a directory of its own."""
+        if self._url is None:
+            expect_outside(into, self._root)
         with self._source() as source:
             preview = self._preview(source, into, in_place=False)
             if not self._go_on(preview):

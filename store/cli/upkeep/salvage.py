@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from store.cli.arguments import ConfigFile, SetOptions, configure
-from store.cli.directories import expect_store, look_at, same
+from store.cli.directories import expect_outside, expect_store, look_at, same
 from store.cli.exits import Exit
 from store.cli.moments import show_moment, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, stdout, to_plain
@@ -45,6 +45,7 @@ def salvage(  # Options of a command.
     options = configure(config, set_, tenant__data=source)
     if same(source, into):
         raise ConfigError(f"both are {source}", hint="Name a new directory: a damaged one is never written to")
+    expect_outside(into, source)
     disk = look_at(source)
     expect_store(source, disk)
     try:

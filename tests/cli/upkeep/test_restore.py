@@ -136,6 +136,19 @@ def test_nothing_is_ever_overwritten(data: Path) -> None:
     error("restore", "data", "--newest", "--into", "data", cwd=data.parent, exit_code=Exit.CONFIG)
 
 
+def test_nothing_is_written_into_the_directory_it_is_made_from(data: Path) -> None:
+    """Whoever loses that would lose the copy, too: a restore, a clone, a salvage and a push are refused, before all."""
+    before = files(data)
+    for command in (
+        ("restore", "data", "--newest", "--into", "data/new"),
+        ("clone", "data", "data/new"),
+        ("salvage", "data", "data/new"),
+        ("backup", "push", "data", "data/new"),
+    ):
+        assert "outside" in error(*command, cwd=data.parent, exit_code=Exit.DIRECTORY)["hint"]
+    assert files(data) == before
+
+
 def test_in_place_keeps_the_old_files_until_confirmed(data: Path) -> None:
     """The restored generation is in force for every command; the old files stay, and go on confirmation."""
     before = files(data)
