@@ -52,8 +52,16 @@ class Stretch:
         return [*found, None] if self.from_start else found
 
     def between(self, base: Offset, offset: Offset) -> list[SegmentInfo]:
-        """The segments that hold what comes behind `base`, through `offset`."""
-        return [each for each in self.segments if each.whole_offset > base and each.first_offset <= offset]
+        """The segments that hold what comes behind `base`, through `offset`.
+
+        With them comes the one that ends at the base, where that alone shows that base and log belong together: a
+        vouching batch came between them.
+        """
+        found = [each for each in self.segments if each.whole_offset > base and each.first_offset <= offset]
+        chain = next((each.chain for each in self.bases if each.offset == base), None)
+        if chain is not None and found and found[0].first_offset > base and found[0].chain_before != chain:
+            found[:0] = [each for each in self.segments if each.first_offset <= base == each.whole_offset]
+        return found
 
     def epoch_at(self, offset: Offset) -> Epoch:
         """In force at `offset`, as the segments' headers tell."""

@@ -16,10 +16,10 @@ from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, See
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.env.world import World
 from store.errors import CorruptionError, DirectoryError, NotRestorable
-from store.ids import Offset
+from store.ids import Offset, Timestamp
 from store.log.commitlog import LogOptions
 from store.log.reader import LogReader
-from store.log.survey import proven_end, segments
+from store.log.survey import chains_at, proven_end, read_header, segments
 from store.snapshot.format import fingerprint_of
 from store.snapshot.repository import Repository
 from store.upkeep.ranges import AtOffset, AtSnapshot, Newest, resolve, restorable
@@ -67,6 +67,24 @@ def test_a_moment_is_restored_from_a_log_that_lost_its_beginning() -> None:
         into, _ = restored(past.disk, offset)
         assert state_of(into) == past.state(offset)
         assert segment_firsts(into)[0] > 1
+
+
+def test_a_segment_that_alone_joins_base_and_log_comes_along() -> None:
+    """A vouching batch between the snapshot and the seal gave the next segment another chain than the snapshot's."""
+    engine = open_shop()
+    disk = memory_disk(engine)
+    committed(engine, "add", "ada")
+    engine.log.vouch()
+    engine.log.sync()
+    base = taken(disk).manifest
+    chains = chains_at(disk, base.offset)
+    joined = next(each for each in chains if each != base.chain)
+    engine.log.seal(Timestamp(engine.state.last_timestamp + 1))
+    committed(engine, "add", "bob")
+    assert read_header(disk, Offset(base.offset + 1)).chain == joined
+    into, report = restored(disk, base.offset + 1)
+    assert report.base == f"{base.offset:020d}"
+    assert state_of(into) == state_of(disk)
 
 
 def test_a_snapshot_alone_is_restored() -> None:
