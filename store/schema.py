@@ -5,23 +5,30 @@
         owner: str = column(index=True)
         balance: int = 0
 
+    Account.where(Account.owner == "ada").order_by(Account.id)
+
 Laws: a row is a frozen struct of immutable values, and MessagePack writes it as an array in column order. Table and
-column ids are never reused. A Schema alone suffices to decode every row written under it.
+column ids are never reused. A Schema alone suffices to decode every row written under it. A column's name means the
+value on a row, and the column itself on the class, for queries.
 """
 
 import re
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, cast, dataclass_transform
+from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform
 
 import msgspec
 
+from store.expression import Column, Condition, Selection
 from store.ids import ColumnId, SchemaVersion, TableId
 from store.values import ColumnType, column_type, constrain
 
 NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 COLUMNS_MAX: Final = 256
+
+
+Row = TypeVar("Row")
 
 
 class ColumnSchema(msgspec.Struct, frozen=True, array_like=True):
@@ -123,7 +130,11 @@ def column(
 
 
 class _TableMeta(msgspec.StructMeta):
-    """Reads column declarations and makes the class a frozen, array-like struct outside the garbage collector."""
+    """Reads column declarations and makes the class a frozen, array-like struct outside the garbage collector.
+
+    The columns themselves are data descriptors of a metaclass made for each table: what a row's own slots are, and
+    what making and decoding rows costs, does not change.
+    """
 
     def __new__(
         mcs,
@@ -141,10 +152,19 @@ class _TableMeta(msgspec.StructMeta):
                 raise TypeError(f"{class_name} must derive from Table alone: tables do not inherit columns")
             schema, namespace = _read_declaration(class_name, name or _snake_case(class_name), namespace, public=public)
             namespace["__table__"] = schema
+            mcs = type(f"{class_name}Meta", (mcs,), _class_attributes(schema))
         return super().__new__(mcs, class_name, bases, namespace, frozen=True, array_like=True, kw_only=True, gc=False)
 
     def __init__(self, *_arguments: Any, **_keywords: Any) -> None:
         """Take the class keywords that `__new__` has used."""
+
+    def where(cls: type[Row], *conditions: Condition | bool) -> Selection[Row]:  # noqa: N805  # A class is its self.
+        """Make a query: the rows that meet all of these conditions; without one, all rows."""
+        return Selection(cast("type[Table]", cls).__table__.name, cls).where(*conditions)
+
+    def select(cls: type[Row], *columns: Any) -> Selection[Any]:  # noqa: N805  # A class is its self.
+        """Make a query: these columns of all rows."""
+        return Selection(cast("type[Table]", cls).__table__.name, cls).select(*columns)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(column,))
@@ -156,6 +176,19 @@ class Table(msgspec.Struct, metaclass=_TableMeta, frozen=True):
     """
 
     __table__: ClassVar[TableSchema]
+
+
+def _class_attributes(table: TableSchema) -> dict[str, Any]:
+    """Each column as the class shows it. A column named as a word of the class hides it: a Selection says the same.
+
+    Only `mro` stays the class's own, for Python asks every class for it.
+    """
+    return {each.name: _class_attribute(table.name, each) for each in table.columns if each.name != "mro"}
+
+
+def _class_attribute(table: str, said: ColumnSchema) -> property:
+    made: Column[Any] = Column(table, said.name, ColumnType(said.type, said.nullable))
+    return property(lambda _: made)
 
 
 def _read_declaration(
