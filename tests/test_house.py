@@ -134,7 +134,6 @@ SHARED_TESTS = {
     "store/cli/upkeep/targets.py": RESTORE,
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
-    "store/client/view.py": "tests/client/test_connection.py",
     "store/subscribe/options.py": "tests/subscribe/test_session.py",
 }
 """Module: the test file in which it is held together with its neighbours."""

@@ -12,15 +12,18 @@ import ssl as tls
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 import msgspec
 
 from store.client.connection import Callee, Client, connect
 from store.client.dial import Token
+from store.client.index import ViewIndex
 from store.client.options import ClientOptions
-from store.client.rows import Rows, ViewDelta
-from store.client.view import DeltaStream, View
+from store.client.rows import Change, Rows, ViewDelta
+from store.client.view import View
+from store.errors import StoreError
+from store.expression import Selection
 from store.ids import Offset
 from store.subscribe.messages import TableInfo
 
@@ -47,13 +50,23 @@ class _LoopThread:
         return self.wait_long(limited())
 
     def wait_long(self, work: Coroutine[Any, Any, Returned]) -> Returned:
-        """As `wait`, without a limit."""
+        """As `wait`, without a limit. RuntimeError: called by a callback, on the very thread that would do it."""
+        if self.here:
+            work.close()
+            raise RuntimeError(
+                "a callback runs on the client's own thread, where nothing can be waited for: use a queue"
+            )
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()  # A key press ends the wait there as well.
             raise
+
+    @property
+    def here(self) -> bool:
+        """Whether this is that thread."""
+        return threading.get_ident() == self._thread.ident
 
     def stop(self) -> None:
         """End the loop and its thread."""
@@ -63,7 +76,11 @@ class _LoopThread:
 
 
 class BlockingView(Mapping[Any, Row]):
-    """A live view as other threads read it: each read is current; `snapshot` is all rows at one offset."""
+    """A live view as other threads read it: each read is current; `snapshot` is all rows at one offset.
+
+    As a context manager it closes itself. Callbacks run on the client's thread, so they hand over what takes long, and
+    wait for nothing of this client.
+    """
 
     def __init__(self, view: View[Row], thread: _LoopThread) -> None:
         self._view: Final = view
@@ -87,22 +104,53 @@ class BlockingView(Mapping[Any, Row]):
 
         return self._thread.wait_long(copy())
 
+    def index(self, column: object) -> ViewIndex[Row]:
+        """The rows by the values of a column, as View.index."""
+        return self._there(lambda: self._view.index(column))
+
+    def on_insert(self, callback: Callable[[Row], object]) -> Callable[[], None]:
+        """Call it with each row that comes into the view, until what is returned is called."""
+        return self._listen(lambda: self._view.on_insert(callback))
+
+    def on_update(self, callback: Callable[[Row, Row], object]) -> Callable[[], None]:
+        """Call it with each row before and after it changes, until what is returned is called."""
+        return self._listen(lambda: self._view.on_update(callback))
+
+    def on_delete(self, callback: Callable[[Row], object]) -> Callable[[], None]:
+        """Call it with each row that leaves the view, until what is returned is called."""
+        return self._listen(lambda: self._view.on_delete(callback))
+
+    def on_end(self, callback: Callable[[StoreError | None], object]) -> Callable[[], None]:
+        """Call it when the view ends, with what ended it, or None where it was closed."""
+        return self._listen(lambda: self._view.on_end(callback))
+
+    def _listen(self, add: Callable[[], Callable[[], None]]) -> Callable[[], None]:
+        remove = self._there(add)
+        return lambda: self._there(remove)
+
+    def _there(self, act: Callable[[], Returned]) -> Returned:
+        """Do it on the loop's thread, which may be this one."""
+
+        async def acting() -> Returned:
+            return act()
+
+        return act() if self._thread.here else self._thread.wait_long(acting())
+
     def deltas(self) -> Iterator[ViewDelta[Row]]:
         """What changes from here on; each step waits for the next transaction that changes these rows."""
+        return self._steps(self._there(self._view.deltas))
 
-        async def ask() -> DeltaStream[Row]:
-            return self._view.deltas()
+    def changes(self) -> Iterator[Change[Row]]:
+        """What changes from here on, one Insert, Update or Delete after the other; each step waits for the next."""
+        return self._steps(self._there(self._view.changes))
 
-        stream = self._thread.wait_long(ask())
-        return self._steps(stream)
-
-    def _steps(self, stream: DeltaStream[Row]) -> Iterator[ViewDelta[Row]]:
-        async def step() -> ViewDelta[Row] | None:
+    def _steps(self, stream: Any) -> Iterator[Any]:
+        async def step() -> Any:
             return await anext(stream, None)
 
         try:
-            while (delta := self._thread.wait_long(step())) is not None:
-                yield delta
+            while (item := self._thread.wait_long(step())) is not None:
+                yield item
         finally:
             if self._thread.loop.is_running():
                 self._thread.wait_long(stream.aclose())
@@ -110,6 +158,12 @@ class BlockingView(Mapping[Any, Row]):
     def close(self) -> None:
         """Follow no longer."""
         self._thread.wait_long(self._view.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def __getitem__(self, key: Any) -> Row:
         return self._view[key]
@@ -150,22 +204,26 @@ class BlockingClient:
         return self._thread.wait(_later(lambda: self._client.call(reducer, *args, returns=returns, **named)))
 
     @overload
-    def query(self, sql: str, /, *params: Any, row_type: type[Row]) -> Rows[Row]: ...
+    def query(self, query: Selection[Row], /, *, row_type: type[Row] | None = None) -> Rows[Row]: ...
     @overload
-    def query(self, sql: str, /, *params: Any, row_type: None = None) -> Rows[Any]: ...
+    def query(self, query: str, /, *params: Any, row_type: type[Row]) -> Rows[Row]: ...
+    @overload
+    def query(self, query: str, /, *params: Any, row_type: None = None) -> Rows[Any]: ...
 
-    def query(self, sql: str, /, *params: Any, row_type: Any = None) -> Rows[Any]:
+    def query(self, query: Any, /, *params: Any, row_type: Any = None) -> Rows[Any]:
         """Read once. Raises as Client.query does, and TimeoutError."""
-        return self._thread.wait(self._client.query(sql, *params, row_type=row_type))
+        return self._thread.wait(_later(lambda: self._client.query(query, *params, row_type=row_type)))
 
     @overload
-    def subscribe(self, sql: str, /, *params: Any, row_type: type[Row]) -> BlockingView[Row]: ...
+    def subscribe(self, query: Selection[Row], /, *, row_type: type[Row] | None = None) -> BlockingView[Row]: ...
     @overload
-    def subscribe(self, sql: str, /, *params: Any, row_type: None = None) -> BlockingView[Any]: ...
+    def subscribe(self, query: str, /, *params: Any, row_type: type[Row]) -> BlockingView[Row]: ...
+    @overload
+    def subscribe(self, query: str, /, *params: Any, row_type: None = None) -> BlockingView[Any]: ...
 
-    def subscribe(self, sql: str, /, *params: Any, row_type: Any = None) -> BlockingView[Any]:
+    def subscribe(self, query: Any, /, *params: Any, row_type: Any = None) -> BlockingView[Any]:
         """Follow a query. Raises as Client.subscribe does, and TimeoutError."""
-        return BlockingView(self._thread.wait(self._client.subscribe(sql, *params, row_type=row_type)), self._thread)
+        return BlockingView(self._thread.wait(self._client.subscribe(query, *params, row_type=row_type)), self._thread)
 
     def synced(self, offset: Offset | None = None) -> None:
         """Wait until all views have seen everything up to `offset`. Raises as Client.synced does, and TimeoutError."""

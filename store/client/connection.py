@@ -30,9 +30,12 @@ from store.client.dial import Token, dial, websocket_url
 from store.client.errors import OutcomeUnknown, Unreachable, close_error
 from store.client.followings import Changed, Failed, Opened
 from store.client.options import ClientOptions
+from store.client.query import Query, Question, question
 from store.client.rows import Rows
 from store.client.view import View
+from store.client.views import Views
 from store.errors import MalformedCall, ProtocolError, SchemaMismatch, StoreError
+from store.expression import Selection
 from store.ids import Offset
 from store.subscribe.messages import Result
 from store.values import constrain, dec_hook_trusted
@@ -85,7 +88,7 @@ class Client:
         self._answers: Final[dict[int, tuple[asyncio.Future[Any], Callable[[msgspec.Raw], Any]]]] = {}
         self._queries: Final[dict[int, asyncio.Future[Any]]] = {}
         self._opening: Final[dict[int, tuple[asyncio.Future[Any], str]]] = {}
-        self._views: Final[dict[int, View[Any]]] = {}
+        self._views: Final = Views(self._conversation, options, forget=self._forget, report=self._report)
         self._decoders: Final[dict[Any, Callable[[msgspec.Raw], Any]]] = {}
         self._wake: Final = asyncio.Event()
         self._welcomed: Final[asyncio.Future[None]] = self._loop.create_future()
@@ -97,7 +100,7 @@ class Client:
             Result: self._take_result,
             Welcomed: self._take_welcomed,
             Opened: self._take_opened,
-            Changed: self._take_changed,
+            Changed: self._views.change,
             Fetched: self._take_fetched,
             Failed: self._take_failed,
         }
@@ -160,64 +163,84 @@ class Client:
         return future
 
     @overload
-    async def query(self, sql: str, /, *params: Any, row_type: type[Row]) -> Rows[Row]: ...
+    def query(self, query: Selection[Row], /, *, row_type: type[Row] | None = None) -> Query[Row]: ...
     @overload
-    async def query(self, sql: str, /, *params: Any, row_type: None = None) -> Rows[Any]: ...
+    def query(self, query: str, /, *params: Any, row_type: type[Row]) -> Query[Row]: ...
+    @overload
+    def query(self, query: str, /, *params: Any, row_type: None = None) -> Query[Any]: ...
 
-    async def query(self, sql: str, /, *params: Any, row_type: type[Any] | None = None) -> Rows[Any]:
-        """Read once: the rows of a query in primary-key order, durable when they are told.
+    def query(self, query: str | Selection[Any], /, *params: Any, row_type: type[Any] | None = None) -> Query[Any]:
+        """Ask a query, SQL text with its parameters or a selection: `await` reads once, `async with` gives a live view.
 
-        They are of `row_type`, a Table class, or of a type made from what the server says. Raises MalformedQuery,
-        Denied, Overloaded, SchemaMismatch.
+        Read once it is the rows in primary-key order, durable when they are told. Rows are of `row_type`, a Table
+        class, or of the selection's, or of a type made from what the server says. Raises MalformedQuery, Denied,
+        Overloaded, SchemaMismatch.
         """
-        self._check_open()
-        id_ = self._conversation.query(sql, params, row_type)
-        future: asyncio.Future[Rows[Any]] = self._loop.create_future()
-        self._queries[id_] = future
-        self._wake.set()
-        return await future
+        return Query(question(query, params, row_type), self._read, self._follow)
 
     @overload
-    async def subscribe(self, sql: str, /, *params: Any, row_type: type[Row]) -> View[Row]: ...
+    async def subscribe(self, query: Selection[Row], /, *, row_type: type[Row] | None = None) -> View[Row]: ...
     @overload
-    async def subscribe(self, sql: str, /, *params: Any, row_type: None = None) -> View[Any]: ...
+    async def subscribe(self, query: str, /, *params: Any, row_type: type[Row]) -> View[Row]: ...
+    @overload
+    async def subscribe(self, query: str, /, *params: Any, row_type: None = None) -> View[Any]: ...
 
-    async def subscribe(self, sql: str, /, *params: Any, row_type: type[Any] | None = None) -> View[Any]:
-        """Follow a query: the view that is returned has its rows and stays current. Raises as `query` does.
+    async def subscribe(
+        self, query: str | Selection[Any], /, *params: Any, row_type: type[Any] | None = None
+    ) -> View[Any]:
+        """Follow a query until the view is closed: it has its rows and stays current. Raises as `query` does.
 
         Ask it for `deltas()` before the next await, and the stream begins with the rows as they are then.
         """
-        self._check_open()
-        id_ = self._conversation.subscribe(sql, params, row_type)
-        future: asyncio.Future[View[Any]] = self._loop.create_future()
-        self._opening[id_] = future, sql
-        self._wake.set()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._opening.pop(id_, None)
-            self._forget(id_)
-            raise
+        return await self._follow(question(query, params, row_type))
 
     async def synced(self, offset: Offset | None = None) -> None:
         """Return when all views have seen everything up to `offset`; without one, up to what the server is at now.
 
         Your own call's changes are in your views before its answer, so this is for offsets that somebody else was
         told. Offsets that change nothing here bring no message, so the server is asked how far it is, by a query of a
-        view's table that finds nothing; an offset still to come is asked for again every FENCE_INTERVAL_S.
+        view's table that finds nothing; an offset still to come is asked for again every FENCE_INTERVAL_S. It waits
+        through lost connections. OutcomeUnknown: the server came back with another epoch, where `offset` means nothing.
         """
         self._check_open()
-        if offset is None and self._views:
-            await self._fence()
-        while offset is not None and self._views and self.offset < offset:
-            await self._fence()
+        given, epoch = offset, self.epoch
+        while self._views and (offset is None or self.offset < offset):
+            reached = await self._fence()
+            if self.epoch != epoch:
+                if given is not None:
+                    raise OutcomeUnknown(f"the server came back with another epoch: offset {given} means nothing there")
+                offset, epoch = None, self.epoch
+            offset = reached if offset is None else offset
             if self.offset < offset:
                 await asyncio.sleep(FENCE_INTERVAL_S)
 
-    async def _fence(self) -> None:
-        table = next(iter(self._views.values())).table
+    async def _fence(self) -> Offset:
+        """How far the server is."""
+        table = self._views.table
         key = table.columns[table.key]
-        await self.query(f"SELECT * FROM {table.name} WHERE {key.name} = $1", _FENCE_KEYS[key.type])  # noqa: S608  # Names of a schema.
+        sql = f'SELECT * FROM "{table.name}" WHERE "{key.name}" = $1'  # noqa: S608  # Names of a schema.
+        return (await self._read(Question(sql, (_FENCE_KEYS[key.type],), None))).offset
+
+    async def _read(self, asked: Question) -> Rows[Any]:
+        self._check_open()
+        id_ = self._conversation.query(asked.sql, asked.params, asked.row_type)
+        future: asyncio.Future[Rows[Any]] = self._loop.create_future()
+        self._queries[id_] = future
+        self._wake.set()
+        return await future
+
+    async def _follow(self, asked: Question) -> View[Any]:
+        self._check_open()
+        id_ = self._conversation.subscribe(asked.sql, asked.params, asked.row_type)
+        future: asyncio.Future[View[Any]] = self._loop.create_future()
+        self._opening[id_] = future, asked.sql
+        self._wake.set()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._opening.pop(id_, None)
+            self._views.close(id_)
+            raise
 
     async def close(self) -> None:
         """Say goodbye. Calls still unanswered fail with OutcomeUnknown; views stay as they are."""
@@ -277,8 +300,10 @@ class Client:
         writer = asyncio.create_task(self._write(socket))
         try:
             while True:
-                for event in conversation.receive(await socket.recv()):
-                    self._take[type(event)](event)
+                for frame in self._views.apart(await socket.recv()):
+                    for event in conversation.receive(frame):
+                        self._take[type(event)](event)
+                    self._views.tell()
                 if conversation.sending:
                     self._wake.set()
         except ConnectionClosed as closed:
@@ -338,23 +363,10 @@ class Client:
 
     def _take_opened(self, opened: Opened) -> None:
         future, sql = self._opening.pop(opened.id)
-        view: View[Any] = View(
-            opened.live,
-            sql=sql,
-            connection_offset=lambda: self._conversation.offset,
-            forget=lambda: self._forget(opened.id),
-            deltas_queued_max=self.options.deltas_queued_max,
-        )
         if future.done():
             self._forget(opened.id)
         else:
-            self._views[opened.id] = view
-            future.set_result(view)
-
-    def _take_changed(self, changed: Changed) -> None:
-        view = self._views.get(changed.id)
-        if view is not None:
-            view.push(changed.delta)
+            future.set_result(self._views.open(opened, sql))
 
     def _take_fetched(self, fetched: Fetched) -> None:
         future = self._queries.pop(fetched.id)
@@ -368,15 +380,17 @@ class Client:
             _set_error(self._queries.pop(failed.id), failed.error)
         elif failed.id in self._opening:
             _set_error(self._opening.pop(failed.id)[0], failed.error)
-        elif failed.id in self._views:
-            self._views.pop(failed.id).end(failed.error)
+        else:
+            self._views.end(failed.id, failed.error)
 
     # The small print.
 
     def _forget(self, id_: int) -> None:
-        self._views.pop(id_, None)
         self._conversation.unsubscribe(id_)
         self._wake.set()
+
+    def _report(self, message: str, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _decoder(self, returns: Any) -> Callable[[msgspec.Raw], Any]:
         made: Callable[[msgspec.Raw], Any]
@@ -399,9 +413,7 @@ class Client:
         self._opening.clear()
         for future in waiting:
             _set_error(future, error)
-        for view in self._views.values():
-            view.end(views_end_with)
-        self._views.clear()
+        self._views.end_all(views_end_with)
 
 
 @asynccontextmanager

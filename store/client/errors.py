@@ -2,7 +2,8 @@
 
 StoreError
 ├── Unreachable         no server answers at that address: check it, or come back later
-└── OutcomeUnknown      a call was sent and its answer will never come: look before calling again
+├── OutcomeUnknown      a call was sent and its answer will never come: look before calling again
+└── FellBehind          a view's changes were not read: begin again with its rows
 
 Everything else a client raises is of store/errors.py: the CallErrors as the server names them, Denied for a token the
 server does not take, ProtocolError with the close code, SchemaMismatch for a row type that is not the server's.
@@ -26,6 +27,10 @@ class Unreachable(StoreError):
 
 class OutcomeUnknown(StoreError):
     """The call was sent, but its answer will never come: it ran or it did not. Look before calling again."""
+
+
+class FellBehind(StoreError):
+    """More changes of a view waited for their reader than may. The view goes on; what the reader has is incomplete."""
 
 
 def error_of(failure: Failure) -> CallError:

@@ -42,6 +42,10 @@ class ClientOptions:
     """Deltas that wait for one reader of a view. Past it they are folded into one that says it stands for many:
     nothing is lost but the steps between. More keeps the steps; each holds its rows."""
 
+    changes_queued_max: int = 100_000
+    """Changes that wait for one reader of a view's changes. Past it that reader's stream ends with FellBehind: each
+    change must be told by itself, so none can be folded. More rides out longer pauses; each holds its rows."""
+
     frame_received_max: int = 1 << 30
     """Bytes of one frame from the server, first rows of a large table included; past it the connection is closed. More
     takes larger tables whole; less bounds what a server can make this client hold."""

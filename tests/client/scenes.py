@@ -6,6 +6,10 @@ from typing import Any
 import msgspec
 
 from store.client.conversation import Conversation
+from store.client.followings import Changed, Failed, Opened
+from store.client.options import ClientOptions
+from store.client.view import View
+from store.client.views import Views
 from store.ids import ConnectionId, Offset, QueryId, Sequence, Timestamp
 from store.subscribe.messages import (
     ClientMessage,
@@ -30,6 +34,7 @@ ACCOUNTS = TableInfo(
 )
 EPOCH = "11" * 16
 OTHER_EPOCH = "22" * 16
+ALL = "SELECT * FROM accounts"
 LIMITS = Limits(frame_size_max=1 << 20, unacknowledged_calls_max=4, subscriptions_max=10, messages_per_frame_max=100)
 
 read_frame: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[ClientMessage]).decode
@@ -98,3 +103,56 @@ def delta(offset: int, *rows: Any, keys: tuple[Any, ...] = (), query: str = "q")
 def rows(number: int, offset: int, *values: Any) -> Rows:
     """A query was answered."""
     return Rows(number, Offset(offset), ACCOUNTS, raw(values))
+
+
+class Watcher:
+    """Live views without a socket: what the server says, the views take in."""
+
+    def __init__(self, options: ClientOptions | None = None) -> None:
+        self.conversation = greeted()
+        self.raised: list[Exception] = []
+        """What callbacks raised."""
+        self.opened: dict[int, View[Any]] = {}
+        self.views = Views(
+            self.conversation,
+            options or ClientOptions(),
+            forget=self.conversation.unsubscribe,
+            report=lambda _message, error: self.raised.append(error),
+        )
+
+    def follow(self, *first: Any, query: str = "q", sql: str = ALL, offset: int = 3) -> View[Any]:
+        """A view that begins with these rows."""
+        number = self.conversation.subscribe(sql, (), None)
+        said(self.conversation)
+        self.hear(subscribed(number, offset, *first, query=query))
+        return self.opened[number]
+
+    def hear(self, *messages: Message) -> None:
+        """One frame from the server."""
+        for frame in self.views.apart(encode(messages)):
+            for event in self.conversation.receive(frame):
+                if isinstance(event, Opened):
+                    self.opened[event.id] = self.views.open(event, ALL)
+                elif isinstance(event, Changed):
+                    self.views.change(event)
+                elif isinstance(event, Failed):
+                    self.views.end(event.id, event.error)
+            self.views.tell()
+
+    def come_back(self, *messages: Message) -> None:
+        """The connection is lost, and this is said on the next."""
+        self.conversation.lost()
+        greet(self.conversation)
+        said(self.conversation)
+        self.hear(*messages)
+
+
+def waiting(stream: Any) -> list[Any]:
+    """What a stream gives without waiting."""
+    items: list[Any] = []
+    while stream._queue:
+        try:
+            stream.__anext__().send(None)
+        except StopIteration as given:
+            items.append(given.value)
+    return items
