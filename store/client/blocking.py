@@ -41,7 +41,8 @@ class _LoopThread:
         self._thread.start()
 
     def wait(self, work: Coroutine[Any, Any, Returned]) -> Returned:
-        """Run it there and wait for it here. TimeoutError past the limit that was asked for."""
+        """Run it there and wait for it here. TimeoutError past the limit that was asked for; else as `wait_long`."""
+        self._check(work)
 
         async def limited() -> Returned:
             async with asyncio.timeout(self._timeout_s):
@@ -62,6 +63,13 @@ class _LoopThread:
         except BaseException:
             future.cancel()  # A key press ends the wait there as well.
             raise
+
+    def _check(self, work: Coroutine[Any, Any, Any]) -> None:
+        if self.here:
+            work.close()
+            raise RuntimeError(
+                "a callback runs on the client's own thread, where nothing can be waited for: use a queue"
+            )
 
     @property
     def here(self) -> bool:

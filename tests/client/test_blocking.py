@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from reducers.accounts import Account, open_accounts
-from store.client import Unreachable, Update, connect_sync
+from store.client import Insert, Unreachable, Update, connect_sync
 from store.errors import Denied, MalformedQuery, Refused
 from tests.cli.tenant import Tenant
 
@@ -28,6 +28,34 @@ def test_scripts_need_no_loop(tenant: Tenant) -> None:
         db.synced()
         view.close()
         assert list(deltas) == []
+
+
+def test_a_view_has_indexes_callbacks_and_changes(tenant: Tenant) -> None:
+    """As the asynchronous one; callbacks run on the client's own thread, which cannot wait for itself."""
+    with connect_sync(tenant.url, tenant.token, timeout_s=20) as db:
+        mine = Account.where(Account.owner == "gil")
+        told: list[object] = []
+
+        def waits(_account: Account) -> None:
+            with pytest.raises(RuntimeError, match="own thread"):
+                db.query(mine)
+            told.append(threading.current_thread().name)
+            stop()
+
+        with db.subscribe(mine) as view:
+            stop = view.on_insert(waits)
+            view.on_update(lambda before, after: told.append((before.balance, after.balance)))
+            view.on_delete(told.append)
+            view.on_end(told.append)
+            changes, balances = view.changes(), view.index(Account.balance)
+            db.call("open_account", 800, "gil", 1)
+            db.call("open_account", 801, "gil", 2)
+            db.call("deposit", 800, 4)
+            assert [type(next(changes)) for _ in range(3)] == [Insert, Insert, Update]
+            assert [each.id for each in balances[5]] == [800]
+            assert db.query(mine) == sorted(view.values(), key=lambda each: each.id)
+        assert told == ["store-client", (1, 5), None]
+        assert list(changes) == []
 
 
 def test_what_goes_wrong_is_raised_here(tenant: Tenant) -> None:

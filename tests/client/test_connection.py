@@ -474,6 +474,108 @@ def test_synced_asks_how_far_the_server_is() -> None:
     run(work())
 
 
+def test_synced_waits_through_a_lost_connection() -> None:
+    """The question is asked again on the next connection, and no view is past the offset before it has come back."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        if line.number == 1:
+            await line.say(*(subscribed(each.id, 5, query=f"q{each.id}") for each in await line.hear()))
+            await line.hear()
+            line.cut()
+            return
+        one, two, query = await line.hear()
+        await line.say(subscribed(one.id, 5, resumed=True, query="q1"))
+        await line.say(rows(query.id, 8), delta(8, [1, "ada", 8], query="q1"))
+        await line.say(subscribed(two.id, 9, [2, "bob", 9], query="q2"))
+        while True:
+            await line.say(*(rows(each.id, 9) for each in await line.hear() if isinstance(each, Query)))
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            one, two = await asyncio.gather(db.subscribe("one"), db.subscribe("two"))
+            await db.synced(Offset(8))
+            assert (one[1].balance, two[2].balance) == (8, 9)
+            assert min(one.offset, two.offset) >= 8
+
+    run(work())
+
+
+def test_synced_without_an_offset_is_synced_with_now() -> None:
+    """What the server is at when it is asked is what every view has seen."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5))
+        (query,) = await line.hear()
+        await line.say(delta(7, [1, "ada", 7]), rows(query.id, 8))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            await db.synced()  # No views: nothing to wait for.
+            view = await db.subscribe("SELECT * FROM accounts")
+            await db.synced()
+            assert (view[1].balance, view.offset) == (7, 8)
+
+    run(work())
+
+
+@pytest.mark.parametrize("offset", [Offset(99), None])
+def test_an_offset_of_another_epoch_is_not_waited_for(offset: Offset | None) -> None:
+    """Where the server comes back with another epoch the offset means nothing, and that is said; now is now there."""
+
+    async def play(line: Line) -> None:
+        await line.greet(epoch=OTHER_EPOCH if line.number > 1 else "00" * 16)
+        if line.number == 1:
+            (subscribe,) = await line.hear()
+            await line.say(subscribed(subscribe.id, 5))
+            await line.hear()
+            line.cut()
+            return
+        subscribe, query = await line.hear()
+        await line.say(subscribed(subscribe.id, 10), rows(query.id, 11))
+        await line.hear()
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            view = await db.subscribe("SELECT * FROM accounts")
+            if offset is None:
+                await db.synced()
+                assert view.offset == 11
+            else:
+                with pytest.raises(OutcomeUnknown, match="offset 99 means nothing"):
+                    await db.synced(offset)
+
+    run(work())
+
+
+def test_what_a_callback_raises_goes_to_the_loop() -> None:
+    """The loop's exception handler hears of it, and the connection stands."""
+    raised: list[Any] = []
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5))
+        await line.hear()
+        await line.say(delta(6, [1, "ada", 0]), result(1, 6))
+        await line.hear()
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: raised.append(context["exception"]))
+        async with playing(play) as url, connect(url, "t", options=QUICK) as db:
+            async with db.query("SELECT * FROM accounts") as view:
+                view.on_insert(lambda row: 1 // row.balance)
+                await db.call("f")
+                assert view[1].owner == "ada"
+            assert view.closed
+        assert [type(each) for each in raised] == [ZeroDivisionError]
+
+    run(work())
+
+
 @pytest.mark.parametrize(
     ("said", "meant"),
     [

@@ -97,6 +97,31 @@ def test_the_same_query_by_other_words_is_shared(tenant: Tenant) -> None:
     asyncio.run(work())
 
 
+def test_a_query_said_in_python_is_a_live_view(tenant: Tenant) -> None:
+    """Entered, a query is typed rows that stay current, with indexes, callbacks and changes; awaited, it is read."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db, connect(tenant.url, tenant.token) as other:
+            mine = Account.where(Account.owner == "hal")
+            told: list[int] = []
+            async with db.query(mine) as view:
+                balances = view.index(Account.balance)
+                changes = view.changes()
+                view.on_insert(lambda account: told.append(account.id))
+                await other.call("open_account", 700, "hal", 3)
+                await other.call("open_account", 701, "hal", 3)
+                await other.call("deposit", 701, 4)
+                await db.synced(other.offset)
+                assert told == [700, 701]
+                assert [each.id for each in balances[7]] == [701]
+                assert [type(await anext(changes)) for _ in range(3)] == [Insert, Insert, Update]
+                assert await db.query(mine) == list(view.values())
+            await db.call("deposit", 700, 1)
+            assert view[700].balance == 3
+
+    asyncio.run(work())
+
+
 def test_a_wrong_token_is_denied(tenant: Tenant) -> None:
     """A token the tenant does not know does not come in, and the error says what to do."""
 
