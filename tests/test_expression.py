@@ -4,8 +4,10 @@ import itertools
 import operator
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import mypy.api
 import pytest
 import sqlglot
 from hypothesis import given, settings
@@ -189,6 +191,14 @@ def test_the_server_reads_it() -> None:
     made = Task.where(Task.owner == "ada")
     written = compile_query("SELECT * FROM tasks WHERE owner = 'ada'", (), schema, operate=True)
     assert compile_query(made.sql, made.params, schema, operate=True).id == written.id
+
+
+def test_type_checkers_know_the_columns() -> None:
+    """To mypy a wrong name and a wrong type are errors, and rows have the type of their table."""
+    said, broken, status = mypy.api.run(
+        ["--strict", "--no-error-summary", str(Path(__file__).with_name("typed_queries.py"))]
+    )
+    assert (said, broken, status) == ("", "", 0)
 
 
 # What is rendered means what was said: both are evaluated over rows, with NULLs among the values.

@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end.tenant import Tenant
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-BANK, AGENT, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BANK, AGENT, VIEW, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
@@ -28,17 +28,20 @@ def test_the_domain_works_in_memory(bank: Path) -> None:
     exec(IN_MEMORY, {})  # noqa: S102  # It is the page that is tested.
 
 
-def test_the_agent_hears_of_its_own_transfer(bank: Path, capsys: Any) -> None:
-    """The example of an agent runs to its end against a served tenant, and prints the change it waited for."""
+def test_the_examples_of_agents_run(bank: Path, capsys: Any) -> None:
+    """One after the other, to their end, against a served tenant; each prints the changes it waited for."""
     tenant = Tenant(bank, "--domain", "bank")
     tenant.start()
     try:
         page: dict[str, Any] = {}
         exec(AGENT, page)  # noqa: S102  # It is the page that is tested.
         asyncio.run(asyncio.wait_for(page["live"](tenant.url, tenant.token), timeout=60))
+        assert capsys.readouterr().out.endswith(" 70\n")
+        exec(VIEW, page)  # noqa: S102  # It is the page that is tested.
+        asyncio.run(asyncio.wait_for(page["watch"](tenant.url, tenant.token), timeout=60))
+        assert capsys.readouterr().out == "from 50 to 40\n[3] 2\nnew: 3\n"
     finally:
         tenant.stop()
-    assert capsys.readouterr().out.endswith(" 70\n")
 
 
 def test_every_page_it_names_exists() -> None:
