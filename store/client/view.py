@@ -114,7 +114,10 @@ class View(Mapping[Any, Row]):
         return self._opened(DeltaStream(self._options.deltas_queued_max, self._forget_stream))
 
     def changes(self) -> ChangeStream[Row]:
-        """What changes from here on, one Insert, Update or Delete after the other; else as `deltas`."""
+        """What changes from here on, one Insert, Update or Delete after the other; else as `deltas`.
+
+        Who no longer reads says so with `aclose`; who forgets to costs at most `changes_queued_max` changes.
+        """
         return self._opened(ChangeStream(self._options.changes_queued_max, self._forget_stream))
 
     def __aiter__(self) -> ChangeStream[Row]:
