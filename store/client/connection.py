@@ -47,6 +47,7 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 Returned = TypeVar("Returned")
 Returned_co = TypeVar("Returned_co", covariant=True)
 _log = logging.getLogger("store.client")
+# What no row has, or few; a type that is no key's is compared with NULL, which no row equals.
 _FENCE_KEYS: Final[dict[str, Any]] = {"int": 0, "str": "", "bytes": b"", "uuid": "0" * 8 + "-0000" * 3 + "-" + "0" * 12}
 
 
@@ -219,7 +220,7 @@ class Client:
         table = self._views.table
         key = table.columns[table.key]
         sql = f'SELECT * FROM "{table.name}" WHERE "{key.name}" = $1'  # noqa: S608  # Names of a schema.
-        return (await self._read(Question(sql, (_FENCE_KEYS[key.type],), None))).offset
+        return (await self._read(Question(sql, (_FENCE_KEYS.get(key.type),), None))).offset
 
     async def _read(self, asked: Question) -> Rows[Any]:
         self._check_open()

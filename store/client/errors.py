@@ -3,7 +3,9 @@
 StoreError
 ├── Unreachable         no server answers at that address: check it, or come back later
 ├── OutcomeUnknown      a call was sent and its answer will never come: look before calling again
-└── FellBehind          a view's changes were not read: begin again with its rows
+└── CallError
+    └── Overloaded
+        └── FellBehind  a view's changes were not read: begin again with its rows
 
 Everything else a client raises is of store/errors.py: the CallErrors as the server names them, Denied for a token the
 server does not take, ProtocolError with the close code, SchemaMismatch for a row type that is not the server's.
@@ -14,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from store.errors import CALL_ERRORS, CallError, Denied, ProtocolError, Refused, StoreError
+from store.errors import CALL_ERRORS, CallError, Denied, Overloaded, ProtocolError, Refused, StoreError
 from store.subscribe.messages import CLOSE_TOO_SLOW, CLOSE_UNAUTHORIZED, Failure
 
 HINT_TOKEN = "Check the token: `store token mint` makes one for development"  # noqa: S105  # A hint, no secret.
@@ -29,7 +31,7 @@ class OutcomeUnknown(StoreError):
     """The call was sent, but its answer will never come: it ran or it did not. Look before calling again."""
 
 
-class FellBehind(StoreError):
+class FellBehind(Overloaded):
     """More changes of a view waited for their reader than may. The view goes on; what the reader has is incomplete."""
 
 

@@ -95,6 +95,7 @@ class ChangeStream(_Stream[Change[Row]]):
                 FellBehind(
                     f"{waiting + len(delta.changes)} changes of a view waited for a reader that did not come, at most "
                     f"{self._queued_max} are kept (changes_queued_max)",
+                    details={"limit": "changes_queued_max"},
                     hint="Read more often; or begin again with the view's rows; or follow deltas(), which are folded",
                 )
             )
