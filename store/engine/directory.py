@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from store.env.world import Disk
+from store.env.world import INODE_BITS, Disk
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Position
 from store.log.commitlog import Commitlog
@@ -38,6 +38,8 @@ class Marker(msgspec.Struct, frozen=True):
     inode: int
     opens: str = ""
     """Why the next start opens a new epoch: restore, clone, salvage; "" where it does not."""
+    generation: int = 0
+    """Of the inode, where the system tells it: a number alone may come back when a directory is deleted and copied."""
 
 
 class Restoring(msgspec.Struct, frozen=True):
@@ -75,7 +77,10 @@ def inspect(disk: Disk) -> Marker | None:
 
 def moved(disk: Disk, marker: Marker) -> bool:
     """Whether the marker is not where it says it is: the directory was copied."""
-    return disk.place(MARKER) != (marker.filesystem, marker.inode)
+    filesystem, inode, generation = _place(disk, MARKER)
+    if not marker.generation:  # It was not told, or not asked for yet.
+        generation = 0
+    return (filesystem, inode, generation) != (marker.filesystem, marker.inode, marker.generation)
 
 
 def mark(disk: Disk, opens: str = "") -> None:
@@ -84,8 +89,9 @@ def mark(disk: Disk, opens: str = "") -> None:
     if fresh in disk.names():
         disk.remove(fresh)
     file = disk.create(fresh)
-    filesystem, inode = disk.place(fresh)  # A rename keeps the inode.
-    file.write(Position(0), msgspec.json.encode(Marker(DIRECTORY_FORMAT, filesystem, inode, opens)) + b"\n")
+    filesystem, inode, generation = _place(disk, fresh)  # A rename keeps the inode.
+    marker = Marker(DIRECTORY_FORMAT, filesystem, inode, opens, generation)
+    file.write(Position(0), msgspec.json.encode(marker) + b"\n")
     file.sync()
     file.close()
     disk.rename(fresh, MARKER)
@@ -171,6 +177,13 @@ def read_small(disk: Disk, name: str) -> bytes:
         return file.read(Position(0), _MARKER_SIZE_MAX)
     finally:
         file.close()
+
+
+def _place(disk: Disk, name: str) -> tuple[int, int, int]:
+    """(filesystem id, inode number, its generation or 0)."""
+    filesystem, inode = disk.place(name)
+    generation, number = divmod(inode, 1 << INODE_BITS)
+    return filesystem, number, generation
 
 
 def _refuse_if_superseded(disk: Disk, names: list[str]) -> None:

@@ -9,6 +9,9 @@ from typing import Final, Protocol, TypeVar
 
 from store.ids import Position, Timestamp
 
+INODE_BITS: Final = 64
+"""Of what `Disk.place` says of an inode, those of its number."""
+
 
 class File(Protocol):
     """One open file. Writes become visible to reads at once, and survive a crash only after `sync`."""
@@ -84,7 +87,10 @@ class Disk(Protocol):
         ...
 
     def place(self, name: str) -> tuple[int, int]:
-        """(filesystem id, inode) of a file: another pair than the one noted means a copied directory."""
+        """(filesystem id, inode) of a file: another pair than the one noted means a copied directory.
+
+        Numbers are given out again: what tells two files of one number apart stands above INODE_BITS, if known.
+        """
         ...
 
 

@@ -24,7 +24,7 @@ from store.engine.directory import (
 from store.engine.state import EpochRecord
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, SeededEntropy
 from store.env.posix import PosixDisk
-from store.env.world import World
+from store.env.world import INODE_BITS, World
 from store.errors import CorruptionError, DirectoryError
 from store.transaction import Kind
 from tests.engine import shop
@@ -213,6 +213,37 @@ def test_a_marker_of_before_there_were_reasons_is_read() -> None:
     filesystem, inode = disk.place(MARKER)
     disk.replace(MARKER, b'{"format":1,"filesystem":%d,"inode":%d}\n' % (filesystem, inode))
     assert inspect(disk) == Marker(1, filesystem, inode, "")
+
+
+class Reusing(MemoryDisk):
+    """A disk that gives one inode number to every file, and says by dice which is which."""
+
+    generation = 7
+
+    def place(self, name: str) -> tuple[int, int]:
+        """The same number, whatever the file."""
+        return super().place(name)[0], 5 | self.generation << INODE_BITS
+
+
+def test_a_copy_that_got_the_deleted_directory_s_inode_opens_an_epoch() -> None:
+    """Its number is the one noted; the generation is not."""
+    disk = Reusing()
+    mark(disk)
+    disk.replace("log/00000000000000000001.log", b"")
+    marker = inspect(disk)
+    assert marker is not None
+    assert (marker.inode, marker.generation, moved(disk, marker)) == (5, 7, False)
+    disk.generation = 8
+    assert moved(disk, marker)
+
+
+def test_a_marker_of_before_there_were_generations_goes_by_its_inode() -> None:
+    """An upgrade opens no epoch."""
+    disk = Reusing()
+    disk.create(MARKER).close()
+    filesystem, _ = disk.place(MARKER)
+    assert not moved(disk, Marker(DIRECTORY_FORMAT, filesystem, 5))
+    assert moved(disk, Marker(DIRECTORY_FORMAT, filesystem, 6))
 
 
 def test_a_half_made_directory_is_refused() -> None:

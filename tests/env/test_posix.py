@@ -10,7 +10,7 @@ import pytest
 
 from store.env import posix
 from store.env.posix import LOCK_NAME, PosixDisk, PosixFile, SystemClock, SystemEntropy
-from store.env.world import Clock, Disk, Entropy
+from store.env.world import INODE_BITS, Clock, Disk, Entropy
 from store.errors import DirectoryError
 from store.ids import Position
 
@@ -224,6 +224,24 @@ def test_two_directories_on_one_filesystem_differ_in_their_inodes(tmp_path: Path
     (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes())
     assert disk.place("a")[0] == disk.place("b")[0]
     assert disk.place("a")[1] != disk.place("b")[1]
+
+
+def test_a_file_that_got_a_deleted_one_s_inode_is_in_another_place(tmp_path: Path) -> None:
+    """ext4 gives the number out again at once: `rm -r data && cp -r backup data` must not look like the same file."""
+    disk = PosixDisk(tmp_path)
+    disk.create("a").close()
+    before = disk.place("a")
+    if not before[1] >> INODE_BITS:
+        pytest.skip("this file system tells no generations")
+    assert disk.place("a") == before
+    disk.rename("a", "b")
+    assert disk.place("b") == before
+    for _ in range(100):
+        disk.remove("b")
+        disk.create("b").close()
+        if disk.place("b")[1] % (1 << INODE_BITS) == before[1] % (1 << INODE_BITS):
+            break
+    assert disk.place("b") != before
 
 
 def test_a_lock_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
