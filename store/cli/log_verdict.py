@@ -133,7 +133,7 @@ class _Inspection:
 
     def __init__(self, disk: PosixDisk) -> None:
         self._disk: Final = disk
-        self._segments: Final = segment_offsets(disk)
+        self._segments = segment_offsets(disk)
         self._snapshots: Final = [each for each in Repository(disk).whole()[0] if _fits(disk, each)]
         """Newest first; whether their blocks are whole is found out where it matters."""
         self._checked: Final[dict[Offset, bool]] = {}
@@ -178,17 +178,30 @@ class _Inspection:
         run = _Run(start, Offset(start - 1), Timestamp(0), Timestamp(0))
         self._runs.append(run)
         self._last = None
-        reader = LogReader(self._disk, from_offset=start, check_all=True, progress=told)
-        self._bytes = max(self._bytes, reader.bytes_total)
         try:
+            reader = LogReader(self._disk, from_offset=start, check_all=True, progress=told)
+            self._bytes = max(self._bytes, reader.bytes_total)
             for batch in reader:
                 self._add(run, batch)
-        except CorruptionError as error:
+        except (CorruptionError, FileNotFoundError) as error:
+            if self._was_let_go(run):
+                return self._segments[0]
+            if isinstance(error, FileNotFoundError):
+                raise
             self._damage.append((Exit.GAP if self._is_gap(error) else Exit.CORRUPTION, error))
             behind = [each for each in self._segments if each > start and segment_name(each) > self._reached(start)]
             return next(iter(behind), None)
         self._tail = reader.tail
         return None
+
+    def _was_let_go(self, run: _Run) -> bool:
+        """Whether whoever serves has let go what comes next, as old log goes: then all before it is no more, too."""
+        found = segment_offsets(self._disk)
+        if not found or found[0] <= run.last + 1:
+            return False
+        self._segments = found
+        self._runs.remove(run)
+        return True
 
     def _reached(self, start: Offset) -> str:
         """The segment in which a reading that began at `start` ended."""

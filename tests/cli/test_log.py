@@ -11,6 +11,7 @@ import pytest
 
 from reducers import accounts
 from store.cli.exits import Exit
+from store.cli.log_verdict import inspect_log
 from store.engine.engine import open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
@@ -304,3 +305,18 @@ def test_a_log_that_lost_its_end_is_a_gap(pictured: Path) -> None:
     assert str(base) in found["message"]
     shutil.copytree(pictured, copy)
     verify(copy, exit_code=Exit.DONE)
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+def test_log_that_is_let_go_while_it_is_read_is_no_damage(data: Path, gone: int) -> None:
+    """A store that runs lets old segments go once a snapshot does instead; what is left is verified, and told."""
+    assert store("snapshot", "take", str(data), cwd=data.parent).returncode == Exit.DONE
+    doomed = segments(data)[: gone + 1]
+
+    def told(_done: int, _total: int) -> None:
+        for each in doomed:
+            each.unlink(missing_ok=True)
+
+    verdict = inspect_log(data, told)
+    assert (verdict.exit, verdict.verdict) == (Exit.DONE, "sound"), verdict.message
+    assert {each.base for each in verdict.recoverable} != {None}
