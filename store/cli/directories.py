@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from store.cli.exits import NothingThere
-from store.engine.directory import CURRENT, MARKER
+from store.engine.directory import CURRENT, MARKER, refuse_newer
 from store.env.posix import PosixDisk
 from store.env.world import Disk
 from store.errors import CorruptionError, DirectoryError
@@ -41,13 +41,17 @@ def generation_of(root: Path) -> Path:
 def look_at(root: Path) -> PosixDisk:
     """The generation in force, for reading. NothingThere: there is no such directory."""
     _expect(root)
-    return PosixDisk(generation_of(root), read_only=True, root=root)
+    disk = PosixDisk(generation_of(root), read_only=True, root=root)
+    refuse_newer(disk)
+    return disk
 
 
 def work_on(root: Path) -> PosixDisk:
     """The generation in force, for taking and removing snapshots beside whoever serves. NothingThere: no such one."""
     _expect(root)
-    return PosixDisk(generation_of(root), root=root)
+    disk = PosixDisk(generation_of(root), root=root)
+    refuse_newer(disk)
+    return disk
 
 
 def expect_not_around_one(root: Path) -> None:

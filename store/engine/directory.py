@@ -42,6 +42,12 @@ class Marker(msgspec.Struct, frozen=True):
     """Of the inode, where the system tells it: a number alone may come back when a directory is deleted and copied."""
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """What of a marker every version has."""
+
+    format: int
+
+
 class Restoring(msgspec.Struct, frozen=True):
     """What a directory that is being made says of itself, as JSON. Nothing rests on it but that it is there."""
 
@@ -73,6 +79,14 @@ def inspect(disk: Disk) -> Marker | None:
             hint="Name a directory of the store's own (--data)",
         )
     return None
+
+
+def refuse_newer(disk: Disk) -> None:
+    """DirectoryError where the marker says that a newer store made this; a damaged one says nothing of the kind."""
+    if MARKER not in disk.names():
+        return
+    with suppress(msgspec.MsgspecError):
+        _expect_format(msgspec.json.decode(read_small(disk, MARKER), type=_Format).format)
 
 
 def moved(disk: Disk, marker: Marker) -> bool:
@@ -197,18 +211,22 @@ def _refuse_if_superseded(disk: Disk, names: list[str]) -> None:
 def _read(disk: Disk) -> Marker:
     data = read_small(disk, MARKER)
     try:
+        _expect_format(msgspec.json.decode(data, type=_Format).format)  # A newer one need not have what ours has.
         marker = msgspec.json.decode(data, type=Marker)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise DirectoryError(
             f"expected a store's marker in {MARKER}, found other content ({error})",
             hint="This is no data directory of the store, or its marker is damaged",
         ) from None
-    if marker.format != DIRECTORY_FORMAT:
+    return marker
+
+
+def _expect_format(found: int) -> None:
+    if found != DIRECTORY_FORMAT:
         raise DirectoryError(
-            f"the data directory is of format {marker.format}, this store reads up to {DIRECTORY_FORMAT}",
+            f"the data directory is of format {found}, this store reads up to {DIRECTORY_FORMAT}",
             hint="Use the newer version of the store",
         )
-    return marker
 
 
 GENERATION: Final = re.compile(r"restored-[0-9]{20}-[0-9a-f]{8}", re.ASCII)
