@@ -17,6 +17,9 @@ from store.ids import Timestamp
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)?")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _MICROSECONDS: Final = 1_000_000
+SPAN_MAX_S: Final = 36_500 * 86_400
+"""A hundred years: what is longer cannot be told as a moment, or was mistyped."""
+_SPAN_EXAMPLE: Final = "Write it as 90s, 15m, 24h, 7d or 4w"
 
 
 def read_moment(text: str, flag: str) -> Timestamp:
@@ -35,11 +38,15 @@ def read_moment(text: str, flag: str) -> Timestamp:
 
 
 def read_span(text: str, flag: str) -> float:
-    """Seconds, from a number with s, m, h, d or w behind it. ConfigError: it is none."""
+    """Seconds, from a number with s, m, h, d or w behind it. ConfigError: it is none, or longer than SPAN_MAX_S."""
     match = _SPAN.fullmatch(text.strip())
     if match is None:
-        raise ConfigError(f"{flag} takes a span such as 90s, 15m, 24h, 7d or 4w, found {text!r}")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+        raise ConfigError(f"{flag} takes a span, found {text!r:.60}", hint=_SPAN_EXAMPLE)
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if seconds > SPAN_MAX_S:
+        limit = f"{SPAN_MAX_S // 86_400} days"
+        raise ConfigError(f"{flag} takes a span of at most {limit}, found {text!r:.60}", hint=_SPAN_EXAMPLE)
+    return seconds
 
 
 def show_moment(at: Timestamp | int) -> str:

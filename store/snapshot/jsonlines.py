@@ -147,14 +147,24 @@ def _lines(repository: Repository, manifest: Manifest) -> Iterator[bytes]:
 
 
 def import_lines(
-    lines: Iterable[bytes], repository: Repository, *, block_size: int, progress: Progress | None = None
+    lines: Iterable[bytes],
+    repository: Repository,
+    *,
+    block_size: int,
+    progress: Progress | None = None,
+    accept: Callable[[Manifest], object] | None = None,
 ) -> Manifest:
     """Write the snapshot that these lines are, and return it. The caller holds the lock of `snapshot/`.
 
+    `accept` looks at it when its blocks are there and its manifest is not: what it raises keeps that from coming.
     CorruptionError: they do not add up; `position` is the number of the line. DirectoryError: they are of a newer
     version. Blocks may be left over then, but no manifest.
     """
-    return _Import(repository, block_size, progress).read(lines)
+    manifest = _Import(repository, block_size, progress).read(lines)
+    if accept is not None:
+        accept(manifest)
+    repository.put_manifest(manifest)
+    return manifest
 
 
 class _Import:
@@ -256,7 +266,7 @@ class _Import:
             raise self._refuse(f"expected the fingerprint {end.fingerprint:.64}, found {fingerprint}")
         system = self._repository.put_system(b"".join(self._system))
         try:
-            manifest = Manifest(
+            return Manifest(
                 store=Epoch(bytes.fromhex(head.store)),
                 epoch=Epoch(bytes.fromhex(head.epoch)),
                 offset=head.offset,
@@ -271,8 +281,6 @@ class _Import:
             )
         except _READ_ERRORS as error:
             raise self._refuse(f"expected a first line of a snapshot ({error})") from None
-        self._repository.put_manifest(manifest)
-        return manifest
 
     def _refuse(self, message: str) -> CorruptionError:
         hint = "Export the snapshot again"

@@ -26,6 +26,9 @@ from store.snapshot.format import (
     newer,
 )
 
+_TIME_MAX: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: a later one nobody can write down, so who lists it would stumble."""
+
 
 class _Head(msgspec.Struct, frozen=True):
     """The first line."""
@@ -172,6 +175,7 @@ def _assemble(head: _Head, lines: list[_TableLine]) -> Manifest:
 def _check(manifest: Manifest) -> None:
     """What a sound manifest fulfils beside its hash: ValueError where somebody made one up."""
     _expect(1 <= manifest.offset <= INT_MAX and manifest.timestamp >= 0, "an offset from 1 and a timestamp")
+    _expect(max(manifest.timestamp, manifest.taken) <= _TIME_MAX, "times before the year 10000")
     _expect(len(manifest.chain) == hashlib.sha256().digest_size, "a chain of 32 bytes")
     _expect(bool(DIGEST.fullmatch(manifest.system.file)) and manifest.system.size > 0, "the system's block")
     _expect(len({each.table for each in manifest.tables}) == len(manifest.tables), "every table once")

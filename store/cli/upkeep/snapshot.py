@@ -32,6 +32,7 @@ from store.cli.upkeep.snapshot_files import export, import_
 from store.cli.upkeep.snapshot_retention import pin, prune, prune_now, unpin
 from store.cli.upkeep.snapshot_views import print_info, print_list, restorable_lines
 from store.config import Config
+from store.engine.loading import read_system
 from store.env.posix import PosixDisk, SystemClock
 from store.env.priority import lower_priority
 from store.errors import CorruptionError, DirectoryError, StoreError
@@ -230,11 +231,15 @@ def check(catalog: Catalog, entry: Entry, told: Any, *, deep: bool) -> tuple[Exi
         return (Exit.DIRECTORY if isinstance(entry.error, DirectoryError) else Exit.CORRUPTION), str(entry.error)
     try:
         catalog.repository.check(entry.manifest, partial(told, entry.name), deep=deep)
+        if deep:
+            read_system(catalog.repository, entry.manifest)
     except (CorruptionError, FileNotFoundError) as error:
         catalog.note_damaged(entry)
         if isinstance(error, CorruptionError):
             return Exit.CORRUPTION, error.message
         return Exit.CORRUPTION, f"{error.filename or 'a file of it'} is missing"
+    except DirectoryError as error:
+        return Exit.DIRECTORY, error.message
     if entry.misfit:
         return Exit.GAP, entry.misfit
     if deep:

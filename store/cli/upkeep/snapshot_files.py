@@ -25,6 +25,7 @@ from store.cli.progress import Phases
 from store.cli.upkeep.catalog import Catalog, choose
 from store.cli.upkeep.lease import leased
 from store.engine.directory import RESTORING, Restoring, abandon, begin_making, mark
+from store.engine.loading import read_system
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.errors import ConfigError, CorruptionError, DirectoryError
 from store.ids import Offset
@@ -159,12 +160,32 @@ def _beside_log(disk: PosixDisk, lines: Iterator[bytes], block_size: int, told: 
 
 
 def _read(disk: PosixDisk, lines: Iterable[bytes], block_size: int, told: Any) -> Manifest:
-    """Written, read back, and noted as whole."""
+    """Written, read back, and noted as whole. Nothing is there under its name before all of it holds."""
     repository = Repository(disk)
-    manifest = import_lines(lines, repository, block_size=block_size, progress=told)
-    repository.check(manifest, deep=True)
+
+    def accept(manifest: Manifest) -> None:
+        repository.check(manifest, deep=True)
+        read_system(repository, manifest)
+        _expect_nothing_else(repository, manifest)
+
+    manifest = import_lines(lines, repository, block_size=block_size, progress=told, accept=accept)
     repository.note_verified(snapshot_name(manifest.offset), SystemClock().wall(), manifest.fingerprint)
     return manifest
+
+
+def _expect_nothing_else(repository: Repository, manifest: Manifest) -> None:
+    """DirectoryError where a whole snapshot of other content has that name: lines are not believed against it."""
+    name = snapshot_name(manifest.offset)
+    try:
+        there = repository.manifest(name)
+        repository.check(there)
+    except (FileNotFoundError, CorruptionError):
+        return  # There is none, or a damaged one is made whole.
+    if (there.fingerprint, there.system) != (manifest.fingerprint, manifest.system):
+        raise DirectoryError(
+            f"there is a snapshot {name} already, it holds, and it has other content",
+            hint="Import into a new directory to compare them: what is whole is never replaced",
+        )
 
 
 class _Head(msgspec.Struct):
@@ -208,5 +229,5 @@ def _opened(file: Path) -> Iterator[Iterator[bytes]]:
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether nothing is there but the rest of an interrupted import."""
-    return not any(directory.iterdir()) or (directory / RESTORING).exists()
+    """Whether nothing is there but the rest of an interrupted import, or the empty folders of a refused one."""
+    return (directory / RESTORING).exists() or all(each.is_dir() for each in directory.rglob("*"))

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -286,6 +286,89 @@ def test_an_import_mends_a_corrupt_snapshot(data: Path) -> None:
     before = files(data.parent / "another")
     error("snapshot", "import", "out.jsonl", "another", cwd=data.parent, exit_code=Exit.DIRECTORY)
     assert files(data.parent / "another") == before
+
+
+def forged(lines: list[bytes], **head: object) -> bytes:
+    """Lines that add up, whatever they say: the head with other fields, and the end anew."""
+    first, end = json.loads(lines[0]), json.loads(lines[-1])["end"]
+    before = b"".join([json.dumps({**first, **head}).encode() + b"\n", *lines[1:-1]])
+    end |= {"lines": len(lines) - 1, "sha256": hashlib.sha256(before).hexdigest()}
+    return before + json.dumps({"end": end}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda lines: forged([each for each in lines if not each.startswith(b'{"system"')]),
+        lambda lines: forged([*lines[:-2], b'{"system":"AAAA"}\n', lines[-1]]),
+        lambda lines: forged(lines, offset=2**63 - 1),
+        lambda lines: forged(lines, timestamp=2**62),
+        lambda lines: forged(lines, taken=2**62),
+    ],
+    ids=["no system", "other system", "other offset", "no moment", "taken at no moment"],
+)
+def test_a_file_that_adds_up_and_makes_no_store_is_not_imported(
+    data: Path, forge: Callable[[list[bytes]], bytes]
+) -> None:
+    """Neither into a new directory, which would not open, nor beside the log, which would be rested on it."""
+    run("snapshot", "export", "data", "--to", "out.jsonl", cwd=data.parent)
+    lines = (data.parent / "out.jsonl").read_bytes().splitlines(keepends=True)
+    (data.parent / "forged.jsonl").write_bytes(forge(lines))
+    error("snapshot", "import", "forged.jsonl", "new", cwd=data.parent, exit_code=Exit.CORRUPTION)
+    assert not files(data.parent / "new")
+    before = {name: held for name, held in files(data).items() if "block/" not in str(name)}
+    ended = store("snapshot", "import", "forged.jsonl", "data", "--json", cwd=data.parent)
+    assert ended.returncode in {Exit.CORRUPTION, Exit.DIRECTORY}
+    assert {name: held for name, held in files(data).items() if "block/" not in str(name)} == before
+
+
+def test_an_import_never_replaces_a_whole_snapshot_by_other_rows(data: Path) -> None:
+    """Its file claims the same offset of the same history, and says that the system part was another."""
+    run("snapshot", "export", "data", "--to", "out.jsonl", cwd=data.parent)
+    lines = (data.parent / "out.jsonl").read_bytes().splitlines(keepends=True)
+    place = next(at for at, each in enumerate(lines) if each.startswith(b'{"table"'))
+    table = json.loads(lines[place])["table"]
+    head, end = json.loads(lines[0]), json.loads(lines[-1])["end"]
+    rows = [each for each in lines[1:-1] if json.loads(each).get("table") != table]
+    tables = [{**each, "rows": 0} if each["name"] == table else each for each in head["tables"]]
+    end |= {"rows": sum(each.startswith(b'{"table"') for each in rows), "fingerprint": "0" * 64}
+    ending = json.dumps({"end": end}).encode() + b"\n"
+    (data.parent / "forged.jsonl").write_bytes(forged([lines[0], *rows, ending], tables=tables))
+    before = files(data)
+    said = error("snapshot", "import", "forged.jsonl", "data", cwd=data.parent, exit_code=Exit.DIRECTORY)
+    assert "other content" in said["message"]
+    after = files(data)
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("span", ["99999999999d", "9" * 400 + "s"])
+def test_a_pin_that_would_end_at_no_moment_is_refused(data: Path, span: str) -> None:
+    """Before it is written, not behind it."""
+    error("snapshot", "pin", "data", "newest", "--for", span, cwd=data.parent, exit_code=Exit.CONFIG)
+    assert not [name for name in files(data) if "pin/" in str(name)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("snapshot", "take", "data", "--idle"),
+        ("snapshot", "list", "data"),
+        ("snapshot", "prune", "data"),
+        ("restore", "data", "--newest"),
+        ("clone", "data", "new"),
+        ("backup", "push", "data", "there", "--idle"),
+        ("log", "verify", "data"),
+        ("salvage", "data", "new"),
+    ],
+)
+def test_a_newer_store_s_directory_is_left_to_it(data: Path, words: tuple[str, ...]) -> None:
+    """What it needs and how it is read is not known here, so nothing of it is read, pushed or let go."""
+    (data / "store.json").write_text('{"format": 2, "what": "is new"}')
+    before = files(data)
+    ended = store(*words, "--json", cwd=data.parent)
+    assert ended.returncode == Exit.DIRECTORY, ended.stdout
+    assert "newer version" in ended.stdout + ended.stderr
+    assert files(data) == before
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9])
