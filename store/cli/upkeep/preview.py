@@ -102,8 +102,8 @@ def check_room(preview: Preview) -> None:
     """DirectoryError: what will be written does not fit."""
     if not preview.fits:
         raise DirectoryError(
-            f"{show_bytes(preview.plan.bytes)} and {show_bytes(SPARE_BYTES)} to spare are needed, and "
-            f"{show_bytes(preview.free_bytes)} are free where {preview.into} would lie",
+            f"{show_bytes(preview.plan.bytes + SPARE_BYTES)} are needed, {show_bytes(SPARE_BYTES)} of them to spare, "
+            f"and {show_bytes(preview.free_bytes)} are free where {preview.into} would lie",
             hint="Nothing was written. Make room, or name a directory on a larger disk with --into",
         )
 

@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 
 from store.cli.exits import Exit
+from store.cli.moments import show_bytes
+from store.cli.upkeep.preview import SPARE_BYTES, Preview, check_room
+from store.errors import DirectoryError
+from store.ids import Epoch, Offset, Timestamp
+from store.upkeep.ranges import Moment
+from store.upkeep.restore import RestorePlan
 from tests.cli.history import balance, deposit, error, events, files, flip, run, segments
 from tests.cli.tenant import Tenant, environment, process, running, store
 
@@ -376,3 +382,13 @@ def _read(file: int) -> bytes:
         return os.read(file, 65_536)
     except OSError:
         return b""
+
+
+def test_what_does_not_fit_is_told_with_all_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spare room is part of it: nobody is told that little is needed and much is free."""
+    needed = RestorePlan(Moment(Offset(1), Timestamp(0), Epoch(bytes(16)), None, 1, 10), (), 10, (), ())
+    preview = Preview("data", Path("new"), needed, "restore", in_place=False)
+    monkeypatch.setattr(Preview, "free_bytes", SPARE_BYTES)
+    with pytest.raises(DirectoryError) as refused:
+        check_room(preview)
+    assert show_bytes(SPARE_BYTES + 10) in refused.value.message
