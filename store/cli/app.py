@@ -1,5 +1,6 @@
 """The command `store`, put together: its commands, and what becomes of their errors."""
 
+import os
 import sys
 import traceback
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from store.cli.upkeep.restore import clone, restore
 from store.cli.upkeep.salvage import salvage
 from store.cli.upkeep.snapshot import snapshot_app
 from store.cli.watch import watch
+from store.env.parent import PARENT_VARIABLE, end_with
 from store.errors import StoreError
 
 DEBUG_KEY = "store.debug"
@@ -73,6 +75,9 @@ def _root(
 
 def main() -> None:
     """Run `store` with the process's arguments."""
+    parent = os.environ.get(PARENT_VARIABLE, "")
+    if parent.isdecimal():
+        end_with(int(parent))
     try:
         app()
     except Exception as error:

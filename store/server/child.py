@@ -2,8 +2,9 @@
 
 Laws: one child has one life. What it says are JSON lines on its standard output; its standard input is empty. One that
 is silent for too long, or works for too long, is asked to end and then killed; so is one that is told to stop. It runs
-only while nobody else wants the processor; one that starves is let a little before it is given up. Nothing here raises
-for what a child does: how it ended is a value.
+only while nobody else wants the processor; one that starves is let a little before it is given up. It is told whose
+child it is, so that it ends with the thread that `run`s it: an orphan would hold its locks for good. Nothing here
+raises for what a child does: how it ended is a value.
 """
 
 import os
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from store.env.parent import PARENT_VARIABLE
 from store.env.priority import hurry, idle
 
 END_GRACE_S: Final = 5.0
@@ -90,7 +92,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=0,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, PARENT_VARIABLE: str(os.getpid())},
             )
         except OSError as error:
             return Ended(None, f"{self._command[0]} could not be started: {error}", 0.0)
