@@ -85,9 +85,10 @@ class Client:
         for payload, text in self._reader.receive(data):
             self._session.receive(payload, text=text)
 
-    def transmit(self, payload: bytes) -> None:
+    def transmit(self, payload: bytes) -> int:
         """Frame it as the server does."""
         self.sent_bytes += len(encode_frame(payload, text=False))
+        return 0
 
     def unsent_bytes(self) -> int:
         """This network takes everything."""

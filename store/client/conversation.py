@@ -25,6 +25,7 @@ from store.subscribe import messages
 from store.subscribe.messages import (
     Acknowledge,
     Call,
+    Chunk,
     Delta,
     Failure,
     Hello,
@@ -104,6 +105,7 @@ class Conversation:
             Welcome: self._take_welcome,
             Failure: self._take_failure,
             Subscribed: self._take_subscribed,
+            Chunk: self._take_chunk,
             Unsubscribed: self._take_unsubscribed,
             messages.Rows: self._take_rows,
             Delta: self._take_delta,
@@ -265,6 +267,10 @@ class Conversation:
 
     def _take_subscribed(self, subscribed: Subscribed, events: list[Event]) -> None:
         self._followings.take_subscribed(subscribed, self.epoch, events)
+        self._say_due()
+
+    def _take_chunk(self, chunk: Chunk, events: list[Event]) -> None:
+        self._followings.take_chunk(chunk, self.epoch, events)
         self._say_due()
 
     def _take_delta(self, delta: Delta, events: list[Event]) -> None:

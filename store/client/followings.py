@@ -1,16 +1,20 @@
 """The queries a client follows: what the server was asked for, and the local rows that are kept current by it.
 
 Laws: the server follows a query once for a conversation, so local subscriptions to the same query share one following;
-each has rows of its own, of its own type. A following comes back with the epoch and offset its rows are at. An event
-about a subscription comes only while its owner wants it.
+each has rows of its own, of its own type. A following comes back with the epoch and offset its rows are at. Rows that
+come in chunks are put in place at once, when the last is there; what deltas say of them until then is kept back. An
+event about a subscription comes only while its owner wants it.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from store.client.rows import LiveRows, ViewDelta, reader_of
 from store.errors import CallError, ProtocolError, SchemaMismatch, StoreError
 from store.ids import Offset, QueryId, Timestamp
-from store.subscribe.messages import Delta, Subscribe, Subscribed, TableInfo, Unsubscribe
+from store.subscribe.messages import Chunk, Delta, Missed, Part, Subscribe, Subscribed, TableInfo, Unsubscribe
 from store.values import encode
 
 
@@ -46,10 +50,24 @@ class _Member:
         self.live: LiveRows[Any] | None = None
 
 
+class _Loading:
+    """What the server has begun to tell in chunks, until the last one is there."""
+
+    __slots__ = ("kept", "missed", "rows", "subscribed")
+
+    def __init__(self, subscribed: Subscribed) -> None:
+        self.subscribed: Final = subscribed
+        self.rows: Final[dict[type[Any] | None, dict[Any, Any]]] = {}
+        """First rows by key, for each row type that they were wanted as when they began to come."""
+        self.missed: Final[list[Missed]] = []
+        self.kept: Final[list[tuple[Offset, Timestamp, Part]]] = []
+        """What deltas say meanwhile."""
+
+
 class _Following:
     """What the server was asked to follow. `awaited` until it has answered on the connection there is."""
 
-    __slots__ = ("awaited", "epoch", "id", "members", "offset", "params", "query", "sql", "table")
+    __slots__ = ("awaited", "epoch", "id", "loading", "members", "offset", "params", "query", "sql", "table")
 
     def __init__(self, id_: int, sql: str, params: tuple[Any, ...]) -> None:
         self.id: Final = id_
@@ -63,6 +81,7 @@ class _Following:
         self.offset = Offset(0)
         """Where in that epoch the rows are."""
         self.awaited = True
+        self.loading: _Loading | None = None
 
     def message(self) -> Subscribe:
         """What asks for it, from where its rows are."""
@@ -107,6 +126,7 @@ class Followings:
     def lost(self, reached: Offset) -> None:
         """The connection is gone, after everything up to `reached` was told."""
         for following in self._followings.values():
+            following.loading = None
             if following.table is not None:
                 following.offset = max(following.offset, reached)
                 _settle(following)
@@ -122,37 +142,89 @@ class Followings:
         return [encode(following.message()) for following in self._followings.values()]
 
     def take_subscribed(self, subscribed: Subscribed, epoch: str, events: list[Any]) -> None:
-        """The server has taken it up: from where the rows are, or with other rows."""
-        self._coming_back.discard(subscribed.id)
+        """The server has taken it up: from where the rows are, or with other rows; with `more`, chunks follow."""
         following = self._followings.get(subscribed.id)
         if following is None:
+            self._coming_back.discard(subscribed.id)
             return
         if subscribed.resumed and (following.table is None or subscribed.offset != following.offset):
             raise ProtocolError(f"the server resumes {following.sql!r} from where it never was", close_code=1002)
         following.awaited = False
-        following.query, following.table, following.epoch = subscribed.query, subscribed.table, epoch
-        if subscribed.resumed:
-            return
-        following.offset = subscribed.offset
-        for id_, member in tuple(following.members.items()):
-            self._replace(following, id_, member, subscribed.rows, events)
+        following.query = subscribed.query
+        loading = following.loading = _Loading(subscribed)
+        if not subscribed.resumed:
+            self._load(following, loading, subscribed.rows, events)
+        if not subscribed.more:
+            self._finish(following, loading, epoch, events)
+
+    def take_chunk(self, chunk: Chunk, epoch: str, events: list[Any]) -> None:
+        """Go on with what Subscribed began."""
+        found = [each for each in self._followings.values() if each.query == chunk.query and each.loading is not None]
+        for following in found:
+            loading = following.loading
+            assert loading is not None
+            if loading.subscribed.resumed:
+                for missed in chunk.missed:
+                    self._advance(following, *_as_part(chunk.query, missed), events)
+            else:
+                loading.missed.extend(chunk.missed)
+                self._load(following, loading, chunk.rows, events)
+            if not chunk.more and following.loading is loading:
+                self._finish(following, loading, epoch, events)
 
     def take_delta(self, delta: Delta, events: list[Any]) -> None:
-        """Go on by one transaction. What a following has seen already, behind another's resumption, is passed over."""
+        """Go on by one transaction."""
         parts = {part.query: part for part in delta.parts}
         for following in tuple(self._followings.values()):
             part = parts.get(following.query)
-            if part is None or following.awaited or following.offset >= delta.offset:
+            if part is None or following.awaited:
                 continue
-            following.offset = delta.offset
-            for id_, member in tuple(following.members.items()):
-                assert member.live is not None  # It is taken up, so it has rows.
-                try:
-                    changes = member.live.apply(part, delta.offset)
-                except SchemaMismatch as error:
+            if following.loading is not None:
+                following.loading.kept.append((delta.offset, delta.timestamp, part))
+            else:
+                self._advance(following, delta.offset, delta.timestamp, part, events)
+
+    def _advance(
+        self, following: _Following, offset: Offset, timestamp: Timestamp, part: Part, events: list[Any]
+    ) -> None:
+        """Bring all rows of a following to an offset, unless they are there already."""
+        if following.offset >= offset:
+            return
+        following.offset = offset
+        for id_, member in tuple(following.members.items()):
+            if member.live is None:  # It joins while the others come back.
+                continue
+            try:
+                changes = member.live.apply(part, offset)
+            except SchemaMismatch as error:
+                self._end(id_, error, events)
+            else:
+                events.append(Changed(id_, ViewDelta(offset, timestamp, changes)))
+
+    def _load(self, following: _Following, loading: _Loading, data: msgspec.Raw, events: list[Any]) -> None:
+        """Read some first rows, as their members want them."""
+        for row_type in tuple(loading.rows or {each.row_type for each in following.members.values()}):
+            try:
+                reader = reader_of(loading.subscribed.table, row_type)
+                loading.rows.setdefault(row_type, {}).update(reader.by_key(data))
+            except SchemaMismatch as error:
+                loading.rows.pop(row_type, None)
+                for id_ in [id_ for id_, each in following.members.items() if each.row_type is row_type]:
                     self._end(id_, error, events)
-                else:
-                    events.append(Changed(id_, ViewDelta(delta.offset, delta.timestamp, changes)))
+
+    def _finish(self, following: _Following, loading: _Loading, epoch: str, events: list[Any]) -> None:
+        """All is there: put it in place, and go on with what was kept back."""
+        subscribed = loading.subscribed
+        following.loading, following.table, following.epoch = None, subscribed.table, epoch
+        self._coming_back.discard(following.id)
+        if not subscribed.resumed:
+            following.offset = subscribed.offset
+            for id_, member in tuple(following.members.items()):
+                self._replace(following, id_, member, loading.rows, events)
+        for missed in loading.missed:
+            self._advance(following, *_as_part(following.query, missed), events)
+        for offset, timestamp, part in loading.kept:
+            self._advance(following, offset, timestamp, part, events)
 
     def take_failure(self, id_: int, error: CallError, events: list[Any]) -> None:
         """The server does not follow it, or no longer: where it does under another id already, share that."""
@@ -168,22 +240,36 @@ class Followings:
             events.append(Failed("subscribe", member, error))
 
     def _share(self, following: _Following, known: _Following | None, events: list[Any]) -> None:
-        if known is None or known.table is None:  # It has ended meanwhile: the goodbye to it is on its way.
+        if known is None:  # It has ended meanwhile: the goodbye to it is on its way.
             self._followings[following.id] = following
             self.to_say.append(encode(following.message()))
             return
+        waits = known.table is None or (known.loading is not None and not known.loading.subscribed.resumed)
         for id_, member in following.members.items():
+            lives = [each for each in known.members.values() if each.live is not None]
             known.members[id_] = member
             self._home[id_] = known
-            rows = next(each.live for each in known.members.values() if each.live is not None).rows
-            self._replace(known, id_, member, encode(list(rows.values())), events)
+            if not waits:
+                rows = {each.row_type: each.live.rows for each in lives if each.live is not None}
+                self._replace(known, id_, member, rows, events)
 
-    def _replace(self, following: _Following, id_: int, member: _Member, rows: Any, events: list[Any]) -> None:
+    def _replace(
+        self,
+        following: _Following,
+        id_: int,
+        member: _Member,
+        rows: Mapping[type[Any] | None, Mapping[Any, Any]],
+        events: list[Any],
+    ) -> None:
+        """Give a member the rows of its following: as they were read for it, or for another."""
         assert following.table is not None
         try:
             reader = reader_of(following.table, member.row_type)
+            found = rows.get(member.row_type)
+            if found is None:
+                found = reader.by_key(msgspec.Raw(encode(list(next(iter(rows.values())).values()))))
             live = member.live or LiveRows(reader)
-            changes = live.replace(rows, reader, following.offset)
+            changes = live.replace(dict(found), reader, following.offset)
         except SchemaMismatch as error:
             self._end(id_, error, events)
             return
@@ -200,5 +286,9 @@ class Followings:
 
 def _settle(following: _Following) -> None:
     for member in following.members.values():
-        assert member.live is not None
-        member.live.offset = following.offset
+        if member.live is not None:
+            member.live.offset = following.offset
+
+
+def _as_part(query: QueryId, missed: Missed) -> tuple[Offset, Timestamp, Part]:
+    return missed.offset, missed.timestamp, Part(query, missed.rows, missed.keys)

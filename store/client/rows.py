@@ -97,6 +97,11 @@ class RowReader(Generic[Row]):
         """An array of rows. SchemaMismatch where one is not of this type."""
         return self._read(self._rows, data)  # type: ignore[no-any-return]  # The decoder was made for it.
 
+    def by_key(self, data: msgspec.Raw) -> dict[Any, Row]:
+        """An array of rows, each under its primary key. SchemaMismatch where one is not of this type."""
+        key_of = self.key_of
+        return {key_of(row): row for row in self.rows(data)}
+
     def _read(self, decoder: "msgspec.msgpack.Decoder[Any]", data: msgspec.Raw) -> Any:
         try:
             return decoder.decode(data)
@@ -145,10 +150,10 @@ class LiveRows(Generic[Row]):
         self.offset = offset
         return tuple(changes)
 
-    def replace(self, data: msgspec.Raw, reader: RowReader[Row], offset: Offset) -> tuple[Change[Row], ...]:
+    def replace(self, rows: dict[Any, Row], reader: RowReader[Row], offset: Offset) -> tuple[Change[Row], ...]:
         """Become other rows, all at once; whoever iterates over the rows from before goes on over those."""
         before, self.reader = self.rows, reader
-        self.rows = {reader.key_of(row): row for row in reader.rows(data)}
+        self.rows = rows
         self.offset = offset
         changes = [_change(key, before.get(key), row) for key, row in self.rows.items()]
         changes += [Delete(key, row) for key, row in before.items() if key not in self.rows]

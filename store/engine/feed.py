@@ -46,7 +46,8 @@ class Feed:
     def __init__(self, *, tail_size_max: int, last_offset: Offset) -> None:
         self.receivers: Final[list[Receiver]] = []
         """Those that something is held for, in the order in which they were first told."""
-        self.followers: Final[list[Follower]] = []
+        self.followers: list[Follower] = []
+        """A list that never changes: who comes or goes while a transaction is evaluated disturbs no other."""
         self._tail_size_max: Final = tail_size_max
         self._tail: Final[deque[bytes]] = deque()
         self._tail_first = Offset(last_offset + 1)
@@ -62,11 +63,11 @@ class Feed:
 
     def follow(self, follower: Follower) -> None:
         """From the next transaction on, this follower sees each."""
-        self.followers.append(follower)
+        self.followers = [*self.followers, follower]
 
     def unfollow(self, follower: Follower) -> None:
         """The follower sees no more."""
-        self.followers.remove(follower)
+        self.followers = [each for each in self.followers if each is not follower]
 
     def hold(self, receiver: Receiver, part: Any) -> None:
         """Keep a part for a receiver until all that is appended by now is durable."""
@@ -100,6 +101,23 @@ class Feed:
         if not 0 <= place <= len(self._tail):
             return None
         return [decode_transaction(record) for record in islice(self._tail, place, None)]
+
+    def records(self, first: Offset, *, count_max: int, size_max: int) -> Sequence[bytes] | None:
+        """Records from `first` on, in order: as many as both bounds allow, in count and bytes, but one at least.
+
+        () where that offset is to come; None where the tail does not reach back to it.
+        """
+        tail, place = self._tail, first - self._tail_first
+        if place < 0:
+            return None
+        found: list[bytes] = []
+        size = 0
+        for at in range(place, min(place + count_max, len(tail))):
+            size += len(tail[at])
+            if found and size > size_max:
+                break
+            found.append(tail[at])
+        return found
 
     def _trim(self) -> None:
         """Measure what came since the last group, and let the oldest go where that is too much."""

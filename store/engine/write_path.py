@@ -68,7 +68,7 @@ class WritePath:
         self._state: Final = state
         self._log: Final = log
         self._reducers: Final = domain.reducers
-        self._followers: Final = feed.followers
+        self._feed: Final = feed
         self._remember: Final = feed.remember
         self._admission: Final = admission
         self._wall_ns: Final = clock.wall_ns
@@ -199,7 +199,7 @@ class WritePath:
         self._remember(record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.
-        for follower in self._followers:
+        for follower in self._feed.followers:
             follower.evaluate(transaction)
 
     def _identify(self, caller: Caller) -> IdentityReference:

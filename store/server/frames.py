@@ -5,9 +5,11 @@ unmasked here and never seen by the core; every other frame (control, fragments,
 the core, whole, and the core alone says what follows from it. So both ways end alike, which a test holds them to.
 """
 
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -129,9 +131,58 @@ class FrameReader:
                 yield payload, self._text
 
 
+COMPRESSED_SIZE_MIN: Final = 4_096
+"""Bytes of a message from which compressing it is worth its time: 20 to 30 us for each KiB, measured on rows."""
+COMPRESSION_LEVEL: Final = 1
+"""zlib's. Measured on rows: 35 MB/s at a ratio of 1.7 to 2.2; level 6 takes five times as long for a tenth less."""
+_COMPRESSED: Final = 0x40
+"""The first byte's bit that says so (RFC 7692 §6: RSV1)."""
+_FLUSHED: Final = b"\x00\x00\xff\xff"
+"""What a flushed deflate block ends with; it is left out (RFC 7692 §7.2.1)."""
+
+
+def window_bits(core: ServerProtocol) -> int:
+    """The deflate window agreed on for what the server sends, in bits; 0 where nothing is compressed."""
+    agreed = [each for each in core.extensions if isinstance(each, PerMessageDeflate)]
+    return agreed[0].local_max_window_bits if agreed else 0
+
+
+class FrameWriter:
+    """Messages as frames; the last one is kept, for all connections that send the same next."""
+
+    __slots__ = ("frame", "kind", "payload")
+
+    def __init__(self) -> None:
+        self.payload = b""
+        """What was framed last."""
+        self.kind = (False, 0)
+        """As what: (text, bits)."""
+        self.frame = encode_frame(b"", text=False)
+
+    def encode(self, payload: bytes, kind: tuple[bool, int]) -> bytes:
+        """A frame with a whole message in it, text or not, compressed where it is large and bits were agreed on."""
+        if payload is not self.payload or kind != self.kind:
+            text, bits = self.kind = kind
+            large = bits and len(payload) >= COMPRESSED_SIZE_MIN
+            self.frame = compressed_frame(payload, text=text, bits=bits) if large else encode_frame(payload, text=text)
+            self.payload = payload
+        return self.frame
+
+
+def compressed_frame(payload: bytes, *, text: bool, bits: int) -> bytes:
+    """A frame with a whole message, compressed by itself (RFC 7692, without context takeover)."""
+    compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -bits)
+    data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return _framed((TEXT if text else BINARY) | _COMPRESSED, data.removesuffix(_FLUSHED))
+
+
 def encode_frame(payload: bytes, *, text: bool) -> bytes:
     """An unmasked frame with a whole message in it, as a server sends it."""
-    size, first = len(payload), TEXT if text else BINARY
+    return _framed(TEXT if text else BINARY, payload)
+
+
+def _framed(first: int, payload: bytes) -> bytes:
+    size = len(payload)
     if size < _LENGTH_16:
         return bytes((first, size)) + payload
     if size <= _LENGTH_16_MAX:

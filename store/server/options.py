@@ -77,8 +77,10 @@ class ServerOptions:
     sooner. Then the connection is aborted."""
 
     compression: bool = False
-    """Whether permessage-deflate is offered to WebSocket clients, default false. It saves bytes on slow lines and costs
-    far more processor time than everything else a call does."""
+    """Whether permessage-deflate is agreed on with WebSocket clients that offer it, default false. Then messages of 4
+    KiB and more are sent compressed, once for all who are sent the same: half the bytes of first rows on slow lines,
+    for 1.5 to 2 ms of the writer's time a chunk of 64 KiB. Smaller ones are sent as they are; what clients send
+    compressed costs twice the time to take in."""
 
     health_limit_s: float = 5.0
     """Seconds /healthz waits for its commit, and /metrics for the sync that runs, default 5. More tolerates a disk that

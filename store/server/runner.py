@@ -2,7 +2,8 @@
 
 Laws: whatever arrived while the last sync ran is the next group; there is no timer in it. One sync at a time: inline on
 the loop's thread while the disk is quick, else on the one thread kept for it, where the syncs of large groups also run
-while the loop takes in what goes with the next one. When durability is lost, or the state in RAM can no longer be
+while the loop takes in what goes with the next one. What subscriptions begin with is made in slices between the groups,
+and the log is read for it on another thread. When durability is lost, or the state in RAM can no longer be
 trusted, the process ends at once and nobody is told anything more: the next start recovers.
 """
 
@@ -23,6 +24,8 @@ from store.engine.group_commit import Sync
 from store.errors import CallError, EngineStopped
 from store.ids import ConnectionId, Offset
 from store.server.metrics import Metrics
+from store.subscribe.deliveries import Deliveries
+from store.subscribe.missed import LogRead
 
 EXIT_DURABILITY_LOST: Final = 74
 """The exit code after a failed write or sync: EX_IOERR of sysexits.h."""
@@ -90,6 +93,10 @@ class Runner:
         self._seen_offset = Offset(0)
         self._ticker: asyncio.TimerHandle | None = None
         self._on_tick: Final[list[Callable[[], None]]] = []
+        self._deliveries: Deliveries | None = None
+        self._delivering: asyncio.Handle | None = None
+        self._delivers_soon = False
+        self._reader: Final = ThreadPoolExecutor(1, thread_name_prefix="log")
 
     def start(self) -> None:
         """Begin housekeeping. What recovery left in RAM stays: the collector need not look at it again."""
@@ -102,6 +109,9 @@ class Runner:
         self._stopping = True
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._delivering is not None:
+            self._delivering.cancel()
+        self._reader.shutdown()
         if self._running is not None:
             await asyncio.wait({self._running})  # Its callback runs first: it was added first.
         assert self._running is None
@@ -119,6 +129,11 @@ class Runner:
     def every_tick(self, act: Callable[[], None]) -> None:
         """Do this at every round of housekeeping, too."""
         self._on_tick.append(act)
+
+    def deliver(self, deliveries: Deliveries) -> None:
+        """From now on drive these, too."""
+        self._deliveries = deliveries
+        deliveries.wake = self._deliver_soon
 
     def wake(self) -> None:
         """Something may be due: commit once this round of the loop has taken in all that has arrived, or enough."""
@@ -165,6 +180,39 @@ class Runner:
         offset = self.engine.write_path.last_offset
         if isinstance(error, EngineStopped) or offset != offset_before or offset != self.engine.log.last_offset:
             end_process(error)
+
+    def _deliver_soon(self) -> None:
+        """There is something to deliver: after what is ready to be read now, and the group that comes of it."""
+        if self._delivers_soon or self._stopping:
+            return
+        self._delivers_soon = True
+        if self._delivering is not None:
+            self._delivering.cancel()
+        self._delivering = self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        """One slice. What it made leaves with the next group; the next slice comes behind what arrives meanwhile."""
+        deliveries = self._deliveries
+        assert deliveries is not None
+        self._delivers_soon = True  # There is no need to be woken by what is done here.
+        try:
+            wait = deliveries.step()
+            read = deliveries.take_request()
+        except BaseException as error:  # noqa: BLE001  # Whatever it is, it ends the process.
+            end_process(error)
+        self._delivers_soon = wait == 0
+        self._delivering = None if wait is None else self._loop.call_later(wait, self._deliver)
+        if read is not None:
+            running = self._loop.run_in_executor(self._reader, read.run)
+            running.add_done_callback(lambda _: self._complete_read(deliveries, read))
+        self.wake()
+
+    def _complete_read(self, deliveries: Deliveries, read: LogRead) -> None:
+        if self._stopping:
+            return
+        if read.error is not None:
+            logger.warning("rows are told anew, the log does not go back to offset %d: %s", read.first, read.error)
+        deliveries.complete(read)
 
     def _commit(self) -> None:
         self._scheduled = False

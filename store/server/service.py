@@ -11,6 +11,7 @@ from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import CallError, Denied, Overloaded, Refused
 from store.server.auth import Authenticator, Credential, Unauthorized
+from store.server.frames import FrameWriter
 from store.server.maintenance import Maintenance
 from store.server.metrics import Gauges, Metrics, count
 from store.server.options import ServerOptions
@@ -55,6 +56,8 @@ class Service:
     options: ServerOptions
     sessions: Options
     connections: set[Connection] = field(default_factory=set)
+    writer: FrameWriter = field(default_factory=FrameWriter)
+    """What connections send; who sends the same shares its bytes."""
 
     def __post_init__(self) -> None:
         """Begin to look after the connections."""
@@ -67,6 +70,7 @@ class Service:
                 self.end_withdrawn()
 
         self.runner.every_tick(look)
+        self.runner.deliver(self.subscriptions.deliveries)
         self.metrics.gauges = self._gauges
         self.metrics.maintenance = self.maintenance.measured
 

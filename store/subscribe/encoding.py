@@ -82,8 +82,17 @@ class Encoding(Protocol):
         """A Delta of encoded parts."""
         ...
 
+    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+        """A Missed."""
+        ...
+
+    def chunk(self, query: QueryId, rows: bytes, missed: Sequence[bytes], *, more: bool) -> bytes:
+        """A Chunk of an encoded array of rows, and of encoded Missed."""
+        ...
+
 
 _DELTA: Final = b"\x94\xa5delta"
+_CHUNK: Final = b"\x95\xa5chunk"
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -126,6 +135,12 @@ class _MessagePack:
 
     def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
         return _DELTA + _encode(offset) + _encode(timestamp) + array_header(len(parts)) + b"".join(parts)
+
+    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+        return b"\x94" + _encode(offset) + _encode(timestamp) + concatenate(rows) + _encode(keys)
+
+    def chunk(self, query: QueryId, rows: bytes, missed: Sequence[bytes], *, more: bool) -> bytes:
+        return b"".join((_CHUNK, _encode(query), rows, concatenate(missed), _encode(more)))
 
 
 _encode_json: Final = msgspec.json.Encoder().encode
@@ -178,6 +193,12 @@ class _Json:
 
     def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
         return b'["delta",%d,%d,[%b]]' % (offset, timestamp, b",".join(parts))
+
+    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+        return b"[%d,%d,%b,%b]" % (offset, timestamp, self.rows(rows), _encode_json(plain(list(keys))))
+
+    def chunk(self, query: QueryId, rows: bytes, missed: Sequence[bytes], *, more: bool) -> bytes:
+        return b'["chunk",%b,%b,[%b],%b]' % (_encode_json(query), rows, b",".join(missed), _encode_json(more))
 
 
 _read_json: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=int).raw_decode

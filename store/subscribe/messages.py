@@ -147,8 +147,9 @@ class Failure(Message, tag="failure", frozen=True, array_like=True, gc=False):
 class Subscribed(Message, tag="subscribed", frozen=True, array_like=True, gc=False):
     """Answers Subscribe: the query's rows at `offset`; deltas follow from exactly offset + 1.
 
-    When `resumed`, `offset` is the one the client named, `rows` is empty, and what it missed follows as deltas.
-    When not, the rows replace whatever the client had.
+    When `resumed`, `offset` is the one the client named, `rows` is empty, and what it missed follows in chunks.
+    When not, the rows replace whatever the client had. With `more`, chunks follow, and until the last of them the
+    client keeps back what deltas say of this query.
     """
 
     id: int
@@ -157,6 +158,26 @@ class Subscribed(Message, tag="subscribed", frozen=True, array_like=True, gc=Fal
     table: TableInfo
     resumed: bool
     rows: msgspec.Raw
+    more: bool = False
+
+
+class Missed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one transaction that a subscriber missed changed in its query; as a delta with one part."""
+
+    offset: Offset
+    timestamp: Timestamp
+    rows: tuple[msgspec.Raw, ...]
+    keys: tuple[Any, ...]
+
+
+class Chunk(Message, tag="chunk", frozen=True, array_like=True, gc=False):
+    """More of what Subscribed began for a query: further first rows, or what was missed, in rising offset order."""
+
+    query: QueryId
+    rows: msgspec.Raw
+    missed: tuple[Missed, ...]
+    more: bool = False
+    """Whether further chunks follow."""
 
 
 class Unsubscribed(Message, tag="unsubscribed", frozen=True, array_like=True, gc=False):
@@ -190,7 +211,7 @@ class Delta(Message, tag="delta", frozen=True, array_like=True, gc=False):
     parts: tuple[Part, ...]
 
 
-ServerMessage = Welcome | Result | Failure | Subscribed | Unsubscribed | Rows | Delta
+ServerMessage = Welcome | Result | Failure | Subscribed | Chunk | Unsubscribed | Rows | Delta
 
 
 # Close codes (RFC 6455 §7.4.2: 4000-4999 are the application's).

@@ -23,13 +23,37 @@ class Options:
 
     outbox_bytes_max: int = 64 << 20
     """Bytes that may be held or unsent for one client, default 64 MiB; also the largest answer to a query. More lets
-    a client read slowly for longer and take larger tables; less bounds the memory of many slow clients. Past it the
-    client is cut off, and may come back and resume."""
+    a client read slowly for longer; less bounds the memory of many slow clients. Past it the client is cut off, and may
+    come back and resume."""
+
+    outbox_messages_max: int = 1 << 20
+    """Messages that may be held or unsent for one client, default 1,048,576: small ones cost more memory than their
+    bytes. More lets a client of many small messages read slowly for longer; less bounds that memory. Past it the client
+    is cut off, as past `outbox_bytes_max`."""
+
+    ahead_max: int = 1 << 20
+    """Bytes of first rows, or of what was missed, that may wait for one client before more is made, default 1 MiB; at
+    most half of `outbox_bytes_max` counts. More keeps fast lines over long ways busy; less bounds the memory of many
+    who come at once."""
+
+    first_rows_kept_max: int = 256 << 20
+    """Bytes of rows as they were that are kept for one query's first rows on their way, default 256 MiB. More lets slow
+    clients read large tables that change much; less bounds the memory that takes. Past it those subscriptions fail."""
 
     query_length_max: int = _QUERY_LENGTH_MAX
     """Characters of a query's text, default 4,096. Parsing time grows with it; values belong into parameters."""
 
-    resume_transactions_max: int = 10_000
-    """Transactions a returning subscriber may have missed and still resume, default 10,000. More spares large tables
-    being sent anew; each missed transaction costs about a microsecond for each resumed query, while nothing else
-    happens."""
+    resume_transactions_max: int = 1_000_000
+    """Transactions a returning subscriber may have missed and still resume, default 1,000,000: the horizon. The newest
+    are in RAM (`tail_size_max`), the others are read from the log. More spares large tables being sent anew; each
+    missed transaction costs some microseconds, once for all who come back together."""
+
+    @property
+    def chunk_size_max(self) -> int:
+        """Bytes of rows in one chunk: no more than fits well into what may wait."""
+        return max(min(self.outbox_bytes_max, self.frame_size_max) // 4, 1)
+
+    @property
+    def room(self) -> int:
+        """Bytes that may wait before nothing more is made."""
+        return min(self.ahead_max, self.outbox_bytes_max // 2)

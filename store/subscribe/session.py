@@ -46,8 +46,8 @@ from store.values import encode
 class Wire(Protocol):
     """One client's connection, as its session needs it. Nothing here raises, or calls the session back."""
 
-    def transmit(self, payload: bytes) -> None:
-        """Send one frame, text or binary as the session says."""
+    def transmit(self, payload: bytes) -> int:
+        """Send one frame, text or binary as the session says. Returns the bytes the network has not taken yet."""
         ...
 
     def unsent_bytes(self) -> int:
@@ -71,7 +71,7 @@ _Handler = Callable[[Any], None]
 
 
 class Session:
-    """One client's conversation; a Receiver of the feed and a Subscriber of the subscriptions."""
+    """One client's conversation; a Receiver of the feed and a Recipient of deliveries."""
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class Session:
         self._subscriptions: Final = subscriptions
         self._caller: Final = caller
         self._wire: Final = wire
+        self._transmit: Final = wire.transmit
         self._options: Final = options or Options()
         self._run: Final = engine.write_path.call
         self._encode_result: Final = self.encoding.result
@@ -101,7 +102,12 @@ class Session:
         self._queries: Final[dict[int, Query]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
         self._unsent_bytes = 0
+        self._sent_bytes = self._mark = 0
+        self._unsent_messages = self._unsent_before = 0
         self._outbox_bytes_max = self._options.outbox_bytes_max
+        self._outbox_messages_max: Final = self._options.outbox_messages_max
+        self._frames: Final = subscriptions.frames(self.encoding, self._options.frame_size_max)
+        self._room: Final = self._options.room
         self._frame_size_max: Final = self._options.frame_size_max
         self._messages_per_frame_max: Final = self._options.messages_per_frame_max
         self._closed = False
@@ -189,25 +195,48 @@ class Session:
         """Hold one encoded message; a client with too much waiting is cut off."""
         held = self.held_bytes + len(message)
         if held + self._unsent_bytes > self._outbox_bytes_max and not self._has_room(len(message)):
-            self._cut_off()
+            self._cut_off(f"{self._options.outbox_bytes_max} bytes")
             return
         self.held_bytes = held
-        if not self.held:  # As Feed.hold does, without the call.
+        waiting = self.held
+        if not waiting:  # As Feed.hold does, without the call.
             self._receivers.append(self)
-        self.held.append(message)
+        elif len(waiting) >= self._outbox_messages_max:
+            self._cut_off(f"{self._outbox_messages_max} messages")
+            return
+        waiting.append(message)
 
     def release(self, parts: list[bytes]) -> None:
         """Let messages out in as few frames as their size allows: all of them are durable."""
         if self._closed:
             return
-        size = sum(map(len, parts))
+        frames = self._frames
+        payloads = frames.payloads if parts == frames.parts else frames.make(parts)  # Made once for all told the same.
+        size = frames.size
         self.held_bytes -= size
-        if size + len(parts) + _FRAME_OVERHEAD <= self._frame_size_max:
-            self._wire.transmit(self.encoding.frame(parts))
-        else:
-            for some in _split(parts, self._frame_size_max):
-                self._wire.transmit(self.encoding.frame(some))
+        unsent = 0
+        for payload in payloads:
+            unsent = self._transmit(payload)
+        self._unsent_bytes = unsent
+        if unsent or self._unsent_messages:
+            self._note_unsent(size, len(parts))
+
+    def _note_unsent(self, size: int, count: int) -> None:
+        """Count the messages among the unsent bytes: those since a mark, and those before it while it is unsent."""
+        if not self._unsent_bytes:
+            self._unsent_messages = self._unsent_before = self._sent_bytes = self._mark = 0
+            return
+        self._sent_bytes += size
+        if self._sent_bytes - self._unsent_bytes >= self._mark:
+            self._unsent_before, self._unsent_messages, self._mark = self._unsent_messages, 0, self._sent_bytes
+        self._unsent_messages += count
+        if self._unsent_before + self._unsent_messages > self._outbox_messages_max:
+            self._cut_off(f"{self._outbox_messages_max} messages")
+
+    def has_room(self) -> bool:
+        """Whether so much was read that more first rows may be told (Recipient)."""
         self._unsent_bytes = self._wire.unsent_bytes()
+        return self.held_bytes + self._unsent_bytes < self._room
 
     def _has_room(self, size: int) -> bool:
         """Whether so many bytes more may wait for this client, after another look at what was sent."""
@@ -216,12 +245,12 @@ class Session:
         self._unsent_bytes = self._wire.unsent_bytes()
         return self.held_bytes + size + self._unsent_bytes <= self._outbox_bytes_max
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, bound: str) -> None:
         """End the conversation with a client that reads too slowly; it may come back and resume."""
         if self._closed:
             return
         self.detach()
-        self._wire.close(CLOSE_TOO_SLOW, f"more than {self._options.outbox_bytes_max} bytes wait to be read")
+        self._wire.close(CLOSE_TOO_SLOW, f"more than {bound} wait to be read")
 
     def _fail(self, about: str, number: int, error: CallError) -> None:
         """Answer that something was not done, and that nothing of it was recorded."""
@@ -331,15 +360,24 @@ class Session:
         try:
             query = self._subscriptions.compile(self._caller, message.sql, message.params)
             self._check_new(message.id, query)
-            if not (message.epoch and self._resume(message, query)):
-                offset, rows = self._subscriptions.rows(query)
-                self._tell_rows(self._subscribed(message.id, query, offset, self._raw_rows(rows), resumed=False))
         except CallError as error:
             self._fail("subscribe", message.id, error)
             return
         self._queries[message.id] = query
         self._ids[query.id] = message.id
-        self._subscriptions.add(self, query)
+        self._subscriptions.follow(self, query, epoch=message.epoch, after=message.offset)
+
+    def begin(self, query: Query, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
+        """Say Subscribed: first rows, or that what was missed follows (Recipient)."""
+        number, raw = self._ids[query.id], msgspec.Raw(rows)
+        self._say(Subscribed(number, query.id, offset, table_info(query.table), resumed, raw, more))
+
+    def refuse(self, query: Query, error: Overloaded) -> None:
+        """End a subscription with an error (Recipient)."""
+        number = self._ids.pop(query.id)
+        del self._queries[number]
+        self._subscriptions.remove(self, query)
+        self._fail("subscribe", number, error)
 
     def _check_new(self, number: int, query: Query) -> None:
         if number in self._queries:
@@ -354,25 +392,6 @@ class Session:
             raise Overloaded(
                 f"this session follows {len(self._queries)} queries, as many as it may", hint="Unsubscribe some"
             )
-
-    def _resume(self, message: Subscribe, query: Query) -> bool:
-        """Send what the client missed, or say that it must have the rows anew."""
-        missed = self._subscriptions.missed(query, message.epoch, message.offset)
-        if missed is None:
-            return False
-        encoding = self.encoding
-        none = self._raw_rows([])
-        messages = [self._subscribed(message.id, query, message.offset, none, resumed=True)]
-        for transaction, change in missed:
-            messages.append(encoding.delta(transaction.offset, transaction.timestamp, [change.part(encoding)]))
-        if not self._has_room(sum(map(len, messages))):
-            return False
-        for each in messages:
-            self.tell(each)
-        return True
-
-    def _subscribed(self, number: int, query: Query, offset: Offset, rows: msgspec.Raw, *, resumed: bool) -> bytes:
-        return self.encoding.encode(Subscribed(number, query.id, offset, table_info(query.table), resumed, rows))
 
     def _raw_rows(self, rows: list[bytes]) -> msgspec.Raw:
         """Rows as an array. Overloaded where they alone are more than may wait for this client."""
@@ -406,23 +425,6 @@ class Session:
 
 
 _read_failure: Final = msgspec.msgpack.Decoder(tuple[str, dict[str, Any], str]).decode
-
-
-_FRAME_OVERHEAD: Final = 5
-"""Bytes around a frame's messages, beside one between two: an array's header, or two brackets."""
-
-
-def _split(parts: list[bytes], size_max: int) -> list[list[bytes]]:
-    """Messages in frames of at most `size_max` bytes, one that is larger alone in its own."""
-    frames: list[list[bytes]] = [[]]
-    size = _FRAME_OVERHEAD
-    for part in parts:
-        if size + len(part) + 1 > size_max and frames[-1]:
-            frames.append([])
-            size = _FRAME_OVERHEAD
-        frames[-1].append(part)
-        size += len(part) + 1
-    return frames
 
 
 def _ignore(_message: object) -> None:

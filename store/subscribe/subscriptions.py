@@ -2,50 +2,26 @@
 
 Laws: equal queries are one query: evaluated once, encoded once for each subprotocol, however many follow. A change
 finds its queries by table, column and value, so ten or a hundred thousand of them cost the same. A session gets one
-delta for one transaction, with a part for each of its queries. First rows at N, deltas from exactly N + 1.
+delta for one transaction, with a part for each of its queries. First rows at N, deltas from exactly N + 1; how first
+rows and what was missed come to be told is the deliveries' affair.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import Denied
 from store.ids import Key, Offset, QueryId, TableId
+from store.subscribe.changes import Change, Past
+from store.subscribe.deliveries import Deliveries, Recipient
 from store.subscribe.encoding import Encoding
+from store.subscribe.frames import Frames
 from store.subscribe.options import Options
 from store.tables.query import Query, compile_query, select
 from store.tables.table import StoredTable
 from store.transaction import Transaction
-
-
-class Subscriber(Protocol):
-    """A session, as seen from here."""
-
-    encoding: Encoding
-
-    def tell(self, message: bytes) -> None:
-        """Take one encoded message, to be let out when all so far is durable. Must not raise."""
-        ...
-
-
-class Change:
-    """What one transaction changed in one query: rows in it now, keys of rows that left it."""
-
-    __slots__ = ("_encoded", "_query", "keys", "rows")
-
-    def __init__(self, query: QueryId) -> None:
-        self._query: Final = query
-        self.rows: Final[list[bytes]] = []
-        self.keys: Final[list[Key]] = []
-        self._encoded: Final[dict[Encoding, bytes]] = {}
-
-    def part(self, encoding: Encoding) -> bytes:
-        """The change as a Part, encoded at the first asking."""
-        part = self._encoded.get(encoding)
-        if part is None:
-            part = self._encoded[encoding] = encoding.part(self._query, self.rows, self.keys)
-        return part
 
 
 class Followed:
@@ -55,7 +31,7 @@ class Followed:
 
     def __init__(self, query: Query) -> None:
         self.query: Final = query
-        self.subscribers: Final[dict[Encoding, dict[Subscriber, None]]] = {}
+        self.subscribers: Final[dict[Encoding, dict[Recipient, None]]] = {}
 
 
 Changed = dict[Followed, Change]
@@ -141,8 +117,18 @@ class Subscriptions:
         self._options: Final = options or Options()
         self._followed: Final[dict[QueryId, Followed]] = {}
         self._routes: Final[dict[TableId, _Route]] = {}
+        self.deliveries: Final = Deliveries(engine, self._options, follow=self._add, changes_of=self._changes_of)
+        """First rows and what was missed, on their way."""
+        self._frames: Final[dict[tuple[Encoding, int], Frames]] = {}
         self.subscription_count = 0
         """Subscriptions of all sessions."""
+
+    def frames(self, encoding: Encoding, size_max: int) -> Frames:
+        """Where the sessions of one subprotocol share their frames."""
+        made = self._frames.get((encoding, size_max))
+        if made is None:
+            made = self._frames[encoding, size_max] = Frames(encoding, size_max)
+        return made
 
     @property
     def query_count(self) -> int:
@@ -165,26 +151,18 @@ class Subscriptions:
         """The query's rows, and the offset they are at."""
         return self._engine.write_path.last_offset, select(query, self._engine.database)
 
-    def missed(self, query: Query, epoch: str, offset: Offset) -> list[tuple[Transaction, Change]] | None:
-        """What changed in a query after an offset of an epoch, or None where that cannot be known from memory."""
-        engine = self._engine
-        if epoch != engine.epoch.hex():
-            return None
-        if not 0 <= engine.write_path.last_offset - offset <= self._options.resume_transactions_max:
-            return None
-        tail = engine.feed.tail(offset)
-        if tail is None:
-            return None
-        if query.never:
-            return []
-        route = _Route(engine.database.tables[query.table.id])
-        followed = Followed(query)
-        route.add(followed)
-        routes = {query.table.id: route}
-        changes = [(transaction, _changed(routes, transaction).get(followed)) for transaction in tail]
-        return [(transaction, change) for transaction, change in changes if change is not None]
+    def follow(self, subscriber: Recipient, query: Query, *, epoch: str, after: Offset) -> None:
+        """Tell the subscriber the query's rows and what changes in them; what it missed after an offset of an epoch.
 
-    def add(self, subscriber: Subscriber, query: Query) -> None:
+        Rows come anew where what was missed cannot be known, or is more than resume_transactions_max.
+        """
+        missed = self._engine.write_path.last_offset - after
+        if epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
+            self.deliveries.resume(subscriber, query, after)
+        else:
+            self.deliveries.begin(subscriber, query)
+
+    def _add(self, subscriber: Recipient, query: Query) -> None:
         """From the next transaction on, the subscriber is told what changes in the query."""
         followed = self._followed.get(query.id)
         if followed is None:
@@ -196,8 +174,10 @@ class Subscriptions:
         subscribers[subscriber] = None
         self.subscription_count += 1
 
-    def remove(self, subscriber: Subscriber, query: Query) -> None:
+    def remove(self, subscriber: Recipient, query: Query) -> None:
         """The subscriber is told no more; a query that nobody follows is forgotten."""
+        if not self.deliveries.forget(subscriber, query.id):
+            return
         followed = self._followed[query.id]
         subscribers = followed.subscribers[subscriber.encoding]
         del subscribers[subscriber]
@@ -232,6 +212,8 @@ class Subscriptions:
         if not transaction.writes:
             return
         changed = _changed(self._routes, transaction)
+        if self.deliveries.streams:
+            self._note(transaction, changed)
         if len(changed) == 1:
             ((followed, change),) = changed.items()
             for encoding, subscribers in tuple(followed.subscribers.items()):
@@ -240,6 +222,18 @@ class Subscriptions:
                     subscriber.tell(delta)
         elif changed:
             _tell_all(transaction, changed)
+
+    def _note(self, transaction: Transaction, changed: Changed) -> None:
+        """Let first rows on their way know what changed behind them."""
+        for followed, change in changed.items():
+            stream = self.deliveries.streams.get(followed.query.id)
+            if stream is not None:
+                stream.note(Past(transaction, change))
+
+    def _changes_of(self, transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change]:
+        """What a transaction of the past changed in followed queries."""
+        changed = _changed(self._routes, transaction)
+        return {followed.query.id: change for followed, change in changed.items() if followed.query.id in wanted}
 
 
 def _changed(routes: Mapping[TableId, _Route], transaction: Transaction) -> Changed:
@@ -254,7 +248,7 @@ def _changed(routes: Mapping[TableId, _Route], transaction: Transaction) -> Chan
 
 def _tell_all(transaction: Transaction, changed: Changed) -> None:
     """One delta for each session; sessions for which the same queries changed share its bytes."""
-    mine: dict[Subscriber, list[Followed]] = {}
+    mine: dict[Recipient, list[Followed]] = {}
     for followed in changed:
         for subscribers in followed.subscribers.values():
             for subscriber in subscribers:

@@ -1,6 +1,6 @@
 """The conversation's other side, in the tests' words: what was said, and what is heard."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -12,12 +12,14 @@ from store.client.view import View
 from store.client.views import Views
 from store.ids import ConnectionId, Offset, QueryId, Sequence, Timestamp
 from store.subscribe.messages import (
+    Chunk,
     ClientMessage,
     ColumnInfo,
     Delta,
     Failure,
     Limits,
     Message,
+    Missed,
     Part,
     Result,
     Rows,
@@ -90,9 +92,19 @@ def failure(about: str, number: int, code: str = "refused", offset: int = 0, **d
     return Failure(about, number, Offset(offset), code, "no", raw(details))
 
 
-def subscribed(number: int, offset: int, *rows: Any, query: str = "q", resumed: bool = False) -> Subscribed:
+def subscribed(
+    number: int, offset: int, *rows: Any, query: str = "q", resumed: bool = False, more: bool = False
+) -> Subscribed:
     """First rows, or a resumption."""
-    return Subscribed(number, QueryId(query), Offset(offset), ACCOUNTS, resumed, raw(rows))
+    return Subscribed(number, QueryId(query), Offset(offset), ACCOUNTS, resumed, raw(rows), more)
+
+
+def chunk(*rows: Any, missed: Iterable[tuple[int, list[Any], list[Any]]] = (), more: bool = True) -> Chunk:
+    """More of what was begun."""
+    said_missed = tuple(
+        Missed(Offset(offset), Timestamp(offset), tuple(map(raw, rows_)), tuple(keys)) for offset, rows_, keys in missed
+    )
+    return Chunk(QueryId("q"), raw(rows), said_missed, more)
 
 
 def delta(offset: int, *rows: Any, keys: tuple[Any, ...] = (), query: str = "q") -> Delta:

@@ -73,9 +73,10 @@ class Pair:
 
     # The session's wire.
 
-    def transmit(self, payload: bytes) -> None:
+    def transmit(self, payload: bytes) -> int:
         """A frame for the client."""
         self.down.append(payload)
+        return 0
 
     def unsent_bytes(self) -> int:
         """Nothing ever waits."""
@@ -128,6 +129,7 @@ class Pair:
 
     def commit(self) -> None:
         """What the tenant did becomes durable, and is told."""
+        self.subscriptions.deliveries.step()
         self.store.engine.group_commit.commit()
 
     def hear(self) -> None:

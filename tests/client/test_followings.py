@@ -11,7 +11,19 @@ from store.errors import ProtocolError, SchemaMismatch
 from store.ids import Offset
 from store.schema import Table, column
 from store.subscribe.messages import Subscribe, Unsubscribe
-from tests.client.scenes import EPOCH, OTHER_EPOCH, delta, failure, greet, greeted, hear, result, said, subscribed
+from tests.client.scenes import (
+    EPOCH,
+    OTHER_EPOCH,
+    chunk,
+    delta,
+    failure,
+    greet,
+    greeted,
+    hear,
+    result,
+    said,
+    subscribed,
+)
 
 ALL = "SELECT * FROM accounts"
 
@@ -247,3 +259,118 @@ def test_a_resumption_nobody_asked_for_is_a_protocol_error() -> None:
     said(made)
     with pytest.raises(ProtocolError, match="never was"):
         hear(made, subscribed(number, 3, resumed=True))
+
+
+# Chunks.
+
+
+def begun(made: Conversation, *rows: Any, offset: int = 3, row_type: Any = Account) -> int:
+    """Subscribe, and hear that rows come in chunks."""
+    number = made.subscribe(ALL, (), row_type)
+    said(made)
+    assert hear(made, subscribed(number, offset, *rows, more=True)) == []
+    return number
+
+
+def test_rows_in_chunks_are_there_at_once_with_the_last() -> None:
+    """A view opens when the last chunk is there, at the offset that was said, with the rows of all."""
+    made = greeted()
+    begun(made, [1, "ada", 5])
+    assert hear(made, chunk([2, "bob", 6])) == []
+    (opened,) = hear(made, chunk([3, "cyd", 7], more=False))
+    assert isinstance(opened, Opened)
+    assert list(opened.live.rows) == [1, 2, 3]
+    assert opened.live.offset == 3
+
+
+def test_deltas_are_kept_back_until_the_last_chunk() -> None:
+    """What deltas say meanwhile is applied behind what the chunks say was missed, each once."""
+    made = greeted()
+    begun(made, [1, "ada", 5])
+    assert hear(made, chunk(missed=[(4, [[1, "ada", 6]], []), (5, [[2, "bob", 1]], [])])) == []
+    assert hear(made, delta(6, [2, "bob", 2], keys=(1,))) == []
+    events = hear(made, chunk([7, "eve", 0], more=False))
+    opened = events[0]
+    assert isinstance(opened, Opened)
+    assert [each.delta.offset for each in events[1:] if isinstance(each, Changed)] == [4, 5, 6]
+    assert {key: row.balance for key, row in opened.live.rows.items()} == {2: 2, 7: 0}
+    assert opened.live.offset == 6
+
+
+def test_what_was_missed_is_told_as_it_comes() -> None:
+    """A resumed view goes on with each chunk; deltas wait for the last, and no offset is reached before."""
+    made = greeted()
+    live = follow(made, [1, "ada", 5])
+    made.lost()
+    greet(made)
+    said(made)
+    assert hear(made, subscribed(1, 3, resumed=True, more=True), delta(9, [1, "ada", 9])) == []
+    assert len(changes(hear(made, chunk(missed=[(5, [[1, "ada", 6]], [])])))) == 1
+    assert (live.offset, made.offset) == (5, 0)
+    assert len(changes(hear(made, chunk(missed=[(6, [[1, "ada", 7]], [])], more=False)))) == 2
+    assert (live.rows[1].balance, live.offset) == (9, 9)
+
+
+def test_a_view_whose_past_is_lost_is_replaced_at_once() -> None:
+    """Subscribed again, with rows: what was kept back is dropped, and one reset says the difference."""
+    made = greeted()
+    live = follow(made, [1, "ada", 5], [2, "bob", 6])
+    made.lost()
+    greet(made)
+    said(made)
+    hear(made, subscribed(1, 3, resumed=True, more=True), delta(9, [4, "dan", 9]))
+    assert hear(made, subscribed(1, 10, [1, "ada", 7], more=True)) == []
+    assert {key: row.balance for key, row in live.rows.items()} == {1: 5, 2: 6}
+    (changed,) = hear(made, chunk([4, "dan", 9], more=False))
+    assert changed.delta.reset
+    assert {key: row.balance for key, row in live.rows.items()} == {1: 7, 4: 9}
+    assert live.offset == 10
+
+
+def test_a_connection_lost_amid_chunks_begins_again() -> None:
+    """What came is dropped; a view that was there before resumes from where it was."""
+    made = greeted()
+    live = follow(made, [1, "ada", 5])
+    number = made.subscribe("SELECT * FROM accounts WHERE id = 9", (), Account)
+    said(made)
+    hear(made, subscribed(number, 8, [9, "zoe", 1], query="z", more=True))
+    made.lost()
+    greet(made)
+    first, second = (each for each in said(made) if isinstance(each, Subscribe))
+    assert (first.offset, second.offset, second.epoch) == (3, 0, "")
+    assert live.rows[1].balance == 5
+
+
+def test_who_joins_amid_chunks_has_all_rows() -> None:
+    """A second subscription to a query whose rows are coming opens with the last chunk, as its own type."""
+    made = greeted()
+    first = begun(made, [1, "ada", 5])
+    second = made.subscribe(f"{ALL};", (), None)
+    said(made)
+    assert hear(made, failure("subscribe", second, "malformed_query", id=first, query="q")) == []
+    opened = hear(made, chunk([2, "bob", 6], more=False))
+    assert [each.id for each in opened] == [first, second]
+    assert [len(each.live.rows) for each in opened] == [2, 2]
+    assert opened[1].live.rows[2].owner == "bob"
+    assert opened[0].live.rows is not opened[1].live.rows
+
+
+def test_rows_of_another_type_end_the_view_at_the_first_chunk() -> None:
+    """SchemaMismatch is told at once, and the rest of the chunks is passed over."""
+    made = greeted()
+    number = made.subscribe(ALL, (), Colour)
+    said(made)
+    (failed,) = hear(made, subscribed(number, 3, [1, "ada", 5], more=True))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, SchemaMismatch)
+    assert said(made) == [Unsubscribe(number)]
+    assert hear(made, chunk([2, "bob", 6], more=False)) == []
+
+
+def test_a_subscription_refused_amid_chunks_has_failed() -> None:
+    """A failure behind Subscribed ends the subscription."""
+    made = greeted()
+    number = begun(made, [1, "ada", 5])
+    (failed,) = hear(made, failure("subscribe", number, "overloaded"))
+    assert (failed.about, failed.id) == ("subscribe", number)
+    assert hear(made, chunk([2, "bob", 6], more=False)) == []

@@ -59,7 +59,7 @@ def test_keys_are_values_of_their_column() -> None:
     info = TableInfo("things", 1, (ColumnInfo("about", "json", True), ColumnInfo("id", "uuid", False)))
     live: LiveRows[msgspec.Struct] = LiveRows(reader_of(info, None))
     key = UUID(int=7)
-    live.replace(raw([[Json({"a": 1}), key]]), live.reader, Offset(1))
+    live.replace(live.reader.by_key(raw([[Json({"a": 1}), key]])), live.reader, Offset(1))
     assert live.rows[key].about == Json({"a": 1})  # type: ignore[attr-defined]  # A type made at run time.
     (gone,) = live.apply(Part(QueryId("q"), (), (str(key),)), Offset(2))
     assert gone.key == key

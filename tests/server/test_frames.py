@@ -10,7 +10,15 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from store.server.frames import FRAGMENTS_MAX, FrameReader, Received, encode_frame
+from store.server.frames import (
+    COMPRESSED_SIZE_MIN,
+    FRAGMENTS_MAX,
+    FrameReader,
+    FrameWriter,
+    Received,
+    encode_frame,
+    window_bits,
+)
 
 SIZE_MAX = 1_000
 
@@ -165,3 +173,38 @@ def test_compressed() -> None:
     reader = FrameReader(core, size_max=SIZE_MAX)
     stream = masked(0xC2, bytes(frame.data)) + masked(0x82, b"plain")
     assert [payload for payload, _ in reader.receive(stream)] == [b"again " * 50, b"plain"]
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_large_messages_are_compressed_by_themselves(text: bool) -> None:  # noqa: FBT001  # Given.
+    """From COMPRESSED_SIZE_MIN on, where a window was agreed on; a client's own extension reads them in any order."""
+    writer = FrameWriter()
+    small, large = b"x" * (COMPRESSED_SIZE_MIN - 1), b"xyz" * COMPRESSED_SIZE_MIN
+    assert writer.encode(small, (text, 15)) == encode_frame(small, text=text)
+    assert writer.encode(large, (text, 0)) == encode_frame(large, text=text)
+    for bits in (15, 9):
+        frame = writer.encode(large, (text, bits))
+        assert len(frame) < 500
+        client = PerMessageDeflate(True, False, bits, 15)  # As it is declared.
+        for _ in range(2):
+            assert frame[0] == (0xC1 if text else 0xC2)
+            begin = 2 if frame[1] < 126 else 4
+            opcode = Opcode.TEXT if text else Opcode.BINARY
+            assert client.decode(Frame(opcode, frame[begin:], rsv1=True)).data == large
+
+
+def test_connections_that_send_the_same_share_its_bytes() -> None:
+    """A message is framed once for all that send it next; another kind or window is another frame."""
+    writer, payload = FrameWriter(), b"y" * 10_000
+    frame = writer.encode(payload, (False, 0))
+    assert writer.encode(payload, (False, 0)) is frame
+    assert writer.encode(payload, (True, 0)) != frame
+    assert writer.encode(payload, (False, 15)) != frame
+
+
+def test_the_window_is_what_was_agreed_on() -> None:
+    """Without the extension nothing is compressed."""
+    core = make_core()
+    assert window_bits(core) == 0
+    core.extensions = [PerMessageDeflate(False, True, 15, 12)]  # As it is declared.
+    assert window_bits(core) == 12

@@ -58,6 +58,38 @@ def read_on(talk: Talk) -> Iterator[str | bytes]:
         return
 
 
+class StalledClient:
+    """A raw socket that follows all notes and reads nothing more than it must."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        self.socket.settimeout(LIMIT_S)
+        self.socket.connect((tenant.host, tenant.port))
+        self.socket.sendall(
+            b"GET /v1/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Protocol: store.v1.json\r\nAuthorization: Bearer " + tenant.token.encode() + b"\r\n\r\n"
+        )
+        assert self.socket.recv(4_096).startswith(b"HTTP/1.1 101")
+        payload = b'[["hello"],["subscribe",1,"%b"]]' % ALL.encode()
+        self.socket.sendall(bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
+        assert b"welcome" in self.socket.recv(100)
+
+    def read_until_quiet(self) -> int:
+        """Bytes until the last chunk is there."""
+        size, last = 0, b""
+        while not last.endswith(b"false]]"):
+            data = self.socket.recv(1 << 20)
+            assert data
+            size, last = size + len(data), (last + data)[-16:]
+        return size
+
+    def close(self) -> None:
+        """Go."""
+        self.socket.close()
+
+
 def refused(tenant: Tenant, **how: object) -> tuple[int, dict[str, object]]:
     """The HTTP status and body that a handshake ends with."""
     with pytest.raises(InvalidStatus) as caught:
@@ -305,11 +337,64 @@ def test_stopping(tmp_path: Path) -> None:
 
 
 def test_compression(tmp_path: Path) -> None:
-    """With the option, messages are compressed both ways; without it the offer is declined."""
+    """With the option, large messages are sent compressed and small ones as they are; compressed ones are taken."""
     with serving(tmp_path, ServerOptions(port=0, compression=True)) as tenant, tenant.greet() as talk:
         assert talk.connection.protocol.extensions
-        talk.say(["call", 1, "write", [1, "again " * 100]], ["query", 1, ALL])
-        assert talk.hear()[1][4][0][1] == "again " * 100
+        before = tenant.on_loop(lambda: sum(each._written for each in tenant.service.connections))  # type: ignore[attr-defined]  # Ours.
+        talk.say(["call", 1, "write", [1, "again " * 10_000]], ["query", 1, ALL])
+        assert talk.hear()[1][4][0][1] == "again " * 10_000
+        written = tenant.on_loop(lambda: sum(each._written for each in tenant.service.connections)) - before  # type: ignore[attr-defined]  # Ours.
+        assert written < 1_000
+        talk.say(["query", 2, "SELECT * FROM notes WHERE id = 2"])
+        assert talk.hear()[0][0] == "rows"
+
+
+def test_stalled_sockets(tmp_path: Path) -> None:
+    """A hundred clients that read nothing are each cut off as too slow; another hears every change meanwhile."""
+    sessions = Options(outbox_bytes_max=OUTBOX_BYTES_MAX)
+    with serving(tmp_path, ServerOptions(port=0, close_grace_s=0.3), sessions) as tenant:
+        stalled = [StalledClient(tenant) for _ in range(100)]
+        lively, writer = tenant.greet(), tenant.greet()
+        lively.say(["subscribe", 1, ALL])
+        lively.hear()
+        cut, heard, most = {str(CLOSE_TOO_SLOW): 100}, 0, 0
+        while tenant.on_loop(lambda: dict(tenant.service.metrics.closed)) != cut:
+            heard += 1
+            writer.say(["call", heard, "fill", [77, 60_000 + heard % 2]])
+            assert writer.hear()[0][0] == "result"
+            assert [message[0] for message in lively.hear()] == ["delta"]
+            most = max(most, tenant.on_loop(lambda: tenant.service.metrics.gauges().outbox_bytes))
+        assert most <= 100 * (OUTBOX_BYTES_MAX + 70_000)
+        tenant.wait_until(lambda: len(tenant.service.connections) == 2)
+        assert tenant.on_loop(lambda: tenant.service.metrics.gauges().outbox_bytes) == 0
+        for each in stalled:
+            each.close()
+        lively.close()
+        writer.close()
+
+
+def test_first_rows_of_a_slow_reader(tmp_path: Path) -> None:
+    """Many rows wait for who reads slowly: what is made ahead is bounded, others are answered, and all rows come."""
+    sessions = Options(ahead_max=100_000)
+    with serving(tmp_path, sessions=sessions) as tenant:
+        for number in range(120):
+            tenant.call("fill", number, 60_000)
+        slow = StalledClient(tenant)
+        with tenant.greet() as other:
+            other.say(["query", 1, "SELECT * FROM notes WHERE id = 999"])
+            assert other.hear()[0][0] == "rows"
+            other.say(["subscribe", 1, ALL])
+            rows, more = 0, True
+            while more:
+                for message in other.hear():
+                    rows += len(message[6] if message[0] == "subscribed" else message[2])
+                    more = message[-1]
+            assert rows == 120
+            waiting = tenant.on_loop(lambda: max(each.outbox_bytes() for each in tenant.service.connections))
+            assert waiting <= 100_000 + 130_000
+        size = slow.read_until_quiet()
+        assert size > 120 * 60_000
+        slow.close()
 
 
 def test_no_compression(tenant: Tenant) -> None:

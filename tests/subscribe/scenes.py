@@ -49,8 +49,16 @@ class Shelf:
         return client
 
     def commit(self) -> None:
-        """Make durable what was appended, and tell what was held."""
-        self.engine.group_commit.commit()
+        """Make durable what was appended, tell what was held, and deliver all for which there is room."""
+        deliveries, going = self.subscriptions.deliveries, True
+        while going:
+            self.engine.group_commit.commit()
+            wait = deliveries.step()
+            request = deliveries.take_request()
+            if request is not None:
+                request.run()
+                deliveries.complete(request)
+            going = request is not None or wait == 0 or self.engine.feed.waiting > 0
 
     @property
     def epoch(self) -> str:
@@ -79,9 +87,10 @@ class Client:
         caller = Caller(Identity("tests", "ada", scopes), connection, "memory")
         self.session = Session(shelf_.engine, shelf_.subscriptions, caller, subprotocol, self, options=shelf_.options)
 
-    def transmit(self, payload: bytes) -> None:
+    def transmit(self, payload: bytes) -> int:
         """The session sends a frame."""
         self.frames.append(payload)
+        return self.unsent_bytes()
 
     def unsent_bytes(self) -> int:
         """All that was sent and not read, where the client does not read."""
@@ -125,6 +134,8 @@ class View:
         self.offsets: list[int] = []
         self.query = ""
         self.resumed = False
+        self.more = False
+        self.held: list[Any] = []
         self.client = client
         self.number = number
         client.says(["subscribe", number, sql, list(params), epoch, offset])
@@ -133,28 +144,47 @@ class View:
         """Follow what was heard, as a client would."""
         for message in messages:
             if message[0] == "subscribed" and message[1] == self.number:
-                _, _, self.query, offset, table, self.resumed, rows = message
-                self.key = table[1]
+                _, _, self.query, offset, table, self.resumed, rows, self.more = message
+                self.key, self.held = table[1], []
                 if self.resumed:
                     assert (offset, rows) == (self.offset, [])
                 else:
                     self.rows = {row[self.key]: row for row in rows}
                 self.offset = offset
+            elif message[0] == "chunk" and message[1] == self.query:
+                self._take_chunk(message)
             elif message[0] == "delta":
                 self._take_delta(message)
+
+    def _take_chunk(self, message: list[Any]) -> None:
+        assert self.more
+        _, _, rows, missed, self.more = message
+        for row in rows:
+            assert row[self.key] not in self.rows, "a row comes once"
+            self.rows[row[self.key]] = row
+        self.held += [(offset, rows, keys) for offset, _, rows, keys in missed]
+        if not self.more:
+            held, self.held = sorted(self.held, key=lambda each: each[0]), []
+            for change in held:
+                self._apply(*change)
 
     def _take_delta(self, message: list[Any]) -> None:
         _, offset, _, parts = message
         queries = [query for query, _, _ in parts]
         assert len(queries) == len(set(queries)), "one part a query"
         for query, rows, keys in parts:
-            if query == self.query:
-                assert offset > self.offset, "a delta comes once, in order, behind the first rows"
-                self.offset = offset
-                self.offsets.append(offset)
-                for key in keys:
-                    del self.rows[key]
-                self.rows.update({row[self.key]: row for row in rows})
+            if query == self.query and self.more:
+                self.held.append((offset, rows, keys))
+            elif query == self.query:
+                self._apply(offset, rows, keys)
+
+    def _apply(self, offset: int, rows: list[Any], keys: list[Any]) -> None:
+        assert offset > self.offset, "a change comes once, in order, behind the first rows"
+        self.offset = offset
+        self.offsets.append(offset)
+        for key in keys:
+            del self.rows[key]
+        self.rows.update({row[self.key]: row for row in rows})
 
     def sorted(self) -> list[Any]:
         """The rows in primary-key order."""

@@ -262,28 +262,6 @@ def test_a_client_that_missed_too_much_gets_rows_anew() -> None:
         assert len(view.rows) == 1 + missed
 
 
-def test_a_tail_that_does_not_reach_back_gives_rows_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the feed's tail has let go what was missed, the client gets rows."""
-    shelf = Shelf()
-    old = follow(shelf)
-    write(shelf, ["put", [2, "ann"]])
-    monkeypatch.setattr(shelf.engine.feed, "tail", lambda _after: None)
-    view = resume(shelf, old)
-    assert not view.resumed
-    assert len(view.rows) == 2
-
-
-def test_missed_deltas_that_do_not_fit_become_rows() -> None:
-    """Where the missed deltas are more than may wait for the client, but the rows are not, it gets rows."""
-    shelf = Shelf(Options(outbox_bytes_max=10_000))
-    old = follow(shelf)
-    for copies in range(200):
-        write(shelf, ["put", [1, "ann", copies]])
-    view = resume(shelf, old)
-    assert not view.resumed
-    assert len(view.rows) == 1
-
-
 # The law.
 
 

@@ -1,0 +1,340 @@
+"""What a subscription begins with, delivered in steps: first rows, or what was missed.
+
+Laws: nothing here takes long. A step works for one slice, whoever reads slowly waits by itself, and what needs the log
+is a request for others to carry out. Who follows a query is told its deltas from the first offset on; the client keeps
+them back until the last chunk, so what is to be delivered never grows while it is.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, Protocol
+
+from store.engine.engine import Engine
+from store.errors import Overloaded
+from store.ids import Offset, QueryId
+from store.subscribe.encoding import Encoding
+from store.subscribe.first_rows import FirstRows
+from store.subscribe.missed import Backlog, ChangesOf, LogRead
+from store.subscribe.options import Options
+from store.tables.query import Query
+
+SLICE_MS: Final = 0.5
+"""How long one step works, or a chunk longer: calls wait for it."""
+AT_ONCE_MAX: Final = 32
+"""Missed transactions that are told at once where they are in RAM."""
+STREAMS_MAX: Final = 4
+"""First rows of large queries that are on their way at a time, at offsets of their own: each keeps keys and images.
+Who comes then joins one, or waits for its turn."""
+LOOK_AGAIN_S: Final = 0.002
+"""Seconds after which it is looked again at those who had no room; more where they are many."""
+LOOK_COST_S: Final = 20e-6
+
+
+class Recipient(Protocol):
+    """A session, as seen from here."""
+
+    encoding: Encoding
+
+    def tell(self, message: bytes) -> None:
+        """Take one encoded message, to be let out when all so far is durable. Must not raise."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether it has read so much that more may be told."""
+        ...
+
+    def begin(self, query: Query, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
+        """Say Subscribed. Must not raise."""
+        ...
+
+    def refuse(self, query: Query, error: Overloaded) -> None:
+        """End a subscription with an error. Must not raise."""
+        ...
+
+
+class _State(Enum):
+    GOING = "there is more to do"
+    WAITING = "it must wait for its reader, or for the log"
+    DONE = "all was told"
+
+
+class _Delivery(Protocol):
+    """One recipient's share."""
+
+    recipient: Recipient
+    query: Query
+    ended: bool
+    """It is wanted no more."""
+    started: bool
+    """Subscribed was said."""
+
+    def advance(self) -> _State:
+        """Do a little."""
+        ...
+
+    def close(self) -> None:
+        """Let go what it holds."""
+        ...
+
+
+class Deliveries:
+    """All that is on its way to subscribers. `wake` is called when there is something to do for `step`."""
+
+    def __init__(
+        self, engine: Engine, options: Options, *, follow: Callable[[Recipient, Query], None], changes_of: ChangesOf
+    ) -> None:
+        """`follow` has a recipient told what changes in a query from the next transaction on."""
+        self.wake: Callable[[], None] = _nothing
+        self.options: Final = options
+        self.follow: Final = follow
+        self.changes_of: Final = changes_of
+        self.backlog: Final = Backlog(engine.feed, engine.world.disk, engine.log)
+        self.missing: Final[dict[QueryId, int]] = {}
+        """Queries that something missed is looked for, and for how many."""
+        self.streams: Final[dict[QueryId, FirstRows]] = {}
+        """The newest first rows of each query that are on their way."""
+        self._engine: Final = engine
+        self._stream_count = 0
+        self._recent: FirstRows | None = None
+        self._of: Final[dict[tuple[Recipient, QueryId], _Delivery]] = {}
+        self._going: Final[deque[_Delivery]] = deque()
+        self._waiting: Final[list[_Delivery]] = []
+
+    # What subscriptions ask for.
+
+    def begin(self, recipient: Recipient, query: Query) -> None:
+        """Tell all rows: few at once, many in chunks, when there is a turn."""
+        delivery = _Rows(self, recipient, query)
+        self._of[recipient, query.id] = delivery
+        self._put(delivery, delivery.advance())
+
+    def resume(self, recipient: Recipient, query: Query, after: Offset) -> None:
+        """Tell what changed after an offset; rows where that cannot be known any more."""
+        last = self._engine.write_path.last_offset
+        self.follow(recipient, query)
+        none = recipient.encoding.rows([])
+        if last == after or query.never:
+            recipient.begin(query, after, none, resumed=True, more=False)
+            return
+        delivery = _Missed(self, recipient, query, Offset(after + 1), last)
+        self._of[recipient, query.id] = delivery
+        recipient.begin(query, after, none, resumed=True, more=True)
+        state = _State.GOING
+        while state is _State.GOING and last - after <= AT_ONCE_MAX and not delivery.ended:
+            state = delivery.advance()
+        self._put(delivery, state)
+
+    def forget(self, recipient: Recipient, query: QueryId) -> bool:
+        """The subscription has ended; whether it had begun."""
+        delivery = self._of.pop((recipient, query), None)
+        if delivery is None:
+            return True
+        self._end(delivery)
+        return delivery.started
+
+    def _put(self, delivery: _Delivery, state: _State) -> None:
+        if delivery.ended:
+            return
+        if state is _State.DONE:
+            del self._of[delivery.recipient, delivery.query.id]
+            self._end(delivery)
+            return
+        (self._going if state is _State.GOING else self._waiting).append(delivery)
+        self.wake()
+
+    def _end(self, delivery: _Delivery) -> None:
+        delivery.ended = True
+        delivery.close()
+
+    # The work.
+
+    def step(self) -> float | None:
+        """Work for a slice. Returns the seconds after which to come again, 0 where there is more; None: no need."""
+        going, now = self._going, self._engine.world.clock.monotonic
+        until = now() + SLICE_MS / 1000
+        while going:
+            delivery = going.popleft()
+            if not delivery.ended:
+                self._put(delivery, delivery.advance())
+            if now() >= until:
+                break
+        if going:
+            return 0.0
+        wait = max(LOOK_AGAIN_S, len(self._waiting) * LOOK_COST_S) if self._waiting else None
+        self._look_again()
+        return wait
+
+    def take_request(self) -> LogRead | None:
+        """What is to be read from the log now: carry out its `run` anywhere, then call `complete`."""
+        return self.backlog.take_request()
+
+    def complete(self, read: LogRead) -> None:
+        """A request was carried out."""
+        self.backlog.complete(read)
+        self._look_again()
+        self.wake()
+
+    def _look_again(self) -> None:
+        self._going.extend(self._waiting)
+        self._waiting.clear()
+
+    # First rows that are shared.
+
+    def stream(self, query: Query, *, large: bool) -> FirstRows | None:
+        """Rows that one who comes now may read, or None where they are `large` and it is not their turn."""
+        last = self._engine.write_path.last_offset
+        recent, known = self._recent, self.streams.get(query.id)
+        if known is not None and known.since is not None and 2 * known.kept_size <= self.options.first_rows_kept_max:
+            return known
+        if recent is not None and recent.query.id == query.id and recent.offset == last:
+            return recent
+        if large and self._stream_count >= STREAMS_MAX:
+            return None
+        self._recent = FirstRows(query, self._engine.database, last, chunk_size_max=self.options.chunk_size_max)
+        return self._recent
+
+    def join(self, stream: FirstRows) -> bool:
+        """One more reads these rows to their end; False where there is no turn for them now."""
+        if not stream.readers:
+            if self._stream_count >= STREAMS_MAX:
+                self._recent = None
+                return False
+            self._engine.feed.follow(stream)
+            self.streams[stream.query.id] = stream
+            self._stream_count += 1
+        stream.readers += 1
+        return True
+
+    def leave(self, stream: FirstRows) -> None:
+        """One reads them no more."""
+        stream.readers -= 1
+        if stream.readers:
+            return
+        self._engine.feed.unfollow(stream)
+        self._stream_count -= 1
+        if self.streams.get(stream.query.id) is stream:
+            del self.streams[stream.query.id]
+        if self._recent is stream:
+            self._recent = None
+
+
+class _Rows:
+    """First rows for one recipient. `started` where it was told Subscribed already, and is told so again."""
+
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: Query, *, started: bool = False) -> None:
+        self.recipient: Recipient = recipient
+        self.query: Query = query
+        self.ended = False
+        self.started = started
+        self._owner: Final = owner
+        self._stream: FirstRows | None = None
+        self._large = False
+        self._number = 0
+
+    def advance(self) -> _State:
+        """Begin, gather, or tell a chunk."""
+        stream = self._stream
+        if stream is not None and stream.gather():
+            return _State.GOING
+        if not self.recipient.has_room():
+            return _State.WAITING
+        if stream is None:
+            return self._begin()
+        kept_max = self._owner.options.first_rows_kept_max
+        if stream.kept_size > kept_max:
+            self.recipient.refuse(self.query, _too_busy(kept_max))
+            return _State.DONE
+        chunk = stream.chunk(self._number, self.recipient.encoding)
+        more = not stream.ends_with(self._number)
+        self._number += 1
+        if chunk:
+            self.recipient.tell(chunk)
+        return _State.GOING if more else _State.DONE
+
+    def _begin(self) -> _State:
+        owner, query, encoding = self._owner, self.query, self.recipient.encoding
+        stream = owner.stream(query, large=self._large)
+        if stream is None:
+            return _State.WAITING
+        rows, more = encoding.rows([]), True
+        if stream.at_once:
+            rows, self._number = stream.rows(0, encoding), 1
+            more = not stream.ends_with(0)
+        if more:
+            if not owner.join(stream):
+                self._large, self._number = True, 0
+                return _State.WAITING
+            self._stream = stream
+        if not self.started:
+            self.started = True
+            owner.follow(self.recipient, query)
+        missed = [past.missed(encoding) for past in stream.since or ()]
+        self.recipient.begin(query, stream.offset, rows, resumed=False, more=more or bool(missed))
+        if missed and not self.ended:
+            self.recipient.tell(encoding.chunk(query.id, encoding.rows([]), missed, more=more))
+        return _State.GOING if more else _State.DONE
+
+    def close(self) -> None:
+        """Read no more."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._owner.leave(stream)
+
+
+class _Missed:
+    """What one recipient missed: the transactions from `first` through `last`; rows, where the log lost them."""
+
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: Query, first: Offset, last: Offset) -> None:
+        self.recipient: Recipient = recipient
+        self.query: Query = query
+        self.ended = False
+        self.started = True
+        self._owner: Final = owner
+        self._next = first
+        self._last: Final = last
+        self._instead: _Rows | None = None
+        owner.missing[query.id] = owner.missing.get(query.id, 0) + 1
+
+    def advance(self) -> _State:
+        """Tell what a piece of the log says."""
+        if self._instead is not None:
+            return self._instead.advance()
+        if not self.recipient.has_room():
+            return _State.WAITING
+        owner, query, backlog = self._owner, self.query.id, self._owner.backlog
+        if backlog.lost(self._next):
+            self._instead = _Rows(owner, self.recipient, self.query, started=True)
+            return _State.GOING
+        piece = backlog.piece(self._next)
+        if piece is None:
+            return _State.WAITING
+        if not piece.knows(query):
+            piece.evaluate(owner.missing.keys(), owner.changes_of)
+        more = piece.last < self._last
+        chunk = piece.chunk(query, self.recipient.encoding, self._next, self._last, more=more)
+        self._next = Offset(piece.last + 1)
+        if chunk:
+            self.recipient.tell(chunk)
+        return _State.GOING if more else _State.DONE
+
+    def close(self) -> None:
+        """Look for no more."""
+        missing, query = self._owner.missing, self.query.id
+        missing[query] -= 1
+        if not missing[query]:
+            del missing[query]
+        if self._instead is not None:
+            self._instead.close()
+
+
+def _too_busy(kept_max: int) -> Overloaded:
+    return Overloaded(
+        f"while the first rows were read, {kept_max} bytes of them were changed",
+        hint="Read faster, ask for fewer rows with WHERE, or at a quieter time",
+        details={"limit": "first_rows_kept_max"},
+    )
+
+
+def _nothing() -> None:
+    """Nobody drives this yet."""

@@ -1,0 +1,182 @@
+"""What subscribers missed: the newest of it from RAM, the rest from the log, read beside the writer.
+
+Laws: slow work is a value. A LogRead is made here and carried out by whoever has a thread for it; it reads a bounded
+piece and changes nothing. A piece is decoded once and evaluated once for all queries that are asked for, however many
+subscribers come back. Few pieces are kept, so memory does not follow what was missed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from store.codec import decode_transaction, split_batch
+from store.engine.feed import Feed
+from store.env.world import Disk
+from store.errors import StoreError
+from store.ids import Offset, QueryId
+from store.log.commitlog import Commitlog
+from store.log.reader import LogReader
+from store.subscribe.changes import Change, Past
+from store.subscribe.encoding import Encoding
+from store.transaction import Transaction
+
+PIECE_COUNT_MAX: Final = 256
+"""Transactions of a piece: to decode and evaluate them takes about a millisecond."""
+PIECE_SIZE_MAX: Final = 256 << 10
+"""Bytes of a piece's records; a larger record has a piece of its own."""
+PIECES_MAX: Final = 16
+"""Pieces kept for those who come back at nearly the same place."""
+
+ChangesOf = Callable[[Transaction, AbstractSet[QueryId]], Mapping[QueryId, Change]]
+"""What a transaction changed in those of the followed queries that are asked for."""
+
+
+class Piece:
+    """Transactions in a row, and what they changed in queries."""
+
+    def __init__(self, records: Sequence[bytes]) -> None:
+        self._transactions: Final = [decode_transaction(record) for record in records]
+        self.first: Final = self._transactions[0].offset
+        self.last: Final = self._transactions[-1].offset
+        self._evaluated: Final[dict[QueryId, list[Past]]] = {}
+        self._chunks: Final[dict[tuple[QueryId, Encoding, Offset, bool], bytes]] = {}
+
+    def evaluate(self, wanted: AbstractSet[QueryId], changes_of: ChangesOf) -> None:
+        """Find what changed in the queries that are wanted and were not asked for before."""
+        fresh = wanted - self._evaluated.keys()
+        self._evaluated.update({query: [] for query in fresh})
+        for transaction in self._transactions:
+            if transaction.writes:
+                for query, change in changes_of(transaction, fresh).items():
+                    self._evaluated[query].append(Past(transaction, change))
+
+    def knows(self, query: QueryId) -> bool:
+        """Whether this query was asked for before."""
+        return query in self._evaluated
+
+    def chunk(self, query: QueryId, encoding: Encoding, first: Offset, last: Offset, *, more: bool) -> bytes:
+        """What changed in a query from `first` through `last`, as a Chunk; b"" where nothing did and more follows."""
+        if first <= self.first and last >= self.last:
+            made = self._chunks.get((query, encoding, self.first, more))
+            if made is None:
+                made = self._make(query, encoding, first, last, more=more)
+                self._chunks[query, encoding, self.first, more] = made
+            return made
+        return self._make(query, encoding, first, last, more=more)
+
+    def _make(self, query: QueryId, encoding: Encoding, first: Offset, last: Offset, *, more: bool) -> bytes:
+        missed = [past.missed(encoding) for past in self._evaluated[query] if first <= past.offset <= last]
+        return encoding.chunk(query, encoding.rows([]), missed, more=more) if missed or not more else b""
+
+
+class LogRead:
+    """One request: read a piece of the log. `run` alone touches the disk, and may run on any thread."""
+
+    def __init__(self, cursor: "_Cursor", first: Offset) -> None:
+        self.first: Final = first
+        self.records: list[bytes] = []
+        self.error: StoreError | OSError | None = None
+        """Why the log does not lead on from there: it was let go, or cannot be read."""
+        self._cursor: Final = cursor
+
+    def run(self) -> None:
+        """Read. Never raises: an error is looked at on the writer's thread."""
+        try:
+            self.records = self._cursor.read(self.first)
+        except (StoreError, OSError) as error:
+            self.error = error
+
+
+class _Cursor:
+    """A place in the log, from which reading on costs no search."""
+
+    def __init__(self, disk: Disk, log: Commitlog) -> None:
+        self._disk: Final = disk
+        self._log: Final = log
+        self._next = Offset(0)
+        self._rest: Iterator[bytes] = iter(())
+
+    def read(self, first: Offset) -> list[bytes]:
+        """A piece from `first` on. CorruptionError, DirectoryError, OSError: the log does not hold it any more."""
+        if first != self._next:
+            self._open(first)
+        found = self._take()
+        if not found:  # The end of what was durable when it was opened.
+            self._open(first)
+            found = self._take()
+        self._next = Offset(first + len(found))
+        return found
+
+    def _open(self, first: Offset) -> None:
+        self._rest = _records(self._disk, first, self._log.durable_offset)
+
+    def _take(self) -> list[bytes]:
+        found: list[bytes] = []
+        size = 0
+        for record in self._rest:
+            found.append(record)
+            size += len(record)
+            if len(found) >= PIECE_COUNT_MAX or size >= PIECE_SIZE_MAX:
+                break
+        return found
+
+
+def _records(disk: Disk, first: Offset, through: Offset) -> Iterator[bytes]:
+    for batch in LogReader(disk, from_offset=first, through=through):
+        for place, record in enumerate(split_batch(batch.body) if batch.count else ()):
+            if first <= batch.first_offset + place <= through:
+                yield bytes(record)
+
+
+class Backlog:
+    """Pieces of what happened, found by offset. Everything but a LogRead's `run` is the writer's."""
+
+    def __init__(self, feed: Feed, disk: Disk, log: Commitlog) -> None:
+        self._feed: Final = feed
+        self._log: Final = log
+        self._cursor: Final = _Cursor(disk, log)
+        self._pieces: Final[dict[Offset, Piece]] = {}
+        self._wanted: Final[set[Offset]] = set()
+        self._lost_through = Offset(0)
+        self._reading: LogRead | None = None
+        self._reached = Offset(0)
+
+    def piece(self, offset: Offset) -> Piece | None:
+        """The piece that holds an offset; None where it is not in RAM: then the log is to be asked, and is."""
+        for piece in self._pieces.values():
+            if piece.first <= offset <= piece.last:
+                return piece
+        records = self._feed.records(offset, count_max=PIECE_COUNT_MAX, size_max=PIECE_SIZE_MAX)
+        if not records:
+            self._wanted.add(offset)
+            return None
+        return self._keep(Piece(records))
+
+    def lost(self, offset: Offset) -> bool:
+        """Whether the log was asked for this offset, or one behind it, and does not hold it any more."""
+        return offset <= self._lost_through
+
+    def take_request(self) -> LogRead | None:
+        """What is to be read next, one at a time: in rising order as far as there is something ahead."""
+        due = [offset for offset in self._wanted if offset <= self._log.durable_offset]
+        if self._reading is not None or not due:
+            return None
+        self._reading = LogRead(self._cursor, min([each for each in due if each >= self._reached] or due))
+        return self._reading
+
+    def complete(self, read: LogRead) -> None:
+        """A request was carried out."""
+        assert read is self._reading
+        self._reading = None
+        self._wanted.discard(read.first)
+        if read.records:
+            self._reached = Offset(self._keep(Piece(read.records)).last + 1)
+        else:
+            self._lost_through = max(self._lost_through, read.first)
+
+    def _keep(self, piece: Piece) -> Piece:
+        self._pieces.pop(piece.first, None)
+        self._pieces[piece.first] = piece
+        if len(self._pieces) > PIECES_MAX:
+            del self._pieces[next(iter(self._pieces))]
+        return piece
