@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from bench.cases import backup, call, memory, recover, restore, snapshot
+from bench.cases import backup, call, fanout, first_rows, memory, recover, restore, resume, snapshot
 from bench.machine import pin
 from bench.results import Result
 
@@ -26,7 +26,9 @@ class Case(Protocol):
         ...
 
 
-CASES: Final[dict[str, Case]] = {each.CASE: each for each in (call, recover, memory, snapshot, restore, backup)}
+CASES: Final[dict[str, Case]] = {
+    each.CASE: each for each in (call, fanout, first_rows, resume, recover, memory, snapshot, restore, backup)
+}
 """By name, in the order in which they run."""
 
 

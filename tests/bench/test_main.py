@@ -53,7 +53,7 @@ def test_an_unknown_case_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A case that does not exist is named, with those that do."""
     with pytest.raises(SystemExit):
         command.main(["calls"])
-    assert "no case calls; there are call, recover, memory, snapshot, restore, backup" in capsys.readouterr().err
+    assert f"no case calls; there are {', '.join(CASES)}" in capsys.readouterr().err
 
 
 def test_a_directory_in_ram_is_refused(
