@@ -176,6 +176,23 @@ def test_a_killed_tenant_loses_nothing_and_runs_nothing_twice(tmp_path: Path) ->
         asyncio.run(work())
 
 
+def test_many_rows_come_while_they_change(tenant: Tenant) -> None:
+    """A view of rows in many chunks opens with all of them, and is current, whatever others do meanwhile."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db, connect(tenant.url, tenant.token) as other:
+            await db.call("open_accounts", 10_000, 20_000, 1)
+            opening = asyncio.create_task(db.subscribe("SELECT * FROM accounts", row_type=Account))
+            deposits = [other.call("deposit", 10_000 + number * 19, 5) for number in range(1_000)]
+            view = await opening
+            await asyncio.gather(*deposits)
+            await db.synced(other.offset)
+            fresh = await db.query("SELECT * FROM accounts", row_type=Account)
+            assert dict(view) == {row.id: row for row in fresh}
+
+    asyncio.run(work())
+
+
 def test_rows_leave_a_view(tenant: Tenant) -> None:
     """A row that no longer matches leaves the view with a Delete."""
 

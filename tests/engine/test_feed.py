@@ -155,3 +155,38 @@ def test_the_tail_after_recovery_is_bounded_too() -> None:
     tail = engine.feed.tail(Offset(last - 5))
     assert tail is not None
     assert [each.offset for each in tail] == list(range(last - 4, last + 1))
+
+
+def test_records_are_given_as_they_are_in_bounded_pieces() -> None:
+    """As many as both bounds allow, one at least; nothing of what is to come; None of what has gone."""
+    records = [encode_transaction(a_transaction(offset)) for offset in range(1, 11)]
+    size = len(records[0])
+    feed = a_feed(tail_size_max=5 * size)
+    for record in records:
+        feed.remember(record)
+    feed.publish(feed.seal())
+    assert feed.records(Offset(5), count_max=9, size_max=1 << 20) is None
+    assert feed.records(Offset(6), count_max=9, size_max=1 << 20) == records[5:]
+    assert feed.records(Offset(6), count_max=2, size_max=1 << 20) == records[5:7]
+    assert feed.records(Offset(7), count_max=9, size_max=3 * size) == records[6:9]
+    assert feed.records(Offset(7), count_max=9, size_max=1) == records[6:7]
+    assert feed.records(Offset(11), count_max=9, size_max=1 << 20) == []
+
+
+def test_a_follower_that_goes_while_a_transaction_is_evaluated_disturbs_no_other() -> None:
+    """Who follows sees every transaction, also where others come and go amid it."""
+    engine = open_shop()
+    watcher = Watcher(engine)
+
+    class Leaver:
+        """Goes at the first sight."""
+
+        def evaluate(self, _transaction: Transaction) -> None:
+            """Go."""
+            engine.feed.unfollow(self)
+
+    for each in (Leaver(), Leaver(), watcher, Leaver()):
+        engine.feed.follow(each)
+    first = call(engine, "add", "ada").offset
+    assert watcher.seen[-1].offset == first
+    assert engine.feed.followers == [watcher]

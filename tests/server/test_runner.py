@@ -119,6 +119,22 @@ def test_large_groups(tmp_path: Path) -> None:
             connection.close()
 
 
+def test_log_reads(tmp_path: Path) -> None:
+    """What RAM does not hold any more is read from the log on another thread, and told to who comes back."""
+    with serving(tmp_path, engine_options=EngineOptions(tail_size_max=1)) as tenant, tenant.connect() as talk:
+        talk.say(["hello", ""])
+        _, _, epoch, offset, _ = talk.hear()[0]
+        for number in range(600):
+            talk.say(["call", number + 1, "write", [number, f"note {number}"]])
+            assert talk.hear()[0][0] == "result"
+        talk.say(["subscribe", 1, "SELECT * FROM notes", [], epoch, offset])
+        heard = talk.hear()
+        while heard[-1][-1]:
+            heard += talk.hear()
+        assert heard[0][5:8] == [True, [], True]
+        assert [rows[0][0] for chunk in heard[1:] for _, _, rows, _ in chunk[3]] == list(range(600))
+
+
 def test_vouching(tmp_path: Path) -> None:
     """After a short idle the last batch is vouched for, with nobody asking."""
     with serving(tmp_path, engine_options=EngineOptions(vouch_idle_ms=1.0)) as tenant:

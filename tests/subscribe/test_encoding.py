@@ -7,7 +7,7 @@ import pytest
 
 from store.ids import Offset, QueryId, Timestamp
 from store.subscribe.encoding import ENCODINGS, JSON, MSGPACK, Encoding, plain, table_info
-from store.subscribe.messages import NUMBER_MAX, Call, Delta, Part, Result
+from store.subscribe.messages import NUMBER_MAX, Call, Chunk, Delta, Part, Result
 from store.values import encode
 from tests.subscribe.shelf import Author, Book
 
@@ -47,6 +47,23 @@ def test_a_delta_reads_back(encoding: Encoding) -> None:
     ]
     assert isinstance(delta.parts[0], Part)
     assert decode(encoding, bytes(delta.parts[1].rows[0])) == [0, "x"]
+
+
+@each_encoding
+def test_a_chunk_reads_back(encoding: Encoding) -> None:
+    """A chunk put together from rows and missed changes is the message a struct would be."""
+    rows = encoding.rows([encode([number, "x"]) for number in range(20)])
+    missed = [encoding.missed(Offset(5 + n), Timestamp(10**15), [encode([n, "y"])], [n, 7]) for n in range(3)]
+    for more in (True, False):
+        chunk = decode(encoding, encoding.chunk(QueryId("q"), rows, missed, more=more), Chunk)
+        assert isinstance(chunk, Chunk)
+        assert (chunk.query, chunk.more) == ("q", more)
+        assert len(msgspec.structs.astuple(chunk)) == 4
+        assert decode(encoding, bytes(chunk.rows)) == [[number, "x"] for number in range(20)]
+        assert [(each.offset, each.timestamp, each.keys) for each in chunk.missed] == [
+            (5 + n, 10**15, (n, 7)) for n in range(3)
+        ]
+        assert decode(encoding, bytes(chunk.missed[1].rows[0])) == [1, "y"]
 
 
 @each_encoding

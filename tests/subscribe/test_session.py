@@ -528,6 +528,36 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
     assert shelf.engine.feed.waiting == 0
 
 
+def test_messages_are_bounded_beside_bytes() -> None:
+    """Past outbox_messages_max of unsent messages a client is cut off; one that reads some of them is not."""
+    shelf = Shelf(Options(outbox_messages_max=100))
+    slow, steady, writer = shelf.client(), shelf.client(), shelf.client()
+    for client in (slow, steady):
+        client.asks(["subscribe", 1, ALL_BOOKS])
+        client.reads = False
+    for book in range(300):
+        writer.asks(["call", 1, "put", [book, "x"]])
+        if len(steady.frames) > 20:
+            del steady.frames[:10]
+    assert (slow.closed or (0, ""))[0] == CLOSE_TOO_SLOW
+    assert len(slow.read()) <= 101
+    assert steady.closed is None
+
+
+def test_held_messages_are_bounded_before_the_sync() -> None:
+    """What waits for a sync that hangs is bounded in messages, too."""
+    shelf = Shelf(Options(outbox_messages_max=100))
+    follower, writer = shelf.client(), shelf.client()
+    follower.asks(["subscribe", 1, ALL_BOOKS])
+    for book in range(99):
+        writer.says(["call", 1, "put", [book, "x"]])
+    assert follower.closed is None
+    client = shelf.client()
+    for book in range(150):
+        client.says(["call", 1, "put", [book, "y"]])
+    assert follower.closed is not None
+
+
 def test_a_session_cut_off_amid_a_frame_does_no_more() -> None:
     """What is left of the frame in which a client is cut off is not done: nothing follows queries for nobody."""
     client = Shelf(Options(outbox_bytes_max=5_000)).client()
