@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from store.engine.engine import Engine
 from store.errors import Overloaded
 from store.ids import Offset, QueryId
+from store.subscribe.broadcast import Listener
 from store.subscribe.encoding import Encoding
 from store.subscribe.first_rows import FirstRows
 from store.subscribe.missed import Backlog, ChangesOf, LogRead
@@ -31,7 +32,7 @@ LOOK_AGAIN_S: Final = 0.002
 LOOK_COST_S: Final = 20e-6
 
 
-class Recipient(Protocol):
+class Recipient(Listener, Protocol):
     """A session, as seen from here."""
 
     encoding: Encoding

@@ -16,6 +16,7 @@ from store.engine.identity import Caller
 from store.engine.write_path import Answer
 from store.errors import CallError, MalformedCall, MalformedQuery, Overloaded, ProtocolError, ReducerFailed, Refused
 from store.ids import ClientId, Offset, QueryId, Sequence
+from store.subscribe.broadcast import Broadcast
 from store.subscribe.encoding import ENCODINGS, UNREADABLE, Encoding, table_info
 from store.subscribe.messages import (
     CLIENT_LENGTH_MAX,
@@ -97,6 +98,8 @@ class Session:
         self._encode_result: Final = self.encoding.result
         self.held: list[bytes] = []
         """Messages held for this client until they are durable; the feed empties it."""
+        self.broadcast: Broadcast | None = None
+        """The one that told it something last (Listener)."""
         self._receivers: Final = engine.feed.receivers
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, Query]] = {}
@@ -181,6 +184,7 @@ class Session:
     def detach(self) -> None:
         """The connection is gone: forget what is held, follow nothing. May be called again."""
         self._closed = True
+        self.broadcast = None
         self._outbox_bytes_max = -1
         self._handlers = dict.fromkeys(self._greeted, _ignore)  # The rest of a frame that is being worked through.
         self._engine.feed.forget(self)
@@ -214,12 +218,18 @@ class Session:
         payloads = frames.payloads if parts == frames.parts else frames.make(parts)  # Made once for all told the same.
         size = frames.size
         self.held_bytes -= size
+        self.send(payloads, size, len(parts))
+
+    def send(self, payloads: list[bytes], size: int, count: int) -> None:
+        """Let frames out: `count` messages of `size` bytes, all durable (Listener)."""
+        if self._closed:
+            return
         unsent = 0
         for payload in payloads:
             unsent = self._transmit(payload)
         self._unsent_bytes = unsent
         if unsent or self._unsent_messages:
-            self._note_unsent(size, len(parts))
+            self._note_unsent(size, count)
 
     def _note_unsent(self, size: int, count: int) -> None:
         """Count the messages among the unsent bytes: those since a mark, and those before it while it is unsent."""
@@ -232,6 +242,8 @@ class Session:
         self._unsent_messages += count
         if self._unsent_before + self._unsent_messages > self._outbox_messages_max:
             self._cut_off(f"{self._outbox_messages_max} messages")
+        elif self._unsent_bytes > self._outbox_bytes_max:  # Nobody asked for room before a broadcast.
+            self._cut_off(f"{self._outbox_bytes_max} bytes")
 
     def has_room(self) -> bool:
         """Whether so much was read that more first rows may be told (Recipient)."""

@@ -14,6 +14,7 @@ from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import Denied
 from store.ids import Key, Offset, QueryId, TableId
+from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
 from store.subscribe.deliveries import Deliveries, Recipient
 from store.subscribe.encoding import Encoding
@@ -27,11 +28,13 @@ from store.transaction import Transaction
 class Followed:
     """One query that somebody follows; its followers by their encoding."""
 
-    __slots__ = ("query", "subscribers")
+    __slots__ = ("broadcasts", "query", "subscribers")
 
     def __init__(self, query: Query) -> None:
         self.query: Final = query
         self.subscribers: Final[dict[Encoding, dict[Recipient, None]]] = {}
+        self.broadcasts: Final[dict[Encoding, Broadcast]] = {}
+        """To the subscribers of each encoding, made when it is needed."""
 
 
 Changed = dict[Followed, Change]
@@ -172,6 +175,7 @@ class Subscriptions:
         subscribers = followed.subscribers.setdefault(subscriber.encoding, {})
         assert subscriber not in subscribers
         subscribers[subscriber] = None
+        followed.broadcasts.pop(subscriber.encoding, None)
         self.subscription_count += 1
 
     def remove(self, subscriber: Recipient, query: Query) -> None:
@@ -181,6 +185,7 @@ class Subscriptions:
         followed = self._followed[query.id]
         subscribers = followed.subscribers[subscriber.encoding]
         del subscribers[subscriber]
+        followed.broadcasts.pop(subscriber.encoding, None)
         self.subscription_count -= 1
         if subscribers:
             return
@@ -218,10 +223,20 @@ class Subscriptions:
             ((followed, change),) = changed.items()
             for encoding, subscribers in tuple(followed.subscribers.items()):
                 delta = encoding.delta(transaction.offset, transaction.timestamp, [change.part(encoding)])
-                for subscriber in tuple(subscribers):
-                    subscriber.tell(delta)
+                if len(subscribers) < BROADCAST_MIN or not self._broadcast(followed, encoding).take(delta):
+                    for subscriber in tuple(subscribers):
+                        subscriber.tell(delta)
         elif changed:
             _tell_all(transaction, changed)
+
+    def _broadcast(self, followed: Followed, encoding: Encoding) -> Broadcast:
+        """What tells all who follow a query in one encoding."""
+        made = followed.broadcasts.get(encoding)
+        if made is None:
+            frames = self.frames(encoding, self._options.frame_size_max)
+            made = Broadcast(followed.subscribers[encoding], frames, self._engine.feed.receivers)
+            followed.broadcasts[encoding] = made
+        return made
 
     def _note(self, transaction: Transaction, changed: Changed) -> None:
         """Let first rows on their way know what changed behind them."""
