@@ -37,6 +37,11 @@ class ServerOptions:
     """Connections open at a time, of all kinds, default 10,000. More serves more clients; each costs some kilobytes and
     a file descriptor. Past it a connection is answered 503."""
 
+    outboxes_bytes_max: int = 1 << 30
+    """Bytes that may wait for all WebSocket clients together, default 1 GiB, looked at once a second. More bears more
+    slow clients at a time; less bounds the memory they take. Past it those with the most are cut off as too slow, and
+    may come back and resume."""
+
     body_size_max: int = 16 << 20
     """Bytes of an HTTP request's body, default 16 MiB. More takes larger calls; less bounds the memory of one request.
     Past it the answer is 413."""
@@ -98,7 +103,7 @@ class ServerOptions:
             raise ConfigError(f"port is 0 to {PORT_MAX}, found {self.port}")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ConfigError("tls_certificate and tls_key are given together or not at all")
-        for name in ("connections_max", "body_size_max", "head_size_max"):
+        for name in ("connections_max", "outboxes_bytes_max", "body_size_max", "head_size_max"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is at least 1, found {getattr(self, name)}")
         seconds = (

@@ -16,7 +16,7 @@ from store.server.maintenance import Maintenance
 from store.server.metrics import Gauges, Metrics, count
 from store.server.options import ServerOptions
 from store.server.runner import TICK_SECONDS, Runner
-from store.subscribe.messages import CLOSE_UNAUTHORIZED
+from store.subscribe.messages import CLOSE_TOO_SLOW, CLOSE_UNAUTHORIZED
 from store.subscribe.options import Options
 from store.subscribe.subscriptions import Subscriptions
 
@@ -68,6 +68,7 @@ class Service:
             ticks += 1
             if ticks % RELOAD_TICKS == 0:
                 self.end_withdrawn()
+                self.bound_outboxes()
 
         self.runner.every_tick(look)
         self.runner.deliver(self.subscriptions.deliveries)
@@ -87,6 +88,18 @@ class Service:
         self.authenticator.reload()
         for connection in [each for each in self.connections if self.authenticator.withdrawn(each.credential)]:
             connection.end(CLOSE_UNAUTHORIZED, "the token was withdrawn")
+
+    def bound_outboxes(self) -> None:
+        """Cut off those for whom the most waits, while it is too much for all together."""
+        waiting = [(connection.outbox_bytes(), connection) for connection in self.connections]
+        excess = sum(size for size, _ in waiting) - self.options.outboxes_bytes_max
+        if excess <= 0:
+            return
+        for size, connection in sorted(waiting, key=lambda each: each[0], reverse=True):
+            connection.end(CLOSE_TOO_SLOW, f"{size} bytes wait to be read, too much beside what waits for others")
+            excess -= size
+            if excess <= 0:
+                return
 
     def _gauges(self) -> Gauges:
         return Gauges(

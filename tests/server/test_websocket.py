@@ -373,6 +373,23 @@ def test_stalled_sockets(tmp_path: Path) -> None:
         writer.close()
 
 
+def test_all_outboxes_are_bounded_together(tmp_path: Path) -> None:
+    """Past outboxes_bytes_max those with the most to read are cut off, and no more of them than must."""
+    options = ServerOptions(port=0, outboxes_bytes_max=3_000_000, close_grace_s=0.1)
+    with serving(tmp_path, options) as tenant, tenant.greet() as writer:
+        stalled = [StalledClient(tenant) for _ in range(4)]
+        number = 0
+        while tenant.on_loop(lambda: tenant.service.metrics.gauges().outbox_bytes) < 3_500_000:
+            number += 1
+            writer.say(["call", number, "fill", [77, 200_000 + number % 2]])
+            writer.hear()
+        tenant.on_loop(tenant.service.bound_outboxes)
+        assert 1 <= tenant.on_loop(lambda: tenant.service.metrics.closed[str(CLOSE_TOO_SLOW)]) < 4
+        assert tenant.on_loop(lambda: tenant.service.metrics.gauges().outbox_bytes) <= 3_000_000
+        for each in stalled:
+            each.close()
+
+
 def test_first_rows_of_a_slow_reader(tmp_path: Path) -> None:
     """Many rows wait for who reads slowly: what is made ahead is bounded, others are answered, and all rows come."""
     sessions = Options(ahead_max=100_000)
