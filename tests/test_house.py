@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LOWER_FLOORS = ("backup", "engine", "log", "snapshot", "subscribe", "tables", "upkeep")
+LOWER_FLOORS = ("backup", "engine", "log", "query", "snapshot", "subscribe", "tables", "upkeep")
 """The rooms of floors 2 to 4. Floor 1, env, is where the world comes in; all else on top is ground."""
 ROOFS = {"__main__.py", "config.py", "testing.py"}
 """Files at the top of store/ that are not ground."""
@@ -29,6 +29,7 @@ BANNED_ATTRIBUTES = {
 }
 """Attributes nobody calls there, by the module or class they belong to."""
 ALLOWED_CALLS = {
+    ("store/query/kinds.py", "hash"): "As in values.py.",
     ("store/values.py", "hash"): "The hash of a str, for a dict in RAM: nothing iterates in its order.",
 }
 """(file, name): why it may."""
@@ -103,6 +104,8 @@ def test_what_only_looks_like_one_is_not() -> None:
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
     "store/ids.py": "Names for integers: there is nothing to run.",
+    "store/query/statement.py": "Fields: held by tests/query/test_parsing.py.",
+    "store/query/words.py": "Words: held by tests/query/test_lexing.py.",
     "store/transaction.py": "Fields: held by tests/test_codec.py and by the worked example of log/FORMAT.md.",
     "store/env/world.py": "Protocols: held by tests/contracts/ for all who claim them.",
     "store/__main__.py": "The door to store/cli.",
@@ -134,6 +137,17 @@ SHARED_TESTS = {
     "store/cli/upkeep/targets.py": RESTORE,
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
+    **dict.fromkeys(
+        [
+            f"store/query/{each}.py"
+            for each in ("casts", "conditions", "documents", "expressions", "functions", "kinds", "numbers", "texts")
+        ],
+        "tests/query/test_compiling.py",
+    ),
+    "store/query/problems.py": "tests/query/test_parsing.py",
+    "store/query/projecting.py": "tests/query/test_live.py",
+    "store/query/routing.py": "tests/query/test_live.py",
+    "store/query/tables.py": "tests/query/test_live.py",
     "store/subscribe/options.py": "tests/subscribe/test_session.py",
 }
 """Module: the test file in which it is held together with its neighbours."""

@@ -1,0 +1,212 @@
+"""A query that is followed: compiled once, asked about every row that changes.
+
+    query = compile_live("SELECT id, balance FROM account WHERE owner = $1 AND balance > $2", ("ada", 10), schema)
+    query.matches(row)                 whether a decoded row is in it
+    query.project(row, data)           its bytes as the follower gets them
+    query.equalities                   where to find it: owner is 'ada'
+
+Laws: the same query with the same parameters has the same id, however it is written, also after a restart. A projection
+holds the primary key, so that a follower can tell rows apart. What a followed query cannot be is refused.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+from uuid import UUID
+
+from store.ids import QueryId
+from store.query.compiling import Compiler
+from store.query.expressions import Expression
+from store.query.lexing import QUERY_LENGTH_MAX
+from store.query.membership import Membership, compile_member
+from store.query.parsing import parse
+from store.query.problems import malformed
+from store.query.projecting import Projected, is_whole, outputs, row_maker
+from store.query.routing import Equality, Range, equalities, ranges
+from store.query.statement import Aggregate, Column, Member, Statement, Value
+from store.query.tables import ResultColumn, TableSource, column_expression, find_column, find_sources
+from store.schema import Schema, TableSchema
+from store.values import encode
+
+
+@dataclass(frozen=True, eq=False)
+class LiveQuery:
+    """All rows of one table of which a condition is true, whole or projected. Equal ids mean equal queries."""
+
+    id: QueryId
+    table: TableSchema
+    columns: tuple[ResultColumn, ...]
+    key: int
+    """The place of the primary key among the columns."""
+    where: Expression | None
+    projection: tuple[Projected, ...] | None
+    """None where rows go as they are."""
+    equalities: tuple[Equality, ...]
+    """Each by itself holds for every row of the query: any one may be used to find it."""
+    ranges: tuple[Range, ...]
+    """As equalities."""
+    members: tuple[Membership, ...]
+    """The subqueries of the condition; whoever evaluates keeps their values current."""
+    matches: Callable[[Any], bool]
+    """Whether a decoded row is in the query. MalformedQuery where the condition has no value for it."""
+    project: Callable[[Any, bytes], bytes]
+    """From a decoded row and its bytes to the bytes that are sent."""
+
+    @property
+    def never(self) -> bool:
+        """Whether no row can ever be in it."""
+        return self.where is not None and self.where.is_value and self.where.detail is not True
+
+
+class TableScope:
+    """The names of one table's query; subqueries are collected."""
+
+    def __init__(self, sources: Sequence[TableSource], schema: Schema, params: Sequence[Any], *, operate: bool) -> None:
+        self._sources: Final = sources
+        self._schema: Final = schema
+        self._params: Final = params
+        self._operate: Final = operate
+        self.members: Final[list[Membership]] = []
+
+    def column(self, column: Column) -> Expression:
+        """The column of that name."""
+        place, found = find_column(column, self._sources)
+        return column_expression(place, found, column.position, joined=len(self._sources) > 1)
+
+    def aggregate(self, aggregate: Aggregate) -> NoReturn:
+        """None may stand here."""
+        malformed(aggregate.position, f"{aggregate.name.upper()} may not stand here")
+
+    def member(self, member: Member, compiler: Compiler) -> Expression:
+        """Whether a value is in a subquery."""
+        expression, made = compile_member(
+            member, compiler, lambda sources: TableScope(sources, self._schema, self._params, operate=self._operate),
+            self._schema, operate=self._operate,
+        )  # fmt: skip
+        self.members.append(made)
+        return expression
+
+    def known(self, _node: Value) -> None:
+        """Nothing is computed before."""
+
+
+def compile_live(
+    sql: str, params: Sequence[Any], schema: Schema, *, operate: bool = False, length_max: int = QUERY_LENGTH_MAX
+) -> LiveQuery:
+    """Read a followed query's text and its parameters, in order ($1 or ?), against a schema.
+
+    A private table wants `operate`: Denied. MalformedQuery names the place in the text, what was expected and found.
+    """
+    statement = parse(sql, length_max=length_max)
+    check_parameters(statement, params)
+    _check_live(statement)
+    select = statement.select
+    sources = find_sources(select.sources, schema, operate=operate)
+    scope = TableScope(sources, schema, params, operate=operate)
+    compiler = Compiler(scope, params)
+    table = sources[0].table
+    where = None if select.where is None else compiler.condition(select.where, "WHERE")
+    if where is not None and where.is_value and where.detail is True:
+        where = None
+    projection = None if is_whole(select.outputs, sources) else outputs(select.outputs, sources, compiler, joined=False)
+    return LiveQuery(
+        id=_query_id(table, where, projection),
+        table=table,
+        columns=_columns(table, projection),
+        key=_key_place(table, projection, select.position),
+        where=where,
+        projection=projection,
+        equalities=equalities(where),
+        ranges=ranges(where),
+        members=tuple(scope.members),
+        matches=_always if where is None else _truly(where),
+        project=_as_is if projection is None else _projector(projection),
+    )
+
+
+def check_parameters(statement: Statement, params: Sequence[Any]) -> None:
+    """Refuse more or fewer values than the text has parameters."""
+    if len(params) != statement.parameters:
+        malformed(
+            statement.length,
+            f"the text has {statement.parameters} parameters, found {len(params)} values",
+            hint="Give one value for each",
+        )
+
+
+def _check_live(statement: Statement) -> None:
+    """Refuse what only one-off queries have."""
+    select = statement.select
+    found = [
+        (select.position, "EXPLAIN", statement.explain),
+        (select.sources[-1].table.position, "JOIN", len(select.sources) > 1),
+        (select.position, "DISTINCT", select.distinct),
+        (select.group[0].position if select.group else 0, "GROUP BY", bool(select.group)),
+        (select.having.position if select.having else 0, "HAVING", select.having is not None),
+        (select.order[0].value.position if select.order else 0, "ORDER BY", bool(select.order)),
+        (select.limit.position if select.limit else 0, "LIMIT", select.limit is not None),
+        (select.offset.position if select.offset else 0, "OFFSET", select.offset is not None),
+    ]
+    for position, what, is_there in found:
+        if is_there:
+            malformed(position, f"a followed query has no {what}", hint="Ask it once, or follow it without")
+
+
+def _columns(table: TableSchema, projection: tuple[Projected, ...] | None) -> tuple[ResultColumn, ...]:
+    if projection is None:
+        return tuple(ResultColumn(each.name, each.type, each.nullable) for each in table.columns)
+    return tuple(each.column for each in projection)
+
+
+def _key_place(table: TableSchema, projection: tuple[Projected, ...] | None, position: int) -> int:  # noqa: RET503  # It refuses.
+    if projection is None:
+        return [each.id for each in table.columns].index(table.primary_key)
+    for place, each in enumerate(projection):
+        if each.made.op == "column" and each.made.detail[1].id == table.primary_key:
+            return place
+    malformed(
+        position,
+        f"a followed query's columns hold the primary key, {table.key_name}, which these do not",
+        hint=f"Add {table.key_name}: by it a follower tells rows apart",
+    )
+
+
+def _query_id(table: TableSchema, where: Expression | None, projection: tuple[Projected, ...] | None) -> QueryId:
+    """120 bits of a hash over what the query means: nobody finds two that collide."""
+    meaning: list[Any]
+    if projection is not None:
+        columns = [[each.column.name, each.made.canonical()] for each in projection]
+        meaning = [table.id, columns, None if where is None else where.canonical()]
+    elif where is None:
+        meaning = [table.id]
+    elif where.op == "=" and where.args[0].op == "column" and type(where.args[1].detail) in _PLAIN:
+        meaning = [table.id, where.args[0].detail[1].id, where.args[1].one_form()]
+    else:
+        meaning = [table.id, None, where.canonical()]
+    return QueryId(base64.urlsafe_b64encode(hashlib.blake2b(encode(meaning), digest_size=15).digest()).decode())
+
+
+_PLAIN: Final = frozenset({bool, int, float, str, bytes, datetime, Decimal, UUID})
+"""The types of constants whose comparison with a column has the short form of meaning."""
+
+
+def _always(_row: Any) -> bool:
+    return True
+
+
+def _truly(where: Expression) -> Callable[[Any], bool]:
+    evaluate = where.evaluate
+    return lambda row: evaluate(row) is True
+
+
+def _as_is(_row: Any, data: bytes) -> bytes:
+    return data
+
+
+def _projector(projection: tuple[Projected, ...]) -> Callable[[Any, bytes], bytes]:
+    make = row_maker(projection)
+    return lambda row, _data: make(row)
