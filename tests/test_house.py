@@ -144,6 +144,9 @@ SHARED_TESTS = {
         ],
         "tests/query/test_compiling.py",
     ),
+    **dict.fromkeys(
+        [f"store/query/{each}.py" for each in ("access", "aggregates", "grouping")], "tests/query/test_asking.py"
+    ),
     "store/query/problems.py": "tests/query/test_parsing.py",
     "store/query/projecting.py": "tests/query/test_live.py",
     "store/query/routing.py": "tests/query/test_live.py",

@@ -60,7 +60,7 @@ def call(  # Options of a command.
 
 
 def query(  # Options of a command.
-    sql: Annotated[str, typer.Argument(help="SELECT * FROM table, or … WHERE column = $1.")],
+    sql: Annotated[str, typer.Argument(help="A SELECT with parameters $1 …, or EXPLAIN and one.")],
     params: Annotated[list[str] | None, typer.Argument(help="The parameters, each as JSON or as text.")] = None,
     url: Url = None,
     token: Token = None,

@@ -4,6 +4,7 @@ Laws: rows at offset N plus the delta of N + 1 are the rows at N + 1. A change k
 Folding many deltas changes nothing but the steps between: applied to the first rows it gives the last.
 """
 
+import keyword
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -75,14 +76,14 @@ class RowReader(Generic[Row]):
     def __init__(self, info: TableInfo, row_type: type[Row] | None) -> None:
         """SchemaMismatch where the author's type is not what the server sends."""
         made: Any = row_type or row_struct(_schema_of(info))
-        names = tuple(each.name for each in info.columns)
+        names = tuple(_field_names(info))
         if tuple(made.__struct_fields__) != names:
             raise SchemaMismatch(
                 f"expected rows of {made.__name__} with columns ({', '.join(made.__struct_fields__)}), "
                 f"found {info.name} with ({', '.join(names)})",
                 hint="Use the row type the server runs with, or none",
             )
-        key = info.columns[info.key]
+        key = info.columns[max(info.key, 0)]  # Without a key, rows are only read, never told apart.
         self.info: Final = info
         self.key_of: Final[Callable[[Row], Any]] = operator.attrgetter(key.name)
         self.read_key: Final[Callable[[Any], Any]] = UUID if key.type == "uuid" else _same
@@ -186,11 +187,20 @@ def _same(key: Any) -> Any:
     return key
 
 
+def _field_names(info: TableInfo) -> list[str]:
+    """The attributes of a row: columns by their names; one whose name is none, or is taken, by its number from 1."""
+    names: list[str] = []
+    for number, each in enumerate(info.columns, start=1):
+        usable = each.name.isidentifier() and not keyword.iskeyword(each.name) and not each.name.startswith("_")
+        names.append(each.name if usable and each.name not in names else f"column_{number}")
+    return names
+
+
 def _schema_of(info: TableInfo) -> TableSchema:
     """What the server says of a query's rows, in the words of a schema; the ids are places."""
     columns = tuple(
-        ColumnSchema(id=ColumnId(place), name=each.name, type=each.type, nullable=each.nullable, default=None)
-        for place, each in enumerate(info.columns)
+        ColumnSchema(id=ColumnId(place), name=name, type=each.type, nullable=each.nullable, default=None)
+        for place, (name, each) in enumerate(zip(_field_names(info), info.columns, strict=True))
     )
     return TableSchema(
         id=TableId(0),

@@ -272,7 +272,12 @@ class Compiler:
             else:
                 tests.append(self.compared("=", operand, made, each.position))
         values = self.common([self._compile(each) for each in [*args[1::2], args[-1]]], "CASE")
-        pairs = [(test.evaluate, made.evaluate) for test, made in zip(tests, values, strict=False)]
+        arms = [
+            (test, made) for test, made in zip(tests, values, strict=False) if not (test.is_value and not test.detail)
+        ]
+        if not arms or arms[0][0].is_value:  # Constants decide it.
+            return arms[0][1] if arms else values[-1]
+        pairs = [(test.evaluate, made.evaluate) for test, made in arms]
         default = values[-1].evaluate
 
         def evaluate(row: Any) -> Any:
@@ -298,7 +303,10 @@ class Compiler:
 
     def _nullif(self, node: Call) -> Expression:
         self._count(node, 2)
-        left, right = self.matched("=", *(self._compile(each) for each in node.args))
+        said, right = (self._compile(each) for each in node.args)
+        left, right = self.matched("=", said, right)
+        if said.kind is Kind.INT4 and left.kind is Kind.INT8:
+            left = said
         if {left.kind, right.kind} & {Kind.NUMERIC} and left.kind in NUMBERS:
             left = self.coerced(left, Kind.NUMERIC)
         if any(each.is_value and each.detail is None for each in (left, right)):

@@ -39,7 +39,12 @@ class Expression:
         """A constant as it is stored: equal ones are the same."""
         if isinstance(self.detail, Document):
             return self.detail.json().text
-        return _one_decimal(self.detail) if isinstance(self.detail, Decimal) else self.detail
+        if not isinstance(self.detail, Decimal):
+            return self.detail
+        try:
+            return _one_decimal(self.detail)
+        except ValueError:  # More digits than a column keeps: it is itself.
+            return self.detail
 
     def canonical(self) -> Any:
         """Plain values that are equal where expressions mean the same."""

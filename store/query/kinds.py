@@ -46,7 +46,6 @@ class Kind(StrEnum):
 
 NUMBERS: Final = (Kind.INT4, Kind.INT8, Kind.NUMERIC, Kind.FLOAT8)
 """The types of numbers: of two that meet, the later one decides."""
-INTEGERS: Final = frozenset({Kind.INT4, Kind.INT8})
 
 _OF_COLUMN: Final = {
     "bool": Kind.BOOL,

@@ -47,6 +47,8 @@ class LiveQuery:
     """None where rows go as they are."""
     equalities: tuple[Equality, ...]
     """Each by itself holds for every row of the query: any one may be used to find it."""
+    is_equality: bool
+    """Whether it holds exactly the rows of which one column has one value, as they are."""
     ranges: tuple[Range, ...]
     """As equalities."""
     members: tuple[Membership, ...]
@@ -67,15 +69,22 @@ class TableScope:
 
     def __init__(self, sources: Sequence[TableSource], schema: Schema, params: Sequence[Any], *, operate: bool) -> None:
         self._sources: Final = sources
+        self._joined = len(sources) > 1
         self._schema: Final = schema
         self._params: Final = params
         self._operate: Final = operate
-        self.members: Final[list[Membership]] = []
+        self.members: list[Membership] = []
 
     def column(self, column: Column) -> Expression:
         """The column of that name."""
         place, found = find_column(column, self._sources)
-        return column_expression(place, found, column.position, joined=len(self._sources) > 1)
+        return column_expression(place, found, column.position, joined=self._joined)
+
+    def up_to(self, count: int) -> "TableScope":
+        """The first tables of this scope alone, as an ON sees them; subqueries are collected here."""
+        made = TableScope(self._sources[:count], self._schema, self._params, operate=self._operate)
+        made._joined, made.members = self._joined, self.members  # Another of the same.
+        return made
 
     def aggregate(self, aggregate: Aggregate) -> NoReturn:
         """None may stand here."""
@@ -114,13 +123,14 @@ def compile_live(
         where = None
     projection = None if is_whole(select.outputs, sources) else outputs(select.outputs, sources, compiler, joined=False)
     return LiveQuery(
-        id=_query_id(table, where, projection),
+        id=_query_id(table, where, projection, said=(sql, params)),
         table=table,
         columns=_columns(table, projection),
         key=_key_place(table, projection, select.position),
         where=where,
         projection=projection,
         equalities=equalities(where),
+        is_equality=projection is None and where is not None and where.op == "=" and bool(equalities(where)),
         ranges=ranges(where),
         members=tuple(scope.members),
         matches=_always if where is None else _truly(where),
@@ -175,10 +185,18 @@ def _key_place(table: TableSchema, projection: tuple[Projected, ...] | None, pos
     )
 
 
-def _query_id(table: TableSchema, where: Expression | None, projection: tuple[Projected, ...] | None) -> QueryId:
+def _query_id(
+    table: TableSchema,
+    where: Expression | None,
+    projection: tuple[Projected, ...] | None,
+    *,
+    said: tuple[str, Sequence[Any]],
+) -> QueryId:
     """120 bits of a hash over what the query means: nobody finds two that collide."""
     meaning: list[Any]
-    if projection is not None:
+    if where is not None and where.is_value:  # What is never true means nothing: its text tells such queries apart.
+        meaning = [table.id, "never", said[0], repr(said[1])]
+    elif projection is not None:
         columns = [[each.column.name, each.made.canonical()] for each in projection]
         meaning = [table.id, columns, None if where is None else where.canonical()]
     elif where is None:

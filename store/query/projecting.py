@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from store.query.compiling import Compiler
 from store.query.expressions import Evaluate, Expression
-from store.query.kinds import Kind
+from store.query.kinds import Document, Kind
 from store.query.problems import malformed
 from store.query.statement import Aggregate, Call, Column, Output, Value
 from store.query.tables import ResultColumn, TableSource, raw_column, result_column
@@ -72,13 +72,22 @@ def _projected(
 def stored(made: Expression) -> Evaluate:
     """How a computed value becomes what a column of its type would hold."""
     get = made.evaluate
-    if made.kind is Kind.JSONB:
-        return lambda row: None if (said := get(row)) is None else said.json()
-    normal = normaliser({Kind.NUMERIC: Decimal, Kind.FLOAT8: float}.get(made.kind))
-    if normal is None:
+    form = Document.json if made.kind is Kind.JSONB else normaliser(_WITH_FORMS.get(made.kind))
+    if form is None:
         return get
-    form = normal
-    return lambda row: None if (said := get(row)) is None else form(said)
+
+    def formed(row: Any) -> Any:
+        said = get(row)
+        try:
+            return None if said is None else form(said)
+        except ValueError as error:
+            malformed(made.position, f"the value cannot be returned: {error!s:.200}")
+
+    return formed
+
+
+_WITH_FORMS: Final = {Kind.NUMERIC: Decimal, Kind.FLOAT8: float}
+"""The types whose values have more than one form."""
 
 
 def _name(value: Value) -> str:

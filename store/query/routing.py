@@ -67,11 +67,13 @@ def _comparable(term: Expression) -> bool:
     operand, *others = term.args
     if operand.op != "column" or operand.kind not in _ROUTABLE:
         return False
-    return all(each.is_value and _same_form(operand.kind, each) for each in others)
+    return all(each.is_value and same_form(operand.kind, each) for each in others)
 
 
-def _same_form(kind: Kind, other: Expression) -> bool:
+def same_form(kind: Kind, other: Expression) -> bool:
     """Whether equal values of the two kinds are equal in Python, and hash alike: all numbers but floats do."""
+    if kind not in _ROUTABLE:
+        return False
     if kind in NUMBERS and other.kind in NUMBERS:
         return (kind is Kind.FLOAT8) == (other.kind is Kind.FLOAT8)
     return kind is other.kind

@@ -29,7 +29,8 @@ from store.server.metrics import CONTENT_TYPE
 from store.server.operating import OperatorDoors
 from store.server.service import STATUS, Service, error_of, headers_of, no_scope, status_of
 from store.server.websocket import source_of
-from store.subscribe.encoding import JSON, MSGPACK, UNREADABLE, plain, table_info
+from store.subscribe.encoding import JSON, MSGPACK, UNREADABLE, plain
+from store.subscribe.reading import read
 from store.transaction import Kind
 from store.values import encode
 
@@ -157,17 +158,14 @@ class HttpDoors:
             asked = decode(body, type=QueryBody)
         except UNREADABLE as error:
             raise MalformedQuery(f"the body is no query: {error}", hint='Send {"sql": …, "params": […]}') from None
-        query = self._service.subscriptions.compile(caller, asked.sql, asked.params)
-        offset, rows = self._service.subscriptions.rows(query)
+        answer = read(self._engine, caller, asked.sql, asked.params, self._service.sessions)
+        rows = answer.rows
         size, size_max = sum(map(len, rows)), self._service.sessions.outbox_bytes_max
         if size > size_max:
             raise Overloaded(f"the rows have {size} bytes, at most {size_max} are sent", hint="Ask for fewer")
-        columns = [
-            {"name": each.name, "type": each.type, "nullable": each.nullable}
-            for each in table_info(query.table).columns
-        ]
+        columns = [{"name": each.name, "type": each.type, "nullable": each.nullable} for each in answer.table.columns]
         encoding = MSGPACK if packed else JSON
-        content = {"offset": offset, "columns": columns, "rows": msgspec.Raw(encoding.rows(rows))}
+        content = {"offset": answer.offset, "columns": columns, "rows": msgspec.Raw(encoding.rows(rows))}
         return await self._runner.durable(_encoded(HTTPStatus.OK, content, packed=packed))
 
     async def _schema(self, _: Request, caller: Caller) -> Response:

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-from store.tables.sql import QUERY_LENGTH_MAX as _QUERY_LENGTH_MAX
+from store.query.lexing import QUERY_LENGTH_MAX as _QUERY_LENGTH_MAX
+from store.query.options import ROWS_EXAMINED_MAX as _ROWS_EXAMINED_MAX
+from store.query.options import ROWS_RETURNED_MAX as _ROWS_RETURNED_MAX
+from store.query.options import TIME_MAX_MS as _TIME_MAX_MS
+from store.query.options import Options as QueryOptions
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,27 @@ class Options:
     query_length_max: int = _QUERY_LENGTH_MAX
     """Characters of a query's text, default 4,096. Parsing time grows with it; values belong into parameters."""
 
+    query_rows_examined_max: int = _ROWS_EXAMINED_MAX
+    """Rows that a query asked once may look at, those it joins and groups included, default 5,000,000. More answers
+    larger questions; everybody waits while it looks, and its memory grows with what it joins, groups and sorts."""
+
+    query_rows_returned_max: int = _ROWS_RETURNED_MAX
+    """Rows that a query asked once may return, default 1,000,000. More spares asking page by page; all of them are in
+    memory before the first is sent."""
+
+    query_time_max_ms: int = _TIME_MAX_MS
+    """Milliseconds that a query asked once may take, default 1,000. More answers larger questions; calls wait as
+    long."""
+
     resume_transactions_max: int = 1_000_000
     """Transactions a returning subscriber may have missed and still resume, default 1,000,000: the horizon. The newest
     are in RAM (`tail_size_max`), the others are read from the log. More spares large tables being sent anew; each
     missed transaction costs some microseconds, once for all who come back together."""
+
+    @property
+    def query(self) -> QueryOptions:
+        """The bounds of one query that is asked once."""
+        return QueryOptions(self.query_rows_examined_max, self.query_rows_returned_max, self.query_time_max_ms)
 
     @property
     def chunk_size_max(self) -> int:

@@ -39,6 +39,7 @@ from store.subscribe.messages import (
 )
 from store.subscribe.messages import Query as QueryMessage
 from store.subscribe.options import Options
+from store.subscribe.reading import read
 from store.subscribe.subscriptions import Subscriptions
 from store.tables.query import Query
 from store.values import encode
@@ -361,9 +362,8 @@ class Session:
 
     def _query(self, message: QueryMessage) -> None:
         try:
-            query = self._subscriptions.compile(self._caller, message.sql, message.params)
-            offset, rows = self._subscriptions.rows(query)
-            answer = Rows(message.id, offset, table_info(query.table), self._raw_rows(rows))
+            asked = read(self._engine, self._caller, message.sql, message.params, self._options)
+            answer = Rows(message.id, asked.offset, asked.table, self._raw_rows(asked.rows))
             self._tell_rows(self.encoding.encode(answer))
         except CallError as error:
             self._fail("query", message.id, error)

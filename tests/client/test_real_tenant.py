@@ -77,7 +77,9 @@ def test_queries_answer_with_rows_or_errors(tenant: Tenant) -> None:
             with pytest.raises(MalformedQuery, match="acounts"):
                 await db.query("SELECT * FROM acounts")
             with pytest.raises(MalformedQuery):
-                await db.subscribe("SELECT * FROM accounts WHERE balance > 3")
+                await db.subscribe("SELECT * FROM accounts ORDER BY balance")
+            totals = await db.query("SELECT count(*), sum(balance) * 2 AS twice, 1 FROM accounts WHERE id = 300")
+            assert [(each.count, each.twice, each.column_3) for each in totals] == [(1, 14, 1)]
             with pytest.raises(SchemaMismatch, match="balance"):
                 await db.query("SELECT * FROM accounts", row_type=Wrong)
 

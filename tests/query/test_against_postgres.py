@@ -1,17 +1,25 @@
 """The evaluator against a real PostgreSQL: the same value of the same type, or both refuse."""
 
+import json
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from store.errors import MalformedQuery
+from store.query.asking import compile_question
+from store.query.budget import Budget
 from store.query.kinds import text_of
+from store.query.options import Options
 from tests.query.examples import EXAMPLES, REFUSED, ROW
 from tests.query.grammar import expressions
 from tests.query.postgres import Postgres, PostgresError
-from tests.query.scenes import Sample, compiled, create_tables, insert, samples
+from tests.query.questions import OTHERS, QUESTIONS, SAMPLES
+from tests.query.questions import REFUSED as REFUSED_QUESTIONS
+from tests.query.scenes import SCHEMA, Sample, compiled, create_tables, database, insert, samples
 
 _TYPE_NAMES = {
     "bool": "boolean",
@@ -89,3 +97,49 @@ def test_random_expressions_say_what_postgresql_says(table: Postgres, row: Sampl
     table.run(f"TRUNCATE sample; {insert(row)}")
     for expression in said:
         agree(table, row, expression)
+
+
+def rows_of(sql: str) -> list[list[Any]]:
+    """A query's rows here, as JSON has them."""
+    made = compile_question(sql, (), SCHEMA)
+    rows = made.answer(database(*SAMPLES, *OTHERS), Budget(Options(), lambda: 0.0))
+    shown = []
+    for each in rows:
+        values = msgspec.msgpack.decode(each)
+        pairs = zip(values, made.columns, strict=True)
+        shown.append([_as_json(value, column.type) for value, column in pairs])
+    return shown
+
+
+def _as_json(value: Any, kind: str) -> Any:
+    if value is None:
+        return None
+    if kind == "json":
+        return json.loads(value)
+    return Decimal(value) if kind in {"decimal", "int", "float"} else value
+
+
+@pytest.fixture(scope="module")
+def tables(table: Postgres) -> Postgres:
+    """PostgreSQL with the rows of the questions."""
+    table.run("TRUNCATE sample; TRUNCATE other;" + ";".join(map(insert, [*SAMPLES, *OTHERS])))
+    return table
+
+
+@pytest.mark.parametrize("sql", QUESTIONS)
+def test_a_question_has_postgresqls_rows(tables: Postgres, sql: str) -> None:
+    """The same rows in the same order."""
+    query = (
+        "SELECT coalesce(json_agg(row), '[]') FROM (SELECT (SELECT json_agg(each.value ORDER BY each.ordinality)"  # noqa: S608  # The tests' own SQL.
+        f" FROM json_each(row_to_json(asked)) WITH ORDINALITY AS each) AS row FROM ({sql}) AS asked) AS all_rows"
+    )
+    said = tables.value(query)
+    assert said is not None
+    assert rows_of(sql) == json.loads(said, parse_int=Decimal, parse_float=Decimal)
+
+
+@pytest.mark.parametrize("sql", REFUSED_QUESTIONS)
+def test_a_question_that_is_refused_postgresql_refuses(tables: Postgres, sql: str) -> None:
+    """Nothing is refused in the questions' own tests that it would answer."""
+    with pytest.raises(PostgresError):
+        tables.value(f"SELECT json_agg(asked)::text FROM ({sql}) AS asked")  # noqa: S608  # The tests' own SQL.

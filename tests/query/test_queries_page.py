@@ -1,0 +1,38 @@
+"""The page of the language: what it shows and counts is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import store.query
+from store.query import texts
+from store.query.lexing import PARAMETERS_MAX, QUERY_DEPTH_MAX, QUERY_LENGTH_MAX
+from store.query.parsing import NESTING_MAX, SUBQUERY_DEPTH_MAX, parse
+from store.query.projecting import OUTPUTS_MAX
+from store.query.words import FUNCTIONS, OPERATORS, SPECIAL_FUNCTIONS
+
+PAGE = (Path(store.query.__file__).parent / "QUERIES.md").read_text()
+EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+
+
+@pytest.mark.parametrize("sql", EXAMPLES)
+def test_its_examples_are_read(sql: str) -> None:
+    """Each line is a statement."""
+    assert parse(sql).select.sources
+
+
+def test_every_function_and_operator_is_named() -> None:
+    """All of them, in the section of values."""
+    section = PAGE.split("## 3. Values", 1)[1].split("## 4.", 1)[0]
+    said = set(re.findall(r"[a-z_]+|[^\sa-zA-Z`,;()]+", section.replace("CAST", "cast")))
+    assert FUNCTIONS | SPECIAL_FUNCTIONS | OPERATORS | {"?", "::"} <= said | {"::"}
+
+
+def test_its_limits_are_the_codes() -> None:
+    """Each with its number."""
+    section = PAGE.split("## 5. Limits", 1)[1]
+    numbers = [QUERY_LENGTH_MAX, QUERY_DEPTH_MAX, NESTING_MAX, PARAMETERS_MAX, OUTPUTS_MAX, texts.TEXT_SIZE_MAX >> 20]
+    for number in numbers:
+        assert re.search(rf"\b{number:,}\b", section), number
+    assert f"up to {SUBQUERY_DEPTH_MAX} deep" in PAGE
