@@ -11,7 +11,9 @@ from store.env.memory import MemoryDisk
 from store.env.world import Disk, File
 from store.ids import Offset, Timestamp
 from store.transaction import Transaction
-from tests.sim.target import Planted
+from tests.sim.defects_network import NETWORK_DEFECTS
+from tests.sim.defects_snapshot import SNAPSHOT_DEFECTS
+from tests.sim.planted import Planted
 
 
 class LazyFile:
@@ -115,6 +117,8 @@ class LosingWrites:
 
 
 DEFECTS: Final = {
+    **NETWORK_DEFECTS,
+    **SNAPSHOT_DEFECTS,
     "skipped fsync": Planted(disk=lazy),
     "published before durable": Planted(feed=eager),
     "idempotency window not restored": Planted(opened=forget_windows),

@@ -1,15 +1,18 @@
-"""What may happen to a store: calls, reads, time, and everything a disk and a power supply can do.
+"""What may happen to a store: calls, reads, agents and their network, time, and all that disks and power can do.
 
-Laws: an interaction is a value; all chance is in `draw`, and all of it comes from the seed.
+Laws: an interaction is a value; all chance is in `chances.draw`, and all of it comes from the seed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from store.engine.dice import Random
-
 CLIENTS: Final = 4
+"""Clients that call without a session, as over HTTP."""
+AGENTS: Final = 3
+"""Clients that hold a session, and follow queries."""
+
+
+# Clients.
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,109 @@ class Read:
     """A client reads all rows."""
 
     client: int
+
+
+# Agents.
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All rows of a table, or those whose column has a value."""
+
+    table: str
+    column: str = ""
+    value: Any = None
+
+    @property
+    def sql(self) -> str:
+        """Its text."""
+        where = f" WHERE {self.column} = $1" if self.column else ""
+        return f"SELECT * FROM {self.table}{where}"  # noqa: S608  # Tables and columns are named in chances.py.
+
+    @property
+    def params(self) -> tuple[Any, ...]:
+        """Its parameters."""
+        return (self.value,) if self.column else ()
+
+
+@dataclass(frozen=True)
+class Ask:
+    """An agent calls a reducer over its session, connected or not."""
+
+    agent: int
+    name: str
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Follow:
+    """An agent follows a query."""
+
+    agent: int
+    query: Asked
+
+
+@dataclass(frozen=True)
+class Unfollow:
+    """An agent follows one of its queries no longer."""
+
+    agent: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """An agent reads a query once."""
+
+    agent: int
+    query: Asked
+
+
+@dataclass(frozen=True)
+class Arrive:
+    """So many frames under way to the store, or from it, arrive."""
+
+    agent: int
+    up: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Connect:
+    """An agent that has no connection makes one."""
+
+    agent: int
+
+
+@dataclass(frozen=True)
+class Disconnect:
+    """A connection breaks: the agent's end, the store's, or both. Who is not told goes on as if nothing were."""
+
+    agent: int
+    end: str
+    lost: int
+    """Frames under way to the agent of which nothing arrives: the last so many."""
+
+
+@dataclass(frozen=True)
+class Doze:
+    """An agent that has a connection takes nothing from it, so many times that something could have arrived."""
+
+    agent: int
+    turns: int
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """First rows and what was missed go on their way for a slice; a piece of the log that was asked for is read."""
+
+
+@dataclass(frozen=True)
+class Pump:
+    """All is calm: everybody connects, and all that is under way arrives."""
+
+
+# Time.
 
 
 @dataclass(frozen=True)
@@ -63,6 +169,9 @@ class JumpClock:
 @dataclass(frozen=True)
 class ConfirmClock:
     """An operator says that the clock is right."""
+
+
+# The disk, and power.
 
 
 @dataclass(frozen=True)
@@ -104,56 +213,95 @@ class MoveHouse:
     """The directory is copied, and the copy is used from here on."""
 
 
+# What other processes do beside the store. `pace`: life goes on after every so many of their operations of the disk, 0:
+# they have it for themselves. `kill`: they are killed before that operation, never where it is negative.
+
+
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """A snapshot is taken, through so many thousandths of what there is; `cut`: as CutPower, -1 for never."""
+
+    through: int
+    pace: int
+    kill: int
+    cut: int
+
+
+@dataclass(frozen=True)
+class Prune:
+    """What retention does not need goes, once its grace is over; `cut`: as CutPower, -1 for never."""
+
+    pace: int
+    kill: int
+    cut: int
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A moment is pinned, so many thousandths into the oldest range there is; or the pin taken away."""
+
+    at: int
+    on: bool
+
+
+@dataclass(frozen=True)
+class CopyDirectory:
+    """Somebody copies the directory file by file; `moves`: and uses the copy from here on."""
+
+    piece: int
+    order: int
+    """Which of the folders comes first."""
+    pace: int
+    moves: bool
+
+
+@dataclass(frozen=True)
+class Restore:
+    """A moment is restored into another directory; `moves`: which is used from here on, in an epoch of its own.
+
+    The moment: a snapshot's, a time's, or so many thousandths of what there is. `fault`: what fails after so many
+    operations (bytes where it is full) of the new directory's disk, if any; then the restore is repeated.
+    """
+
+    by: str
+    at: int
+    pace: int
+    kill: int
+    fault: str
+    after: int
+    moves: bool
+
+
+@dataclass(frozen=True)
+class Push:
+    """What is not in the backup yet is sent there; then the newest moment is read back from it."""
+
+    pace: int
+    kill: int
+
+
+@dataclass(frozen=True)
+class Drill:
+    """The live fingerprint is asked for, and life goes on while it is taken; then the moment is replayed."""
+
+    pace: int
+
+
+@dataclass(frozen=True)
+class Damage:
+    """In a copy of the directory bits are flipped, files cut or missing; then the copy is opened, or salvaged."""
+
+    times: int
+    file: int
+    place: int
+    how: str
+    then: str
+
+
 Interaction = (
-    Call | Repeat | Read | BeginSync | Commit | Idle | JumpClock | ConfirmClock | SetFree | Fail | CutPower | Crash
-    | Restart | MoveHouse
+    Call | Repeat | Read
+    | Ask | Follow | Unfollow | Fetch | Arrive | Connect | Disconnect | Doze | Deliver | Pump
+    | BeginSync | Commit | Idle | JumpClock | ConfirmClock
+    | SetFree | Fail | CutPower | Crash | Restart | MoveHouse
+    | TakeSnapshot | Prune | Pin | CopyDirectory | Restore | Push | Drill | Damage
 )  # fmt: skip
-
-OWNERS: Final = ("ada", "bob", "eve")
-HOUR: Final = 3_600_000_000
-PLENTY: Final = 1 << 30
-
-
-def draw(dice: Random) -> Interaction:
-    """The next thing that happens."""
-    at = dice.integer(1, sum(weight for weight, _ in _CHANCES))
-    for weight, make in _CHANCES:
-        at -= weight
-        if at <= 0:
-            return make(dice)
-    raise AssertionError
-
-
-def _draw_call(dice: Random) -> Call:
-    name, *args = dice.choice(_CALLS)(dice)
-    return Call(dice.integer(0, CLIENTS - 1), name, tuple(args), dice.choice(["sequence", "sequence", "key", "none"]))
-
-
-_CALLS: Final[list[Callable[[Random], tuple[Any, ...]]]] = [
-    lambda dice: ("add", dice.choice(OWNERS), dice.choice([None, "a", "b", "c"]), "n" * dice.integer(0, 30)),
-    lambda dice: ("add", dice.choice(OWNERS), None, "n" * dice.choice([1, 2_000])),
-    lambda dice: ("give", dice.integer(1, 30), dice.choice(OWNERS)),
-    lambda dice: ("remove", dice.integer(1, 30)),
-    lambda dice: ("put", dice.choice(OWNERS), dice.bytes(dice.integer(0, 40))),
-    lambda _: ("roll",),
-    lambda dice: ("fail", dice.choice(["refuse", "raise", "violate", "exit"])),
-]
-
-_CHANCES: Final[list[tuple[int, Callable[[Random], Interaction]]]] = [
-    (500, _draw_call),
-    (60, lambda dice: Repeat(dice.integer(0, CLIENTS - 1))),
-    (50, lambda dice: Read(dice.integer(0, CLIENTS - 1))),
-    (60, lambda _: BeginSync()),
-    (130, lambda _: Commit()),
-    (60, lambda dice: Idle(dice.integer(1, 200_000))),
-    (2, lambda dice: Idle(25 * HOUR + dice.integer(0, HOUR))),
-    (10, lambda dice: JumpClock(dice.integer(-HOUR, HOUR) // dice.choice([1, 100]))),
-    (50, lambda _: ConfirmClock()),
-    (8, lambda dice: SetFree(dice.choice([0, 300, 50_000, 100_000]))),
-    (40, lambda _: SetFree(PLENTY)),
-    (8, lambda dice: Fail(dice.choice(["sync", "write"]), dice.integer(0, 3))),
-    (8, lambda dice: CutPower(dice.integer(0, 6))),
-    (14, lambda dice: Crash(dice.integer(0, 7))),
-    (6, lambda _: Restart()),
-    (2, lambda _: MoveHouse()),
-]

@@ -1,9 +1,9 @@
-"""The guarantees, each as a property of what was observed. A violation ends the history.
+"""The guarantees of the design's section 2, each as a property of what was observed. A violation ends the history.
 
 Laws: a property looks at observations and the model, never into the store.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,10 +14,32 @@ from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, Timestamp
 from store.log.commitlog import Commitlog
 from store.log.reader import LogReader
+from store.log.survey import runs, segments
+from store.subscribe.messages import CLOSE_TOO_SLOW
 from store.transaction import Kind, Transaction
 from tests.canonical import canonical
 from tests.sim.model import Model
-from tests.sim.observation import Applied, Observation, Ran, Recovered, Reply, Told, WasRead
+from tests.sim.observation import (
+    Answered,
+    Applied,
+    CutOff,
+    Drilled,
+    Elsewhere,
+    Fetched,
+    Greeted,
+    Heard,
+    Observation,
+    PrunedAway,
+    Ran,
+    Recovered,
+    Reply,
+    Resumed,
+    Salvaged,
+    Told,
+    Transmitted,
+    Viewed,
+    WasRead,
+)
 
 CALLS: Final = frozenset({int(Kind.CALL), int(Kind.FAILED_CALL)})
 
@@ -54,16 +76,53 @@ class Kept(Property):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self._told: dict[Offset, Reply] = {}
+        self._told: dict[Offset, tuple[str, bytes | None]] = {}
+        self._epochs: set[str] = set()
 
     def observe(self, seen: Observation) -> None:
-        """Remember what was told; look for it after a recovery."""
-        if isinstance(seen, Told) and seen.reply is not None:
-            self._told[seen.reply.offset] = seen.reply
+        """Remember what was told; look for it after a recovery, and for what was durable wherever else the store is."""
+        if isinstance(seen, Recovered):
+            self._check_fork(seen)
+        if isinstance(seen, Elsewhere):
+            self.hold(seen.least <= seen.offset, f"{seen.what} is at {seen.offset}, {seen.least} was durable")
+            self.hold(seen.offset <= seen.most, f"{seen.what} is at {seen.offset}, {seen.most} is the most there was")
+        elif isinstance(seen, PrunedAway):
+            self._check_promise(seen)
+        elif isinstance(seen, Told) and seen.reply is not None:
+            self._told[seen.reply.offset] = seen.reply.outcome, None if seen.reply.outcome else seen.reply.value
+        elif isinstance(seen, Answered) and seen.epoch == self.model.epoch:
+            self._told[seen.offset] = seen.outcome, seen.value
         elif isinstance(seen, Recovered):
-            there = {each.offset: Reply(each.offset, each.outcome, each.value) for each in seen.transactions}
-            for offset, reply in self._told.items():
-                self.hold(there.get(offset) == reply, f"offset {offset} was told, and is {there.get(offset)}")
+            there = {each.offset: (each.outcome, None if each.outcome else each.value) for each in seen.transactions}
+            for offset, told in self._told.items():
+                self.hold(there.get(offset) == told, f"offset {offset} was told {told}, and is {there.get(offset)}")
+
+    def _check_fork(self, seen: Recovered) -> None:
+        """A directory made from another one opens an epoch that nobody has seen, right behind where it was made."""
+        if seen.forked is not None:
+            self.hold(seen.epoch not in self._epochs, f"the epoch {seen.epoch} is in force again")
+            first = seen.transactions[seen.forked] if seen.forked < len(seen.transactions) else None
+            self.hold(first is not None and first.kind == Kind.EPOCH, f"expected an epoch to open, found {first}")
+        if seen.went_back:
+            self._told = {offset: told for offset, told in self._told.items() if offset <= (seen.forked or 0)}
+        self._epochs.add(seen.epoch)
+
+    def _check_promise(self, seen: PrunedAway) -> None:
+        """What was restorable and is within the window is restorable still; the two newest snapshots stay."""
+        for each in seen.before:
+            if each.last_time >= seen.promised:
+                around = [it for it in seen.after if it.first <= each.last <= it.last]
+                self.hold(bool(around), f"{each} is not restorable any more")
+                early = max(each.first_time, seen.promised)
+                self.hold(
+                    around[0].first_time <= early or around[0].first <= each.first, f"of {each} {around[0]} is left"
+                )
+        for offset in seen.pinned:
+            was = any(each.first <= offset <= each.last for each in seen.before)
+            left = any(each.first <= offset <= each.last for each in seen.after)
+            self.hold(left or not was, f"offset {offset} is pinned, and is not restorable any more")
+        gone = set(seen.newest) - set(seen.left)
+        self.hold(not gone, f"of the two newest verified snapshots {gone} went")
 
 
 class Whole(Property):
@@ -74,14 +133,15 @@ class Whole(Property):
     def observe(self, seen: Observation) -> None:
         """Compare rows; after a recovery bring the model back to what survived."""
         if isinstance(seen, WasRead):
-            self.hold(seen.rows == self.model.rows(), f"expected {self.model.rows()}, read {seen.rows}")
+            self.hold(seen.rows == self.model.encoded(), f"expected {self.model.encoded()}, read {seen.rows}")
         if isinstance(seen, Recovered):
             calls = [Reply(each.offset, each.outcome, each.value) for each in seen.transactions if each.kind in CALLS]
             happened = [reply for _, reply in self.model.history]
             self.hold(calls == happened[: len(calls)], "the log's calls are not the first of those that happened")
+            self.model.enter(seen.epoch)
             self.model.go_back(len(calls))
             rows = {name: table["rows"] for name, table in seen.state["tables"].items() if name != "thing"}
-            self.hold(rows == self.model.rows(), f"expected {self.model.rows()}, recovered {rows}")
+            self.hold(rows == self.model.encoded(), f"expected {self.model.encoded()}, recovered {rows}")
 
 
 class Same(Property):
@@ -92,16 +152,27 @@ class Same(Property):
     def observe(self, seen: Observation) -> None:
         """Replay apart from the engine, without its authors' classes."""
         if isinstance(seen, Recovered):
-            state = State({})
-            for each in seen.transactions:
-                state.absorb(each, encode_transaction(each))
-            replayed = canonical(state)
-            differing = [name for name, each in replayed.items() if seen.state[name] != each]
-            self.hold(not differing, f"recovered and replayed state differ in {differing}")
+            self._compare("the recovered", seen.state, seen.transactions)
+        elif isinstance(seen, Elsewhere):
+            self._compare(seen.what, seen.state, seen.history)
+        elif isinstance(seen, Drilled):
+            self.hold(seen.live == seen.replayed, f"live {seen.live}, replayed {seen.replayed} at {seen.offset}")
+
+    def _compare(self, what: str, found: dict[str, Any], history: list[Transaction]) -> None:
+        state = State({})
+        for each in history:
+            state.absorb(each, encode_transaction(each))
+        replayed = canonical(state)
+        differing = [name for name, each in replayed.items() if found[name] != each]
+        self.hold(not differing, f"{what} state and the one replayed from zero differ in {differing}")
 
 
 class InOrder(Property):
-    """4: offsets have no gaps and timestamps rise, for whoever follows and for whoever reads the log."""
+    """4: offsets have no gaps and timestamps rise, for whoever follows and whoever reads the log.
+
+    An agent is told of each transaction that changed its query, once, in order, across all connections; and of its own
+    call's change before it has its answer.
+    """
 
     name = "in order"
 
@@ -118,6 +189,27 @@ class InOrder(Property):
             self._last, self._moment = Offset(0), Timestamp(0)
             for each in seen.transactions:
                 self._follow(each)
+        elif isinstance(seen, Viewed):
+            self._check_deltas(seen)
+        elif isinstance(seen, Heard):
+            self.hold(seen.offset > seen.after, f"{seen.agent} heard of {seen.offset} after {seen.after}")
+            early = seen.before is None or seen.offset < seen.before
+            self.hold(early, f"{seen.agent} heard that it missed {seen.offset}, and live of {seen.before}")
+        elif isinstance(seen, Answered):
+            for query, reached in seen.reached:
+                changed, _ = self.model.deltas(query, seen.epoch, reached, seen.offset)
+                self.hold(seen.offset not in changed, f"{seen.agent} had its answer before the delta of {seen.offset}")
+
+    def _check_deltas(self, seen: Viewed) -> None:
+        if seen.since is None:
+            self.hold(not seen.deltas or seen.offset >= seen.deltas[-1], f"{seen.agent} is behind its own delta")
+            return
+        changed, touched = self.model.deltas(seen.query, seen.epoch, seen.since, seen.offset)
+        what = f"{seen.agent} at {seen.offset} was told of {seen.deltas} since {seen.since} for {seen.query}"
+        self.hold(seen.offset >= seen.since, f"{what}: it went back")
+        self.hold(set(changed) <= set(seen.deltas), f"{what}, expected {changed}")
+        self.hold(set(seen.deltas) <= set(touched), f"{what}, expected no more than {touched}")
+        self.hold(list(seen.deltas) == sorted(set(seen.deltas)), f"{what}, not each once and in order")
 
     def _follow(self, transaction: Transaction) -> None:
         offset, moment = transaction.offset, transaction.timestamp
@@ -133,30 +225,35 @@ class DurableBeforeVisible(Property):
 
     def observe(self, seen: Observation) -> None:
         """Compare with what would survive."""
-        if isinstance(seen, Told):
+        if isinstance(seen, Told | Transmitted):
             self.hold(
                 seen.rests_on <= seen.survives, f"told what rests on {seen.rests_on}, {seen.survives} would survive"
             )
 
 
-class Once(Property):
-    """A call has one answer: the model's where it is new, the first one where it is a retry."""
+class InStep(Property):
+    """6: what an agent has of a query is that query over the tables at its offset; so is what it reads once."""
 
-    name = "once"
+    name = "in step"
 
     def observe(self, seen: Observation) -> None:
-        """Let the model run what is new."""
-        if not isinstance(seen, Ran):
-            return
-        first = self.model.find(seen.sent)
-        if first is not None:
-            self.hold(seen.reply == first, f"#{seen.sent.number} was {first}, and again {seen.reply}")
-            return
-        outcome, value = self.model.run(seen.sent, seen.reply)
-        self.hold(seen.reply.outcome == outcome, f"expected outcome {outcome!r}, found {seen.reply.outcome!r}")
-        if not outcome:
-            found = msgspec.msgpack.decode(seen.reply.value)
-            self.hold(found == value, f"expected {value}, found {found}")
+        """Ask the model for the rows at that offset of that epoch."""
+        if isinstance(seen, Viewed):
+            expected = self.model.query(seen.query, seen.epoch, seen.offset)
+            self.hold(
+                seen.rows == expected,
+                f"{seen.agent} has of {seen.query} at {seen.offset} {seen.rows}, expected {expected}",
+            )
+        elif isinstance(seen, Fetched):
+            expected = self.model.query(seen.query, seen.epoch, seen.offset)
+            rows = [expected[key] for key in sorted(expected)]
+            self.hold(seen.rows == rows, f"{seen.agent} read {seen.query} {seen.rows}, expected {rows}")
+            self.hold(seen.offset >= seen.heard, f"{seen.agent} read at {seen.offset}, after it heard of {seen.heard}")
+        elif isinstance(seen, Resumed):
+            self.hold(seen.rows_of == seen.epoch, f"{seen.agent} goes on in {seen.epoch} with rows of {seen.rows_of}")
+        elif isinstance(seen, Greeted):
+            differs = seen.before not in {"", seen.epoch}
+            self.hold(seen.changed == differs, f"{seen.agent} was told changed={seen.changed} by {seen.epoch}")
 
 
 class Honest(Property):
@@ -166,26 +263,82 @@ class Honest(Property):
 
     def observe(self, seen: Observation) -> None:
         """Damage a copy of the directory, at a place that its content decides."""
+        if isinstance(seen, Salvaged):
+            for table, rows in seen.rows.items():
+                invented = rows.items() - seen.whole[table].items()
+                self.hold(not invented, f"salvage at {seen.offset} made {invented} of {table}")
         if not isinstance(seen, Recovered) or not Commitlog.exists(seen.disk):
             return
         disk = seen.disk
-        proven, before = _read(disk)
+        first = runs(segments(disk))[-1][0].first_offset
+        proven, before = _read(disk, first)
         names = [each for each in disk.names("log") if each.endswith(".log")]
         name = f"log/{names[-1 if len(before) % 3 else len(before) % len(names)]}"
         bits = 8 * len(disk.content(name))
         at = (len(before) * 7_919 + bits * 104_729) % bits
         disk.flip(name, at)
         try:
-            _, after = _read(disk)
+            _, after = _read(disk, first)
         except (CorruptionError, DirectoryError):
             return
         self.hold(after == before[: len(after)], f"bit {at} of {name} was read as data")
-        self.hold(len(after) >= proven, f"bit {at} of {name} took offset {proven}, which was vouched for")
+        self.hold(first - 1 + len(after) >= proven, f"bit {at} of {name} took offset {proven}, which was vouched for")
 
 
-def _read(disk: MemoryDisk) -> tuple[int, list[bytes]]:
+class Bounded(Property):
+    """9: no more waits for a client than its outbox may hold; who reads too slowly is cut off with the code for it."""
+
+    name = "bounded"
+    OVERHEAD: Final = 2_500 + 100
+    """Bytes of a large delta, which is told to all at once before anybody is asked for room, and of frames."""
+
+    def observe(self, seen: Observation) -> None:
+        """Compare with the bound."""
+        if isinstance(seen, Transmitted):
+            self.hold(seen.waiting <= seen.bound + self.OVERHEAD, f"{seen.waiting} bytes wait, bound {seen.bound}")
+        elif isinstance(seen, CutOff):
+            self.hold(seen.code == CLOSE_TOO_SLOW, f"{seen.agent} was cut off with {seen.code}")
+
+
+class Once(Property):
+    """A call happens once and has one answer: the model's where it is new, the first one where it is a retry."""
+
+    name = "once"
+
+    def observe(self, seen: Observation) -> None:
+        """Let the model run what is new."""
+        if isinstance(seen, Applied) and seen.transaction.kind in CALLS:
+            self._run(seen)
+        elif isinstance(seen, Ran):
+            first = self.model.find(seen.sent)
+            self.hold(seen.reply == first, f"#{seen.sent.number} was {first}, and is answered {seen.reply}")
+        elif isinstance(seen, Answered) and seen.epoch == self.model.epoch:
+            first = self.model.find(seen.sent)
+            self.hold(first is not None, f"#{seen.sent.number} was answered, and never ran")
+            assert first is not None
+            expected = (first.offset, first.outcome, None if first.outcome else first.value)
+            found = (seen.offset, seen.outcome, seen.value)
+            self.hold(found == expected, f"#{seen.sent.number} was {expected}, and is answered {found}")
+
+    def _run(self, seen: Applied) -> None:
+        transaction, sent = seen.transaction, seen.sent
+        self.hold(sent is not None, f"nobody sent what happened at offset {transaction.offset}")
+        assert sent is not None
+        first = self.model.find(sent)
+        self.hold(first is None, f"#{sent.number} was {first}, and ran again as {transaction.offset}")
+        said = (transaction.reducer, msgspec.msgpack.decode(transaction.args)[: len(sent.args)])  # Behind: defaults.
+        self.hold(said == (sent.name, list(sent.args)), f"#{sent.number} is logged as {said}")
+        reply = Reply(transaction.offset, transaction.outcome, transaction.value)
+        outcome, value = self.model.run(sent, reply)
+        self.hold(reply.outcome == outcome, f"expected outcome {outcome!r}, found {reply.outcome!r}")
+        if not outcome:
+            found = msgspec.msgpack.decode(reply.value)
+            self.hold(found == value, f"expected {value}, found {found}")
+
+
+def _read(disk: MemoryDisk, first: Offset) -> tuple[int, list[bytes]]:
     """(the highest offset that the log vouches for, for each offset the body of its batch)."""
-    reader = LogReader(disk)
+    reader = LogReader(disk, from_offset=first)
     bodies = [batch.body for batch in reader for _ in range(batch.count)]
     assert reader.tail is not None
     return reader.tail.proven_offset, bodies
@@ -193,4 +346,4 @@ def _read(disk: MemoryDisk) -> tuple[int, list[bytes]]:
 
 def all_properties(model: Model) -> list[Property]:
     """One of each; Once comes after those that look at the model as it was."""
-    return [each(model) for each in (Kept, Whole, Same, InOrder, DurableBeforeVisible, Honest, Once)]
+    return [each(model) for each in (Kept, Whole, Same, InOrder, DurableBeforeVisible, InStep, Honest, Bounded, Once)]

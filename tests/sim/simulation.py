@@ -2,18 +2,26 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from store.engine.dice import Random
-from store.engine.reexecution import reexecute
+from store.engine.engine import Engine
+from store.engine.reexecution import reexecute, start_of
 from store.env.memory import NoDeadline
 from store.log.reader import LogReader
 from tests.engine.scenes import DOMAIN
-from tests.sim.interaction import draw
+from tests.sim.agents import Agent
+from tests.sim.chances import draw, draw_beside_reader, draw_meanwhile
+from tests.sim.interaction import Interaction
 from tests.sim.model import Model
 from tests.sim.observation import Observation, show
+from tests.sim.planted import Planted
 from tests.sim.property import Violation, all_properties
-from tests.sim.target import Planted, Target, describe
+from tests.sim.settings import CONSTANTS
+from tests.sim.target import Target, describe
 
 
 @dataclass
@@ -37,6 +45,15 @@ class History:
 
 def simulate(seed: int, *, steps: int, planted: Planted | None = None) -> History:
     """Live one history to its end, or to the first violation."""
+    planted = planted or Planted()
+    with ExitStack() as stack:
+        for name, value in CONSTANTS.items():
+            stack.enter_context(patch(f"store.subscribe.{name}", value))
+        stack.enter_context(planted.always())
+        return _live(seed, steps, planted)
+
+
+def _live(seed: int, steps: int, planted: Planted) -> History:
     history = History(seed, steps)
     dice = Random(hashlib.sha256(f"history {seed}".encode()).digest())
     properties = all_properties(Model())
@@ -47,13 +64,18 @@ def simulate(seed: int, *, steps: int, planted: Planted | None = None) -> Histor
         for each in properties:
             each.observe(seen)
 
-    target = Target(seed, watch, planted or Planted())
+    def live(chances: Callable[[Random], Interaction]) -> None:
+        history.step += 1
+        what = chances(dice)
+        history.trace.append(f"{history.step} {describe(what)}")
+        history.counts[type(what).__name__] += 1
+        target.perform(what)
+
+    target = Target(seed, watch, planted)
+    target.meanwhile = lambda reads: live(draw_beside_reader if reads else draw_meanwhile)
     try:
-        for history.step in range(1, steps + 1):
-            what = draw(dice)
-            history.trace.append(f"{history.step} {describe(what)}")
-            history.counts[type(what).__name__] += 1
-            target.perform(what)
+        while history.step < steps:
+            live(draw)
         history.trace.append("heal")
         target.heal()
         check_end(target)
@@ -65,12 +87,26 @@ def simulate(seed: int, *, steps: int, planted: Planted | None = None) -> Histor
 
 def check_end(target: Target) -> None:
     """Liveness and determinism: everybody was answered, and running the log again makes the same tables."""
-    waiting = {client.number: sorted(client.open) for client in target.clients if client.open}
+    waiting = {each.name: sorted(each.open) for each in target.clients if each.open}
+    waiting |= {each.name: sorted(each.open) for each in target.agents if each.open}
     if waiting:
         raise Violation("answered", f"these calls never were, by client: {waiting}")
     assert target.engine is not None
-    report = reexecute(LogReader(target.disk), DOMAIN, NoDeadline())
+    for agent in target.agents:
+        check_current(agent, target.engine)
+    start = start_of(target.disk, DOMAIN)
+    report = reexecute(LogReader(target.disk, from_offset=start.next_offset), DOMAIN, NoDeadline(), start)
     if report.different:
         raise Violation("deterministic", f"run again, these came out otherwise: {report.differences}")
     if report.fingerprint != target.engine.database.fingerprint():
         raise Violation("same", "run again, the log makes other tables")
+
+
+def check_current(agent: Agent, engine: Engine) -> None:
+    """When all is calm, an agent's views are at the newest offset, in the epoch in force."""
+    if agent.conversation.epoch != engine.epoch.hex():
+        raise Violation("in step", f"{agent.name} is in epoch {agent.conversation.epoch}, the store in another")
+    for view in agent.views.values():
+        if view.live is None or view.epoch != agent.conversation.epoch:
+            raise Violation("in step", f"{agent.name} has no rows of {view.query}")
+    agent.look_at(engine.write_path.last_offset)

@@ -1,7 +1,6 @@
-"""The store under test: the real engine, log and tables in a world in memory, and clients that never give up.
+"""The store under test: the real engine, log, tables and sessions in a world in memory, and those who use it.
 
-Laws: whatever ends the process ends in a restart, as a supervisor would have it. A client retries what it has no answer
-to, with the same sequence or key, and acknowledges what it has.
+Laws: whatever ends the process ends in a restart, as a supervisor would have it.
 """
 
 from collections.abc import Callable
@@ -10,101 +9,51 @@ from typing import Any, Final
 
 from store.codec import decode_batch
 from store.engine.engine import Engine, open_engine
-from store.engine.feed import Feed
 from store.engine.group_commit import Sync
-from store.engine.idempotency import EXPIRY_MICROSECONDS
 from store.engine.identity import SCOPES, Caller, Identity
-from store.engine.options import EngineOptions
+from store.engine.loading import end_of_log
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, SeededEntropy
-from store.env.world import Disk, World
+from store.env.world import World
 from store.errors import CallError, EngineStopped
-from store.ids import ClientId, ConnectionId, Offset
-from store.log.commitlog import Commitlog, LogOptions
+from store.ids import ConnectionId, Epoch, Offset
+from store.log.commitlog import Commitlog
 from store.log.reader import LogReader
-from store.transaction import Transaction
+from store.log.survey import runs, segments
+from store.subscribe.messages import SUBPROTOCOL_MSGPACK
+from store.subscribe.missed import LogRead
+from store.subscribe.session import Session
+from store.subscribe.subscriptions import Subscriptions
+from store.transaction import Kind, Transaction
 from store.values import encode
 from tests.canonical import canonical, check_indexes
 from tests.engine.scenes import DOMAIN
 from tests.sim import interaction as act
-from tests.sim.interaction import CLIENTS, PLENTY, Interaction
+from tests.sim.agents import Agent
+from tests.sim.chances import HOUR
+from tests.sim.clients import Client
+from tests.sim.damage import damage
+from tests.sim.interaction import AGENTS, CLIENTS, Interaction
+from tests.sim.network import Link
 from tests.sim.observation import (
     Applied,
+    CutOff,
     Died,
+    Elsewhere,
     Observation,
     Ran,
     Recovered,
     Reply,
     Sent,
-    Told,
+    Transmitted,
     TurnedAway,
     WasRead,
 )
+from tests.sim.planted import Planted
+from tests.sim.settings import ENGINE, FOLDERS, LOG, PATIENCE, PLENTY, SESSIONS
+from tests.sim.works import Works
 
-OPTIONS: Final = EngineOptions(free_space_reserve=80_000, tail_size_max=4_000)
-LOG_OPTIONS: Final = LogOptions(segment_size_max=3_000, batch_size_max=1_500)
-PATIENCE: Final = EXPIRY_MICROSECONDS * 3 // 4
-"""Microseconds for which a client repeats a call."""
-Part = tuple[Sent | None, Reply | None, Offset]
-
-
-@dataclass(frozen=True)
-class Planted:
-    """A defect that a test plants around the store, to see whether it is found. By default none."""
-
-    disk: Callable[[MemoryDisk], Disk] = lambda disk: disk
-    """Stands between the store and its disk."""
-    feed: Callable[[Engine], Feed] = lambda engine: engine.feed
-    """What replies are held in."""
-    opened: Callable[[Engine], None] = lambda _: None
-    """Done to every engine right after it was opened."""
-
-
-class Client:
-    """One client: what it sent, and what it was told."""
-
-    def __init__(self, target: "Target", number: int) -> None:
-        self._target = target
-        self.number = number
-        self.held: list[Part] = []
-        self.sequence = 0
-        self.acknowledged = 0
-        self.open: dict[int, Sent] = {}
-        """Sent, and not answered."""
-        self.answered: dict[int, Sent] = {}
-        """Answered under a sequence, and not acknowledged."""
-        self.sent_at: dict[int, int] = {}
-        """By number: when a call was first sent, by the clock or the newest record, whichever was ahead."""
-
-    def caller(self) -> Caller:
-        """A new connection."""
-        caller = Caller(Identity("sim", f"client {self.number % 3}", SCOPES), ConnectionId(self.number + 1), "sim")
-        caller.client = ClientId(f"c{self.number}")
-        return caller
-
-    def release(self, parts: list[Part]) -> None:
-        """Be told."""
-        for sent, reply, rests_on in parts:
-            self._target.observe(Told(sent, reply, rests_on, self._target.survives()))
-            if sent is not None:
-                self.open.pop(sent.number, None)
-                if sent.sequence and sent.number in self.sent_at:
-                    self.answered[sent.number] = sent
-
-    def give_up(self, now: int) -> None:
-        """Forget calls that are so old that the store may have forgotten them, too."""
-        old = {number for number, moment in self.sent_at.items() if moment < now - PATIENCE}
-        for each in (self.open, self.answered, self.sent_at):
-            for number in old & each.keys():
-                del each[number]
-
-    def acknowledge(self) -> int:
-        """Up to where every sequence has its answer; now and then, so that windows hold something."""
-        unanswered = [each.sequence for each in self.open.values() if each.sequence]
-        upto = min(unanswered, default=self.sequence + 1) - 1
-        if upto - self.acknowledged > 5:
-            self.acknowledged = upto
-            self.answered = {number: each for number, each in self.answered.items() if each.sequence > upto}
-        return self.acknowledged
+ROUNDS_MAX: Final = 300
+"""Of a calm: more than anybody needs who reads."""
 
 
 @dataclass
@@ -120,22 +69,80 @@ class Target:
         self.entropy = SeededEntropy(self.seed)
         self.disk = MemoryDisk(capacity=PLENTY)
         self.clients = [Client(self, number) for number in range(CLIENTS)]
+        self.agents = [Agent(self, number) for number in range(AGENTS)]
+        self.links: list[tuple[Agent, Link]] = []
+        """Those whose store's end is there."""
         self.calls = 0
+        self.connections = 0
         self.running: Sync | None = None
         self.engine: Engine | None = None
+        self._sent: dict[tuple[str, int], Sent] = {}
+        """By what the log says of a call: client and sequence, or key and 0."""
+        self._calling: Sent | None = None
+        self._covered: Offset | None = None
+        """What the sync that is being completed has made durable."""
+        self.meanwhile: Callable[[bool], None] = lambda _: None
+        """Lets something else happen while another process works on the directory, or only reads it."""
+        self.history: list[Transaction] = []
+        """All that was logged in this history, also what the log does not hold any more."""
+        self._forked: tuple[Offset, bool] | None = None
+        """Where the directory was made from another one, and whether that may be before what was told."""
+        self._works = Works(self)
         self._survives: tuple[MemoryDisk, int, Offset] = (self.disk, -1, Offset(0))
+        self._acts: dict[type, Callable[[Any], None]] = {
+            act.Call: self._call,
+            act.Repeat: self._repeat,
+            act.Read: self._read,
+            act.Ask: lambda what: self.agents[what.agent].ask(what.name, what.args),
+            act.Follow: lambda what: self.agents[what.agent].follow(what.query),
+            act.Unfollow: lambda what: self.agents[what.agent].unfollow(what.place),
+            act.Fetch: lambda what: self.agents[what.agent].fetch(what.query),
+            act.Connect: lambda what: self.agents[what.agent].connect(),
+            act.Arrive: self._arrive,
+            act.Doze: self._doze,
+            act.Disconnect: self._disconnect,
+            act.Deliver: self._go_on,
+            act.Pump: lambda _: self._pump(),
+            act.BeginSync: lambda _: self._begin_sync(),
+            act.Commit: lambda _: self.commit(),
+            act.Idle: self._idle,
+            act.JumpClock: lambda what: self.clock.jump(what.microseconds),
+            act.ConfirmClock: lambda _: self.up.housekeeping.confirm_clock(),
+            act.SetFree: lambda what: self._set_free(what.free),
+            act.Fail: self._fail,
+            act.CutPower: lambda what: self.disk.cut_power(after=what.after),
+            act.Crash: lambda what: self.die("crash", _crashed(self.disk, what.fate)),
+            act.Restart: lambda _: self.stop(),
+            act.MoveHouse: self._move_house,
+            act.TakeSnapshot: self._works.take,
+            act.Prune: self._works.prune,
+            act.Pin: self._works.pin,
+            act.CopyDirectory: self._works.copy,
+            act.Restore: self._works.restore,
+            act.Push: self._works.push,
+            act.Drill: self._works.drill,
+            act.Damage: lambda what: damage(self, what),
+        }
+
+    @property
+    def up(self) -> Engine:
+        """The engine, which runs."""
+        assert self.engine is not None
+        return self.engine
+
+    @property
+    def now(self) -> int:
+        """By the clock or the newest record, whichever is ahead."""
+        last = self.engine.state.last_timestamp if self.engine is not None else 0
+        return max(last, self.clock.wall())
 
     def perform(self, what: Interaction) -> None:
         """Let one thing happen, and whatever follows from it at once."""
         self.clock.advance(50)
-        if isinstance(what, act.SetFree):  # Nobody needs to be up for that.
-            self._set_free(what.free)
-            return
         try:
-            if self.engine is None:
+            if self.engine is None and not isinstance(what, act.SetFree):  # Nobody needs to be up for that.
                 self.start()
-            assert self.engine is not None
-            self._perform(self.engine, what)
+            self._acts[type(what)](what)
         except PowerLoss:
             self.die("power loss", self.disk.crash(self.entropy))
         except (EngineStopped, OSError) as error:
@@ -149,98 +156,135 @@ class Target:
         """The last offset that is on disk for certain. Found by a crash of a kind, not by asking the engine."""
         known, operations, _ = self._survives
         if known is not self.disk or operations != self.disk.operations:
-            disk = self.disk.crash_drop_all()
-            last = [batch.last_offset for batch in LogReader(disk) if batch.count] if Commitlog.exists(disk) else []
-            self._survives = (self.disk, self.disk.operations, last[-1] if last else Offset(0))
+            self._survives = (self.disk, self.disk.operations, end_of_log(self.disk.crash_drop_all()))
         return self._survives[2]
 
-    def die(self, why: str, disk: MemoryDisk) -> None:
-        """The process is gone; what it held in memory too."""
-        self.observe(Died(why))
-        self.engine = self.running = None
-        for client in self.clients:
-            client.held = []
-        self.disk.unlock()
-        self.disk = disk
+    # The process.
 
     def start(self) -> None:
         """Open the store, and observe what it found."""
-        before = self._copy()
-        held = _logged(before) if Commitlog.exists(before) else []
+        before = self.copy()
+        held = self.with_log_of(before)
         world = World(self.planted.disk(self.disk), self.clock, self.entropy, NoDeadline())
-        engine = open_engine(world, DOMAIN, options=OPTIONS, log_options=LOG_OPTIONS)
+        engine = open_engine(world, DOMAIN, options=ENGINE, log_options=LOG)
         found = canonical(engine.state)
         self.planted.opened(engine)
         self.engine = engine
-        now = _logged(self.disk)
-        assert now[: len(held)] == held  # The start only adds its own records.
-        self.observe(Recovered(now, found, before))
+        self.history = self.with_log_of(self.disk)
+        assert self.history[: len(held)] == held  # The start only adds its own records.
+        offset, went_back = self._forked or (None, False)
+        self.observe(Recovered(list(self.history), engine.epoch.hex(), found, offset, went_back, before))
+        self._forked = None
         engine.feed.follow(_Follower(self))
+        self.epoch = engine.epoch.hex()
+        self.subscriptions = Subscriptions(engine, options=SESSIONS)
+        self.planted.subscriptions(self.subscriptions)
+        self._reading: LogRead | None = None
         self.callers = [client.caller() for client in self.clients]
 
-    def _perform(self, engine: Engine, what: Interaction) -> None:  # noqa: C901, PLR0912  # One interaction a line.
-        if isinstance(what, act.Call):
-            self._send(what)
-        elif isinstance(what, act.Repeat):
-            self._repeat(what.client)
-        elif isinstance(what, act.Read):
-            self._read(engine, what.client)
-        elif isinstance(what, act.BeginSync):
-            if self.running is None:
-                self.running = engine.group_commit.begin()
-        elif isinstance(what, act.Commit):
-            self._commit(engine)
-        elif isinstance(what, act.Idle):
-            self.clock.advance(what.microseconds)
-            engine.housekeeping.tick()
-            self._commit(engine)
-        elif isinstance(what, act.JumpClock):
-            self.clock.jump(what.microseconds)
-        elif isinstance(what, act.ConfirmClock):
-            engine.housekeeping.confirm_clock()
-        elif isinstance(what, act.Fail):
-            (self.disk.fail_sync if what.what == "sync" else self.disk.fail_write)(after=what.after)
-        elif isinstance(what, act.CutPower):
-            self.disk.cut_power(after=what.after)
-        elif isinstance(what, act.Crash):
-            self.die("crash", _crashed(self.disk, what.fate))
-        elif isinstance(what, act.Restart):
-            self._stop(engine)
-        else:
-            self._stop(engine)
-            self.disk = self._copy()
+    def die(self, why: str, disk: MemoryDisk) -> None:
+        """The process is gone; what it held in memory too. What it transmitted is under way still."""
+        self.observe(Died(why))
+        self.engine = self.running = self._covered = None
+        for client in self.clients:
+            client.held = []
+        for _, link in self.links:
+            link.die(0)
+        self.links.clear()
+        self.disk.unlock()
+        self.disk = disk
 
-    def _send(self, what: act.Call) -> None:
-        client = self.clients[what.client]
+    def stop(self) -> None:
+        """Stop in order."""
+        if self.running is not None:
+            self.commit()
+        engine = self.up
+        engine.close()
+        for _, link in self.links:
+            link.break_at_store(0)
+        self.links.clear()
+        self.engine = None
+
+    def _move_house(self, _: act.MoveHouse) -> None:
+        self.stop()
+        self._forked = Offset(len(self.history)), False
+        self.disk = self.copy()
+
+    def move_to(self, disk: MemoryDisk, offset: Offset) -> None:
+        """From here on the tenant lives in another directory, which holds its history up to an offset."""
+        assert self.engine is None
+        self._forked = offset, True
+        self.history = self.history[:offset]
+        self._works.forget_backup()
+        self.disk = disk
+
+    def try_to_open(self, what: str, disk: MemoryDisk, offset: Offset) -> None:
+        """Somebody else opens another directory, which holds this history up to an offset."""
+        world = World(disk, self.clock, SeededEntropy(int.from_bytes(self.entropy.bytes(8))), NoDeadline())
+        engine = open_engine(world, DOMAIN, options=ENGINE, log_options=LOG)
+        history = self.with_log_of(disk)
+        assert history[:offset] == self.history[:offset]
+        assert history[offset].kind == Kind.EPOCH
+        assert engine.epoch != Epoch(bytes.fromhex(self.epoch))
+        self.observe(
+            Elsewhere(what, engine.state.last_offset, canonical(engine.state), history, offset, Offset(PLENTY))
+        )
+        engine.close()
+
+    def with_log_of(self, disk: MemoryDisk) -> list[Transaction]:
+        """The history as a directory's log tells it; what its log does not hold any more, as it was."""
+        if not Commitlog.exists(disk):
+            return []
+        first = runs(segments(disk))[-1][0].first_offset
+        logged = [each for batch in LogReader(disk, from_offset=first) for each in decode_batch(batch.body)]
+        return self.history[: first - 1] + logged
+
+    # Clients.
+
+    def note_sent(self, client: str, name: str, args: tuple[Any, ...], *, sequence: int = 0, key: str = "") -> Sent:
+        """A call that somebody makes."""
         self.calls += 1
+        sent = Sent(self.calls, client, name, args, sequence, key)
+        self._sent[(client, sequence) if sequence else (key, 0)] = sent
+        return sent
+
+    def applied(self, transaction: Transaction) -> None:
+        """A transaction happened: say which call it is of."""
+        sent = self._calling
+        if transaction.call_key is not None:
+            client, sequence, _ = transaction.call_key
+            sent = self._sent.get((client, sequence))
+        self.history.append(transaction)
+        self.observe(Applied(transaction, sent))
+
+    def _call(self, what: act.Call) -> None:
+        client = self.clients[what.client]
         sequence, key = 0, ""
         if what.by == "sequence":
             client.sequence += 1
             sequence = client.sequence
         elif what.by == "key":
             key = f"key {self.calls}"
-        sent = Sent(self.calls, what.client, what.name, what.args, sequence, key)
+        sent = self.note_sent(client.name, what.name, what.args, sequence=sequence, key=key)
         if sequence or key:
             client.open[sent.number] = sent
-        assert self.engine is not None
-        client.sent_at[sent.number] = max(self.engine.state.last_timestamp, self.clock.wall())
-        self._deliver(sent)
+        client.sent_at[sent.number] = self.now
+        self._deliver(client, sent)
 
-    def _repeat(self, number: int) -> None:
-        client = self.clients[number]
-        assert self.engine is not None
-        client.give_up(max(self.engine.state.last_timestamp, self.clock.wall()))
+    def _repeat(self, what: act.Repeat) -> None:
+        client = self.clients[what.client]
+        client.give_up(self.now - PATIENCE)
         client.acknowledge()
         for sent in [*client.open.values(), *client.answered.values()]:
-            self._deliver(sent)
+            self._deliver(client, sent)
 
-    def _deliver(self, sent: Sent) -> None:
-        client, engine = self.clients[sent.client], self.engine
-        assert engine is not None
+    def _deliver(self, client: Client, sent: Sent) -> None:
+        engine = self.up
         acknowledged = min(client.acknowledge(), sent.sequence - 1) if sent.sequence else 0
+        self._calling = sent
         try:
             answer = engine.write_path.call(
-                self.callers[sent.client],
+                self.callers[client.number],
                 sent.name,
                 encode(sent.args),
                 sequence=sent.sequence,
@@ -250,41 +294,142 @@ class Target:
         except CallError as error:
             self.observe(TurnedAway(sent, error.code))
             return
+        finally:
+            self._calling = None
         reply = Reply(answer.offset, answer.outcome, answer.value)
         self.observe(Ran(sent, reply))
         self.planted.feed(engine).hold(client, (sent, reply, engine.write_path.last_offset))
 
-    def _read(self, engine: Engine, number: int) -> None:
-        rows = {table.schema.name: dict(table.rows) for table in engine.database.tables.values() if table.schema.public}
-        del rows["thing"]
-        notes = engine.database.table("note")
-        assert notes is not None
+    def _read(self, what: act.Read) -> None:
+        engine = self.up
+        rows = {table.schema.name: dict(table.rows) for table in engine.database.tables.values()}
         for table in engine.database.tables.values():
             check_indexes(table)
-        self.observe(WasRead({**rows, "note": dict(notes.rows)}))
-        self.planted.feed(engine).hold(self.clients[number], (None, None, engine.write_path.last_offset))
+        del rows["thing"]
+        self.observe(WasRead(rows))
+        self.planted.feed(engine).hold(self.clients[what.client], (None, None, engine.write_path.last_offset))
 
-    def _commit(self, engine: Engine) -> None:
-        sync = self.running or engine.group_commit.begin()
-        self.running = sync
+    # Agents and their network.
+
+    def accept(self, agent: Agent) -> Link:
+        """A connection to the store, which is up."""
+        self.connections += 1
+        engine = self.up
+        name = agent.name
+
+        def closed(code: int) -> None:
+            agent.cut_off = True
+            self.observe(CutOff(name, code))
+
+        link = Link(name, self.clock.wall(), self._transmitted, closed)
+        caller = Caller(Identity("sim", name.partition(".")[0], SCOPES), ConnectionId(100 + self.connections), "")
+        session = Session(engine, self.subscriptions, caller, SUBPROTOCOL_MSGPACK, link, options=SESSIONS)
+        self.planted.session(session)
+        link.session = session
+        self.links.append((agent, link))
+        return link
+
+    def _transmitted(self, link: Link, size: int) -> None:
+        engine, session = self.up, link.session
+        assert session is not None
+        rests_on = engine.write_path.last_offset if self._covered is None else self._covered
+        waiting = session.held_bytes + link.unsent_bytes()
+        self.observe(Transmitted(size, rests_on, self.survives(), waiting, SESSIONS.outbox_bytes_max))
+
+    def _arrive(self, what: act.Arrive) -> None:
+        agent = self.agents[what.agent]
+        self._forget_old_links()
+        if not what.up:
+            agent.arrive(what.count)
+        for each, link in tuple(self.links):
+            if what.up and each is agent:
+                link.arrive(what.count)
+
+    def _doze(self, what: act.Doze) -> None:
+        self.agents[what.agent].dozes = what.turns
+
+    def _go_on(self, _: act.Deliver) -> None:
+        self._deliver_rows()
+
+    def _deliver_rows(self) -> bool:
+        """Go on with first rows and what was missed, for a slice; whether there is more to do."""
+        deliveries = self.subscriptions.deliveries
+        if self._reading is not None:
+            self._reading.run()
+            deliveries.complete(self._reading)
+        wait = deliveries.step()
+        self._reading = deliveries.take_request()
+        return wait is not None or self._reading is not None
+
+    def _disconnect(self, what: act.Disconnect) -> None:
+        agent = self.agents[what.agent]
+        if what.end != "agent":
+            for each, link in self.links:
+                if each is agent:
+                    link.break_at_store(what.lost)
+        if what.end != "store":
+            agent.disconnect()
+        self._forget_old_links()
+
+    def _forget_old_links(self) -> None:
+        """As pings and expiring tokens would."""
+        for agent in self.agents:
+            agent.grow_old(PATIENCE)
+        for agent, link in self.links:
+            if link.session is not None and (link.since < self.now - PATIENCE or link.name != agent.name):
+                link.break_at_store(PLENTY)
+        self.links = [(agent, link) for agent, link in self.links if link.session is not None]
+
+    def _pump(self) -> None:
+        awake = [agent for agent in self.agents if not agent.dozes]
+        for agent in self.agents:
+            agent.connect()
+            agent.dozes = max(agent.dozes - 1, 0)
+        for _ in range(ROUNDS_MAX):
+            for _, link in tuple(self.links):
+                link.arrive(PLENTY)
+            more = self._deliver_rows()
+            self.commit()
+            for agent in awake:
+                agent.arrive(PLENTY)
+            if not more and not any(link.up or link.down for agent, link in self.links if agent in awake):
+                return
+
+    # Time, disk and power.
+
+    def _begin_sync(self) -> None:
+        if self.running is None:
+            self.running = self.up.group_commit.begin()
+            self._begun = self.up.write_path.last_offset
+
+    def commit(self) -> None:
+        """Finish the sync that runs, or else begin, run and finish one."""
+        self._begin_sync()
+        sync = self.running
+        assert sync is not None
         sync.run()
-        engine.group_commit.complete(sync)
-        self.running = None
+        self._covered = self._begun
+        self.up.group_commit.complete(sync)
+        self.running = self._covered = None
 
-    def _stop(self, engine: Engine) -> None:
-        if self.running is not None:
-            self._commit(engine)
-        engine.close()
-        self.engine = None
+    def _idle(self, what: act.Idle) -> None:
+        self.clock.advance(what.microseconds)
+        if what.microseconds > HOUR:
+            self._forget_old_links()
+        self.up.housekeeping.tick()
+        self.commit()
+
+    def _fail(self, what: act.Fail) -> None:
+        (self.disk.fail_sync if what.what == "sync" else self.disk.fail_write)(after=what.after)
 
     def _set_free(self, free: int) -> None:
         self.disk.set_capacity(self._used() + free)
 
     def _used(self) -> int:
-        folders = [(folder, name) for folder in ("", "log") for name in self.disk.names(folder)]
+        folders = [(folder, name) for folder in FOLDERS for name in self.disk.names(folder)]
         return sum(len(self.disk.content(f"{folder}/{name}".lstrip("/"))) for folder, name in folders)
 
-    def _copy(self) -> MemoryDisk:
+    def copy(self) -> MemoryDisk:
         """A copy of the directory on a disk with room."""
         free = self.disk.free_bytes()
         self.disk.set_capacity(PLENTY)
@@ -294,13 +439,17 @@ class Target:
 
     def heal(self) -> None:
         """No more faults: the disk has room, the clock is right, every call gets its answer."""
-        for _ in range(6):
+        for agent in self.agents:
+            agent.dozes, agent.cut_off = 0, False
+        for _ in range(8):
             self.disk.set_capacity(PLENTY)
             self.perform(act.Idle(1_000_000))
             self.perform(act.ConfirmClock())
             for number in range(CLIENTS):
                 self.perform(act.Repeat(number))
-            self.perform(act.Commit())
+            self.perform(act.Pump())
+            for agent in self.agents:
+                agent.ask_for_less()
 
 
 class _Follower:
@@ -311,11 +460,7 @@ class _Follower:
 
     def evaluate(self, transaction: Transaction) -> None:
         """Observe it."""
-        self._target.observe(Applied(transaction))
-
-
-def _logged(disk: MemoryDisk) -> list[Transaction]:
-    return [each for batch in LogReader(disk) for each in decode_batch(batch.body)]
+        self._target.applied(transaction)
 
 
 def _crashed(disk: MemoryDisk, fate: int) -> MemoryDisk:

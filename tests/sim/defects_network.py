@@ -1,0 +1,134 @@
+"""Defects around sessions and subscriptions: what a client could be told wrongly, too early, twice or never."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
+from typing import Any, Final
+from unittest.mock import patch
+
+from store.client.followings import Followings
+from store.ids import Offset, QueryId
+from store.subscribe.changes import Change
+from store.subscribe.deliveries import Recipient, _Missed
+from store.subscribe.encoding import Encoding
+from store.subscribe.first_rows import FirstRows
+from store.subscribe.reading import Reading, read
+from store.subscribe.session import Session
+from store.subscribe.subscriptions import Subscriptions
+from store.tables.query import Query
+from store.transaction import Transaction
+from tests.sim.planted import Planted
+
+
+def gap(subscriptions: Subscriptions) -> None:
+    """Of what somebody missed, every third transaction is left out."""
+    changes_of = subscriptions.deliveries.changes_of
+
+    def some(transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change]:
+        return changes_of(transaction, wanted) if transaction.offset % 3 else {}
+
+    subscriptions.deliveries.changes_of = some  # type: ignore[misc]  # That is the defect.
+
+
+def repetition() -> AbstractContextManager[object]:
+    """Who comes back is told once more what it was told last."""
+    init = _Missed.__init__
+
+    def from_before(self: Any, owner: Any, recipient: Recipient, query: Query, first: Offset, last: Offset) -> None:
+        init(self, owner, recipient, query, Offset(first - 1), last)
+
+    return patch.object(_Missed, "__init__", from_before)
+
+
+def any_epoch(subscriptions: Subscriptions) -> None:
+    """Who comes from another epoch is taken up as if it came from this one."""
+    follow, engine = subscriptions.follow, subscriptions._engine
+
+    def trusting(subscriber: Recipient, query: Query, *, epoch: str, after: Offset) -> None:
+        follow(subscriber, query, epoch=epoch and engine.epoch.hex(), after=after)
+
+    subscriptions.follow = trusting  # type: ignore[method-assign]  # As above.
+
+
+def stale_rows() -> AbstractContextManager[object]:
+    """Rows that are read once are said to be at an offset before the one they are at."""
+
+    def early(*asked: Any) -> Reading:
+        reading = read(*asked)
+        return reading._replace(offset=Offset(max(reading.offset - 3, 0)))
+
+    return patch("store.subscribe.session.read", early)
+
+
+def lost_chunk() -> AbstractContextManager[object]:
+    """Of first rows that come in many chunks, the second is not sent."""
+    chunk = FirstRows.chunk
+
+    def some(self: FirstRows, number: int, encoding: Encoding) -> bytes:
+        made = chunk(self, number, encoding)
+        return b"" if number == 1 and not self.ends_with(number) else made
+
+    return patch.object(FirstRows, "chunk", some)
+
+
+def nothing_kept_back() -> AbstractContextManager[object]:
+    """The client forgets the deltas that came while its first rows did."""
+    finish = Followings._finish
+
+    def forget(self: Followings, following: Any, loading: Any, epoch: str, events: list[Any]) -> None:
+        loading.kept.clear()
+        finish(self, following, loading, epoch, events)
+
+    return patch.object(Followings, "_finish", forget)
+
+
+def deaf(subscriptions: Subscriptions) -> None:
+    """Now and then a transaction is not looked at."""
+    evaluate = subscriptions.evaluate
+
+    def sometimes(transaction: Transaction) -> None:
+        if transaction.offset % 11:
+            evaluate(transaction)
+
+    subscriptions.evaluate = sometimes  # type: ignore[method-assign]  # As above.
+
+
+def eager(session: Session) -> None:
+    """Whatever is said is sent at once."""
+
+    def tell(message: bytes) -> None:
+        session.release([message])
+        session.held_bytes = 0
+
+    session.tell = tell  # type: ignore[method-assign]  # As above.
+
+
+def result_first(session: Session) -> None:
+    """Results overtake deltas."""
+    release = session.release
+
+    def reorder(parts: list[bytes]) -> None:
+        release(sorted(parts, key=lambda part: b"\xa5delta" in part[:8]))
+
+    session.release = reorder  # type: ignore[method-assign]  # As above.
+
+
+def patient(session: Session) -> None:
+    """Nobody is ever cut off."""
+    session._outbox_bytes_max = 1 << 30
+    session._has_room = lambda size: size >= 0  # type: ignore[method-assign]  # As above.
+
+
+NETWORK_DEFECTS: Final = {
+    "resume gap": Planted(subscriptions=gap),
+    "resume repeats an offset": Planted(always=repetition),
+    "resumed across epochs": Planted(subscriptions=any_epoch),
+    "rows read at the wrong offset": Planted(always=stale_rows),
+    "chunk of first rows not sent": Planted(always=lost_chunk),
+    "deltas lost behind first rows": Planted(always=nothing_kept_back),
+    "transaction not evaluated": Planted(subscriptions=deaf),
+    "session tells before durable": Planted(session=eager),
+    "result before its delta": Planted(session=result_first),
+    "slow reader never cut off": Planted(session=patient),
+}
+"""What goes wrong, and the plant that makes it so."""
