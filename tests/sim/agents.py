@@ -138,7 +138,7 @@ class Agent:
         """Have a connection."""
         if self.link is None:
             self._told.clear()
-            self.link = self._target.accept(self)
+            self.link = self._target.board.accept(self)
             self.conversation.opened()
             self._send()
 

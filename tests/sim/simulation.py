@@ -88,11 +88,11 @@ def _live(seed: int, steps: int, planted: Planted) -> History:
 def check_end(target: Target) -> None:
     """Liveness and determinism: everybody was answered, and running the log again makes the same tables."""
     waiting = {each.name: sorted(each.open) for each in target.clients if each.open}
-    waiting |= {each.name: sorted(each.open) for each in target.agents if each.open}
+    waiting |= {each.name: sorted(each.open) for each in target.board.agents if each.open}
     if waiting:
         raise Violation("answered", f"these calls never were, by client: {waiting}")
     assert target.engine is not None
-    for agent in target.agents:
+    for agent in target.board.agents:
         check_current(agent, target.engine)
     start = start_of(target.disk, DOMAIN)
     report = reexecute(LogReader(target.disk, from_offset=start.next_offset), DOMAIN, NoDeadline(), start)

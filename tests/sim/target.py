@@ -5,38 +5,30 @@ Laws: whatever ends the process ends in a restart, as a supervisor would have it
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from store.codec import decode_batch
 from store.engine.engine import Engine, open_engine
 from store.engine.group_commit import Sync
-from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.loading import end_of_log
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, SeededEntropy
 from store.env.world import World
 from store.errors import CallError, EngineStopped
-from store.ids import ConnectionId, Epoch, Offset
+from store.ids import Epoch, Offset
 from store.log.commitlog import Commitlog
 from store.log.reader import LogReader
 from store.log.survey import runs, segments
-from store.subscribe.messages import SUBPROTOCOL_MSGPACK
-from store.subscribe.missed import LogRead
-from store.subscribe.session import Session
-from store.subscribe.subscriptions import Subscriptions
 from store.transaction import Kind, Transaction
 from store.values import encode
 from tests.canonical import canonical, check_indexes
 from tests.engine.scenes import DOMAIN
 from tests.sim import interaction as act
-from tests.sim.agents import Agent
 from tests.sim.chances import HOUR
 from tests.sim.clients import Client
 from tests.sim.damage import damage
-from tests.sim.interaction import AGENTS, CLIENTS, Interaction
-from tests.sim.network import Link
+from tests.sim.interaction import CLIENTS, Interaction
 from tests.sim.observation import (
     Applied,
-    CutOff,
     Died,
     Elsewhere,
     Observation,
@@ -44,16 +36,13 @@ from tests.sim.observation import (
     Recovered,
     Reply,
     Sent,
-    Transmitted,
     TurnedAway,
     WasRead,
 )
 from tests.sim.planted import Planted
-from tests.sim.settings import ENGINE, FOLDERS, LOG, PATIENCE, PLENTY, SESSIONS
+from tests.sim.settings import ENGINE, FOLDERS, LOG, PATIENCE, PLENTY
+from tests.sim.switchboard import Switchboard
 from tests.sim.works import Works
-
-ROUNDS_MAX: Final = 300
-"""Of a calm: more than anybody needs who reads."""
 
 
 @dataclass
@@ -69,17 +58,14 @@ class Target:
         self.entropy = SeededEntropy(self.seed)
         self.disk = MemoryDisk(capacity=PLENTY)
         self.clients = [Client(self, number) for number in range(CLIENTS)]
-        self.agents = [Agent(self, number) for number in range(AGENTS)]
-        self.links: list[tuple[Agent, Link]] = []
-        """Those whose store's end is there."""
+        self.board = Switchboard(self)
         self.calls = 0
-        self.connections = 0
         self.running: Sync | None = None
         self.engine: Engine | None = None
         self._sent: dict[tuple[str, int], Sent] = {}
         """By what the log says of a call: client and sequence, or key and 0."""
         self._calling: Sent | None = None
-        self._covered: Offset | None = None
+        self.covered: Offset | None = None
         """What the sync that is being completed has made durable."""
         self.meanwhile: Callable[[bool], None] = lambda _: None
         """Lets something else happen while another process works on the directory, or only reads it."""
@@ -93,16 +79,7 @@ class Target:
             act.Call: self._call,
             act.Repeat: self._repeat,
             act.Read: self._read,
-            act.Ask: lambda what: self.agents[what.agent].ask(what.name, what.args),
-            act.Follow: lambda what: self.agents[what.agent].follow(what.query),
-            act.Unfollow: lambda what: self.agents[what.agent].unfollow(what.place),
-            act.Fetch: lambda what: self.agents[what.agent].fetch(what.query),
-            act.Connect: lambda what: self.agents[what.agent].connect(),
-            act.Arrive: self._arrive,
-            act.Doze: self._doze,
-            act.Disconnect: self._disconnect,
-            act.Deliver: self._go_on,
-            act.Pump: lambda _: self._pump(),
+            **self.board.acts,
             act.BeginSync: lambda _: self._begin_sync(),
             act.Commit: lambda _: self.commit(),
             act.Idle: self._idle,
@@ -177,20 +154,16 @@ class Target:
         self._forked = None
         engine.feed.follow(_Follower(self))
         self.epoch = engine.epoch.hex()
-        self.subscriptions = Subscriptions(engine, options=SESSIONS)
-        self.planted.subscriptions(self.subscriptions)
-        self._reading: LogRead | None = None
+        self.board.open()
         self.callers = [client.caller() for client in self.clients]
 
     def die(self, why: str, disk: MemoryDisk) -> None:
         """The process is gone; what it held in memory too. What it transmitted is under way still."""
         self.observe(Died(why))
-        self.engine = self.running = self._covered = None
+        self.engine = self.running = self.covered = None
         for client in self.clients:
             client.held = []
-        for _, link in self.links:
-            link.die(0)
-        self.links.clear()
+        self.board.die()
         self.disk.unlock()
         self.disk = disk
 
@@ -200,9 +173,7 @@ class Target:
             self.commit()
         engine = self.up
         engine.close()
-        for _, link in self.links:
-            link.break_at_store(0)
-        self.links.clear()
+        self.board.hang_up()
         self.engine = None
 
     def _move_house(self, _: act.MoveHouse) -> None:
@@ -309,92 +280,6 @@ class Target:
         self.observe(WasRead(rows))
         self.planted.feed(engine).hold(self.clients[what.client], (None, None, engine.write_path.last_offset))
 
-    # Agents and their network.
-
-    def accept(self, agent: Agent) -> Link:
-        """A connection to the store, which is up."""
-        self.connections += 1
-        engine = self.up
-        name = agent.name
-
-        def closed(code: int) -> None:
-            agent.cut_off = True
-            self.observe(CutOff(name, code))
-
-        link = Link(name, self.clock.wall(), self._transmitted, closed)
-        caller = Caller(Identity("sim", name.partition(".")[0], SCOPES), ConnectionId(100 + self.connections), "")
-        session = Session(engine, self.subscriptions, caller, SUBPROTOCOL_MSGPACK, link, options=SESSIONS)
-        self.planted.session(session)
-        link.session = session
-        self.links.append((agent, link))
-        return link
-
-    def _transmitted(self, link: Link, size: int) -> None:
-        engine, session = self.up, link.session
-        assert session is not None
-        rests_on = engine.write_path.last_offset if self._covered is None else self._covered
-        waiting = session.held_bytes + link.unsent_bytes()
-        self.observe(Transmitted(size, rests_on, self.survives(), waiting, SESSIONS.outbox_bytes_max))
-
-    def _arrive(self, what: act.Arrive) -> None:
-        agent = self.agents[what.agent]
-        self._forget_old_links()
-        if not what.up:
-            agent.arrive(what.count)
-        for each, link in tuple(self.links):
-            if what.up and each is agent:
-                link.arrive(what.count)
-
-    def _doze(self, what: act.Doze) -> None:
-        self.agents[what.agent].dozes = what.turns
-
-    def _go_on(self, _: act.Deliver) -> None:
-        self._deliver_rows()
-
-    def _deliver_rows(self) -> bool:
-        """Go on with first rows and what was missed, for a slice; whether there is more to do."""
-        deliveries = self.subscriptions.deliveries
-        if self._reading is not None:
-            self._reading.run()
-            deliveries.complete(self._reading)
-        wait = deliveries.step()
-        self._reading = deliveries.take_request()
-        return wait is not None or self._reading is not None
-
-    def _disconnect(self, what: act.Disconnect) -> None:
-        agent = self.agents[what.agent]
-        if what.end != "agent":
-            for each, link in self.links:
-                if each is agent:
-                    link.break_at_store(what.lost)
-        if what.end != "store":
-            agent.disconnect()
-        self._forget_old_links()
-
-    def _forget_old_links(self) -> None:
-        """As pings and expiring tokens would."""
-        for agent in self.agents:
-            agent.grow_old(PATIENCE)
-        for agent, link in self.links:
-            if link.session is not None and (link.since < self.now - PATIENCE or link.name != agent.name):
-                link.break_at_store(PLENTY)
-        self.links = [(agent, link) for agent, link in self.links if link.session is not None]
-
-    def _pump(self) -> None:
-        awake = [agent for agent in self.agents if not agent.dozes]
-        for agent in self.agents:
-            agent.connect()
-            agent.dozes = max(agent.dozes - 1, 0)
-        for _ in range(ROUNDS_MAX):
-            for _, link in tuple(self.links):
-                link.arrive(PLENTY)
-            more = self._deliver_rows()
-            self.commit()
-            for agent in awake:
-                agent.arrive(PLENTY)
-            if not more and not any(link.up or link.down for agent, link in self.links if agent in awake):
-                return
-
     # Time, disk and power.
 
     def _begin_sync(self) -> None:
@@ -408,14 +293,14 @@ class Target:
         sync = self.running
         assert sync is not None
         sync.run()
-        self._covered = self._begun
+        self.covered = self._begun
         self.up.group_commit.complete(sync)
-        self.running = self._covered = None
+        self.running = self.covered = None
 
     def _idle(self, what: act.Idle) -> None:
         self.clock.advance(what.microseconds)
         if what.microseconds > HOUR:
-            self._forget_old_links()
+            self.board.forget_old_links()
         self.up.housekeeping.tick()
         self.commit()
 
@@ -439,7 +324,7 @@ class Target:
 
     def heal(self) -> None:
         """No more faults: the disk has room, the clock is right, every call gets its answer."""
-        for agent in self.agents:
+        for agent in self.board.agents:
             agent.dozes, agent.cut_off = 0, False
         for _ in range(8):
             self.disk.set_capacity(PLENTY)
@@ -448,7 +333,7 @@ class Target:
             for number in range(CLIENTS):
                 self.perform(act.Repeat(number))
             self.perform(act.Pump())
-            for agent in self.agents:
+            for agent in self.board.agents:
                 agent.ask_for_less()
 
 

@@ -18,7 +18,7 @@ SEEDS_TO_FIND: Final = 100
 """So many histories at most pass by a planted defect."""
 FRESH: Final = int(os.environ.get("SIM_SEED", secrets.randbelow(1 << 31)))
 """The first of the seeds that nobody has seen; SIM_SEED repeats a run of the suite."""
-FRESH_COUNT: Final = 300
+FRESH_COUNT: Final = 600
 SHARES: Final = 10
 """Tests among which those are divided, so that a failure comes early."""
 
