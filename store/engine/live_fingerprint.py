@@ -6,7 +6,6 @@ is up; only where rows come or go while a table's keys are gathered, these are g
 a million rows), because a dict cannot be walked while it grows.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import Final
 from store.engine.feed import Feed
 from store.engine.state import State
 from store.env.world import Clock
+from store.fingerprint import show_sum, sum_rows
 from store.ids import Key, Offset, TableId
-from store.tables.database import FINGERPRINT_MODULUS
 from store.tables.table import StoredTable
 from store.transaction import Op, Transaction
 
@@ -113,7 +112,7 @@ class LiveFingerprint:
             reason = f"more than {self._kept_size_max} bytes of rows were changed meanwhile: ask at a quieter time"
         result = Fingerprinted(
             offset=running.offset,
-            fingerprint="" if reason else f"{running.total % FINGERPRINT_MODULUS:064x}",
+            fingerprint="" if reason else show_sum(running.total),
             reason=reason,
             rows=running.rows,
             slices=running.slices,
@@ -220,20 +219,18 @@ class _Hashing:
         kept: dict[Key, bytes | None],
     ) -> None:
         self.table_id: Final = table_id
-        self._prefix: Final = table_id.to_bytes(4, "big")
         self._rows: Final = self._as_they_were(table.rows, keys, gone, kept)
 
     def hash_some(self) -> tuple[int, int, bool]:
         """(sum, rows, whether there are more) of the next few rows."""
-        prefix, sha256, number = self._prefix, hashlib.sha256, int.from_bytes
-        total = rows = size = 0
+        rows: list[bytes] = []
+        size = 0
         for row in self._rows:
-            total += number(sha256(prefix + row).digest(), "big")
-            rows += 1
+            rows.append(row)
             size += len(row) + ENTRY_SIZE
             if size > HASHED_SIZE_MAX:
-                return total, rows, True
-        return total, rows, False
+                return sum_rows(self.table_id, rows), len(rows), True
+        return sum_rows(self.table_id, rows), len(rows), False
 
     @staticmethod
     def _as_they_were(

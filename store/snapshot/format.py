@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from store.errors import CorruptionError, DirectoryError
+from store.fingerprint import show_sum, sum_rows
 from store.ids import Epoch, Key, Offset, TableId, Timestamp
 
 SNAPSHOT_VERSION: Final = 1
@@ -23,7 +24,6 @@ NEW_SUFFIX: Final = ".new"
 NAME: Final = re.compile(r"[0-9]{20}")
 """A snapshot's name: its offset."""
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-FINGERPRINT_MODULUS: Final = 1 << 256
 MANIFEST_SIZE_MAX: Final = 1 << 30
 """Bytes of a manifest: three million blocks."""
 HINT: Final = "Use an older snapshot, or `store salvage`"
@@ -113,8 +113,7 @@ def block_file(digest: str) -> str:
 
 def fingerprint_of(tables: Sequence[TableContent]) -> str:
     """The fingerprint of all rows, from the blocks' parts."""
-    total = sum(int(block.sum, 16) for each in tables for block in each.blocks)
-    return f"{total % FINGERPRINT_MODULUS:064x}"
+    return show_sum(sum(int(block.sum, 16) for each in tables for block in each.blocks))
 
 
 def content_of(tables: Sequence[TableContent], system: SystemRef) -> str:
@@ -130,10 +129,7 @@ def content_of(tables: Sequence[TableContent], system: SystemRef) -> str:
 
 def row_sum(table: TableId, rows: Sequence[bytes]) -> str:
     """The part of the fingerprint that these rows are: Σ SHA-256(table id, row) modulo 2^256."""
-    sha256, number = hashlib.sha256, int.from_bytes
-    prefix = table.to_bytes(4, "big")
-    total = sum([number(sha256(prefix + row).digest(), "big") for row in rows])
-    return f"{total % FINGERPRINT_MODULUS:064x}"
+    return show_sum(sum_rows(table, rows))
 
 
 def damaged(message: str, file: str, position: int) -> CorruptionError:

@@ -20,7 +20,7 @@ from store.subscribe.deliveries import Deliveries, Recipient
 from store.subscribe.encoding import Encoding
 from store.subscribe.frames import Frames
 from store.subscribe.options import Options
-from store.tables.query import Query, compile_query, select
+from store.tables.query import Query, compile_query
 from store.tables.table import StoredTable
 from store.transaction import Transaction
 
@@ -149,10 +149,6 @@ class Subscriptions:
             operate=caller.may_operate,
             length_max=self._options.query_length_max,
         )
-
-    def rows(self, query: Query) -> tuple[Offset, list[bytes]]:
-        """The query's rows, and the offset they are at."""
-        return self._engine.write_path.last_offset, select(query, self._engine.database)
 
     def follow(self, subscriber: Recipient, query: Query, *, epoch: str, after: Offset) -> None:
         """Tell the subscriber the query's rows and what changes in them; what it missed after an offset of an epoch.

@@ -4,17 +4,15 @@ Laws: `apply` is the only way a row changes, live and in replay. The fingerprint
 order in which they came.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from store.codec import RowCodec
+from store.fingerprint import show_sum, sum_rows
 from store.ids import Key, TableId
 from store.schema import EMPTY_SCHEMA, Schema, TableSchema
 from store.tables.table import StoredTable
 from store.transaction import Op, Write
-
-FINGERPRINT_MODULUS: Final = 1 << 256
 
 CodecOf = Callable[[TableSchema], RowCodec[Any]]
 """How a table's rows become typed: by its author's class, or by a struct made from the schema alone."""
@@ -71,12 +69,7 @@ class Database:
 
     def fingerprint(self) -> str:
         """The sum modulo 2^256 of SHA-256(table id, row) over all rows, as 64 hexadecimal digits."""
-        total = 0
-        for table_id, table in self.tables.items():
-            prefix = table_id.to_bytes(4, "big")
-            for row in table.rows.values():
-                total += int.from_bytes(hashlib.sha256(prefix + row).digest(), "big")
-        return f"{total % FINGERPRINT_MODULUS:064x}"
+        return show_sum(sum(sum_rows(table_id, table.rows.values()) for table_id, table in self.tables.items()))
 
 
 _UPDATE: Final = int(Op.UPDATE)

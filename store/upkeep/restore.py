@@ -17,6 +17,7 @@ from store.engine.loading import PassedOver
 from store.engine.replay import records, replay
 from store.env.world import Clock, Disk, Entropy
 from store.errors import CorruptionError, DirectoryError, NotRestorable
+from store.fingerprint import show_sum, sum_rows
 from store.ids import Epoch, Offset, Position, Timestamp
 from store.log.cutting import begin as begin_log
 from store.log.cutting import cut
@@ -25,7 +26,6 @@ from store.log.reader import LogReader
 from store.log.survey import SegmentInfo
 from store.snapshot.format import Manifest, snapshot_name
 from store.snapshot.repository import Repository
-from store.tables.database import FINGERPRINT_MODULUS
 from store.transaction import Write
 from store.upkeep.history import History, Stretch, look
 from store.upkeep.ranges import Moment, Target, moment, resolve_in, show
@@ -193,11 +193,8 @@ def _change(writes: Sequence[Write]) -> int:
     """What a transaction adds to the fingerprint's sum: its rows after, without its rows before."""
     change = 0
     for table_id, _, _, before, after in writes:
-        prefix = table_id.to_bytes(4, "big")
-        if after is not None:
-            change += int.from_bytes(hashlib.sha256(prefix + after).digest(), "big")
-        if before is not None:
-            change -= int.from_bytes(hashlib.sha256(prefix + before).digest(), "big")
+        change += sum_rows(table_id, () if after is None else (after,))
+        change -= sum_rows(table_id, () if before is None else (before,))
     return change
 
 
@@ -368,7 +365,7 @@ class _Work:
     def _prove(self, base: Manifest | None, change: int) -> Restored:
         """Replay the new directory as a start would, and compare."""
         behind, before = (Offset(0), 0) if base is None else (base.offset, int(base.fingerprint, 16))
-        expected = f"{(before + change) % FINGERPRINT_MODULUS:064x}"
+        expected = show_sum(before + change)
         try:
             replayed = replay(self.into, progress=self.progress)
         except CorruptionError as error:

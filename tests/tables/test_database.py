@@ -8,9 +8,10 @@ import pytest
 
 from store.codec import RowCodec, row_struct
 from store.engine.schema_plan import plan_schema
+from store.fingerprint import FINGERPRINT_MODULUS
 from store.ids import TableId
 from store.schema import EMPTY_SCHEMA, Schema, Table, column
-from store.tables.database import FINGERPRINT_MODULUS, Database
+from store.tables.database import Database
 from store.transaction import Op, Write
 from tests.canonical import canonical_table, check_indexes
 
