@@ -16,7 +16,7 @@ from store.ids import Offset, QueryId
 from store.subscribe.broadcast import Listener
 from store.subscribe.encoding import Encoding
 from store.subscribe.first_rows import FirstRows
-from store.subscribe.missed import Backlog, ChangesOf, LogRead
+from store.subscribe.missed import Backlog, ChangesOf, LogRead, Piece
 from store.subscribe.options import Options
 from store.tables.query import Query
 
@@ -56,7 +56,8 @@ class Recipient(Listener, Protocol):
 
 class _State(Enum):
     GOING = "there is more to do"
-    WAITING = "it must wait for its reader, or for the log"
+    WAITING = "it must wait for its reader, or for its turn"
+    ASKED = "it waits for what it asked of the log"
     DONE = "all was told"
 
 
@@ -90,7 +91,7 @@ class Deliveries:
         self.options: Final = options
         self.follow: Final = follow
         self.changes_of: Final = changes_of
-        self.backlog: Final = Backlog(engine.feed, engine.world.disk, engine.log)
+        self.backlog: Final[Backlog[_Missed]] = Backlog(engine.feed, engine.world.disk, engine.log)
         self.missing: Final[dict[QueryId, int]] = {}
         """Queries that something missed is looked for, and for how many."""
         self.streams: Final[dict[QueryId, FirstRows]] = {}
@@ -101,6 +102,8 @@ class Deliveries:
         self._of: Final[dict[tuple[Recipient, QueryId], _Delivery]] = {}
         self._going: Final[deque[_Delivery]] = deque()
         self._waiting: Final[list[_Delivery]] = []
+        self._served: Final[deque[_Delivery]] = deque()
+        """Those for whom a piece of the log was read, which they have not taken yet."""
 
     # What subscriptions ask for.
 
@@ -141,7 +144,8 @@ class Deliveries:
             del self._of[delivery.recipient, delivery.query.id]
             self._end(delivery)
             return
-        (self._going if state is _State.GOING else self._waiting).append(delivery)
+        if state is not _State.ASKED:
+            (self._going if state is _State.GOING else self._waiting).append(delivery)
         self.wake()
 
     def _end(self, delivery: _Delivery) -> None:
@@ -152,28 +156,33 @@ class Deliveries:
 
     def step(self) -> float | None:
         """Work for a slice. Returns the seconds after which to come again, 0 where there is more; None: no need."""
-        going, now = self._going, self._engine.world.clock.monotonic
+        served, going, now = self._served, self._going, self._engine.world.clock.monotonic
         until = now() + SLICE_MS / 1000
-        while going:
-            delivery = going.popleft()
-            if not delivery.ended:
-                self._put(delivery, delivery.advance())
+        while served or going:
+            for turn in (served, going):  # Neither keeps the other waiting.
+                delivery = turn.popleft() if turn else None
+                if delivery is not None and not delivery.ended:
+                    self._put(delivery, delivery.advance())
             if now() >= until:
                 break
-        if going:
+        if served or going:
             return 0.0
-        wait = max(LOOK_AGAIN_S, len(self._waiting) * LOOK_COST_S) if self._waiting else None
+        wait = None
+        if self._waiting or self.backlog.asked:
+            wait = max(LOOK_AGAIN_S, len(self._waiting) * LOOK_COST_S)
         self._look_again()
         return wait
 
     def take_request(self) -> LogRead | None:
         """What is to be read from the log now: carry out its `run` anywhere, then call `complete`."""
-        return self.backlog.take_request()
+        return None if self._served else self.backlog.take_request()
 
     def complete(self, read: LogRead) -> None:
         """A request was carried out."""
-        self.backlog.complete(read)
-        self._look_again()
+        piece, askers = self.backlog.complete(read)
+        for each in askers:
+            each.given = piece
+        self._served.extend(askers)
         self.wake()
 
     def _look_again(self) -> None:
@@ -291,6 +300,8 @@ class _Missed:
         self.query: Query = query
         self.ended = False
         self.started = True
+        self.given: Piece | None = None
+        """What it asked for: let go only when it is taken."""
         self._owner: Final = owner
         self._next = first
         self._last: Final = last
@@ -301,15 +312,17 @@ class _Missed:
         """Tell what a piece of the log says."""
         if self._instead is not None:
             return self._instead.advance()
+        given, self.given = self.given, None
         if not self.recipient.has_room():
             return _State.WAITING
         owner, query, backlog = self._owner, self.query.id, self._owner.backlog
         if backlog.lost(self._next):
             self._instead = _Rows(owner, self.recipient, self.query, started=True)
             return _State.GOING
-        piece = backlog.piece(self._next)
+        piece = given or backlog.piece(self._next)
         if piece is None:
-            return _State.WAITING
+            backlog.ask(self._next, self)
+            return _State.ASKED
         if not piece.knows(query):
             piece.evaluate(owner.missing.keys(), owner.changes_of)
         more = piece.last < self._last
@@ -321,6 +334,7 @@ class _Missed:
 
     def close(self) -> None:
         """Look for no more."""
+        self._owner.backlog.forget(self._next, self)
         missing, query = self._owner.missing, self.query.id
         missing[query] -= 1
         if not missing[query]:

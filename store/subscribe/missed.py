@@ -2,12 +2,13 @@
 
 Laws: slow work is a value. A LogRead is made here and carried out by whoever has a thread for it; it reads a bounded
 piece and changes nothing. A piece is decoded once and evaluated once for all queries that are asked for, however many
-subscribers come back. Few pieces are kept, so memory does not follow what was missed.
+subscribers come back. Few pieces are kept, so memory does not follow what was missed. A piece that was read stays until
+whoever asked for it took it, and before that nothing else is read: so each reading brings somebody on.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from store.codec import decode_transaction, split_batch
 from store.engine.feed import Feed
@@ -128,7 +129,10 @@ def _records(disk: Disk, first: Offset, through: Offset) -> Iterator[bytes]:
                 yield bytes(record)
 
 
-class Backlog:
+Asker = TypeVar("Asker")
+
+
+class Backlog(Generic[Asker]):
     """Pieces of what happened, found by offset. Everything but a LogRead's `run` is the writer's."""
 
     def __init__(self, feed: Feed, disk: Disk, log: Commitlog) -> None:
@@ -136,21 +140,36 @@ class Backlog:
         self._log: Final = log
         self._cursor: Final = _Cursor(disk, log)
         self._pieces: Final[dict[Offset, Piece]] = {}
-        self._wanted: Final[set[Offset]] = set()
+        self._asked: Final[dict[Offset, dict[Asker, None]]] = {}
+        """Who waits for which offset of the log."""
         self._lost_through = Offset(0)
         self._reading: LogRead | None = None
         self._reached = Offset(0)
 
     def piece(self, offset: Offset) -> Piece | None:
-        """The piece that holds an offset; None where it is not in RAM: then the log is to be asked, and is."""
+        """The piece that holds an offset; None where it is not in RAM: then ask for it."""
         for piece in self._pieces.values():
             if piece.first <= offset <= piece.last:
                 return piece
         records = self._feed.records(offset, count_max=PIECE_COUNT_MAX, size_max=PIECE_SIZE_MAX)
-        if not records:
-            self._wanted.add(offset)
-            return None
-        return self._keep(Piece(records))
+        return self._keep(Piece(records)) if records else None
+
+    def ask(self, offset: Offset, asker: Asker) -> None:
+        """Have this offset read from the log, and be among those that `complete` returns then."""
+        self._asked.setdefault(offset, {})[asker] = None
+
+    def forget(self, offset: Offset, asker: Asker) -> None:
+        """It asks for this offset no more, if it did."""
+        askers = self._asked.get(offset)
+        if askers is not None:
+            askers.pop(asker, None)
+            if not askers:
+                del self._asked[offset]
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for the log."""
+        return bool(self._asked)
 
     def lost(self, offset: Offset) -> bool:
         """Whether the log was asked for this offset, or one behind it, and does not hold it any more."""
@@ -158,21 +177,27 @@ class Backlog:
 
     def take_request(self) -> LogRead | None:
         """What is to be read next, one at a time: in rising order as far as there is something ahead."""
-        due = [offset for offset in self._wanted if offset <= self._log.durable_offset]
+        due = [offset for offset in self._asked if offset <= self._log.durable_offset]
         if self._reading is not None or not due:
             return None
         self._reading = LogRead(self._cursor, min([each for each in due if each >= self._reached] or due))
         return self._reading
 
-    def complete(self, read: LogRead) -> None:
-        """A request was carried out."""
+    def complete(self, read: LogRead) -> tuple[Piece | None, list[Asker]]:
+        """A request was carried out: returns what it brought, and those who asked for it; None where it is lost."""
         assert read is self._reading
         self._reading = None
-        self._wanted.discard(read.first)
-        if read.records:
-            self._reached = Offset(self._keep(Piece(read.records)).last + 1)
-        else:
+        if not read.records:
             self._lost_through = max(self._lost_through, read.first)
+            return None, self._take(Offset(0), self._lost_through)
+        piece = self._keep(Piece(read.records))
+        self._reached = Offset(piece.last + 1)
+        return piece, self._take(piece.first, piece.last)
+
+    def _take(self, first: Offset, last: Offset) -> list[Asker]:
+        """Those who asked for something between."""
+        found = [offset for offset in self._asked if first <= offset <= last]
+        return [asker for offset in found for asker in self._asked.pop(offset)]
 
     def _keep(self, piece: Piece) -> Piece:
         self._pieces.pop(piece.first, None)

@@ -27,7 +27,7 @@ CONSTANTS: Final = {
     "deliveries.STREAMS_MAX": 2,
     "missed.PIECE_COUNT_MAX": 5,
     "missed.PIECE_SIZE_MAX": 3_000,
-    "missed.PIECES_MAX": 16,
+    "missed.PIECES_MAX": 2,
     "first_rows.CHUNK_ROWS_MAX": 4,
     "first_rows.SHARED_CHUNKS_MAX": 2,
     "first_rows.SORTED_MAX": 6,

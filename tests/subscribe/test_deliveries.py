@@ -303,6 +303,25 @@ def test_all_who_come_back_share_one_reading(monkeypatch: pytest.MonkeyPatch) ->
         assert [rows[0][0] for _, _, rows, _ in told] == [number, number + 100, number + 200]
 
 
+def test_those_who_come_back_from_many_places_all_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far more places of the log than pieces kept: a piece stays until whoever asked for it took it."""
+    shelf = Shelf()
+    writer = shelf.client()
+    offsets = [writer.asks(["call", 1, "put", [book, "ann"]])[-1][2] for book in range(40)]
+    make_small(monkeypatch, tail=False)
+    returned: list[View] = []
+    for offset in offsets[::4]:
+        client = shelf.client(name=None)
+        client.says(["hello", ""])
+        returned.append(View(client, 1, BY_AUTHOR, "ann", epoch=shelf.epoch, offset=offset))
+    pieces = sum((offsets[-1] - view.offset + 1) // 2 for view in returned)
+    for _ in range(3 * pieces):
+        step(shelf)
+    for view in returned:
+        view.take(view.client.read())
+    assert [(view.resumed, view.more, view.offset) for view in returned] == [(True, False, offsets[-1])] * 10
+
+
 # The law.
 
 QUERIES: list[tuple[str, list[Any]]] = [

@@ -21,22 +21,24 @@ def written(count: int) -> Shelf:
     return shelf
 
 
-def backlog(shelf: Shelf) -> Backlog:
+def backlog(shelf: Shelf) -> Backlog[str]:
     """What a store of its own makes of it."""
     return Backlog(shelf.engine.feed, shelf.engine.world.disk, shelf.engine.log)
 
 
-def read_all(found: Backlog, first: int, last: int) -> list[tuple[int, int]]:
+def read_all(found: Backlog[str], first: int, last: int) -> list[tuple[int, int]]:
     """(first, last) of the pieces from one offset to another, reading what must be read."""
     spans: list[tuple[int, int]] = []
     while first <= last:
         piece = found.piece(Offset(first))
         if piece is None:
+            found.ask(Offset(first), "ann")
             request = found.take_request()
             assert request is not None
             assert found.take_request() is None, "one at a time"
             request.run()
-            found.complete(request)
+            _, askers = found.complete(request)
+            assert askers == ["ann"]
             assert not found.lost(Offset(first))
             continue
         spans.append((max(piece.first, first), piece.last))
@@ -75,6 +77,7 @@ def test_what_is_not_durable_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -
     client.says(["call", 1, "put", [9, "ann"]])
     offset = shelf.engine.write_path.last_offset
     assert found.piece(offset) is None
+    found.ask(offset, "ann")
     assert found.take_request() is None
     shelf.engine.group_commit.commit()
     request = found.take_request()
@@ -89,13 +92,13 @@ def test_requests_go_on_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missed, "PIECE_COUNT_MAX", 2)
     found, firsts = backlog(shelf), []
     for offset in (9, 5, 12):
-        found.piece(Offset(offset))
+        found.ask(Offset(offset), "ann")
     while (request := found.take_request()) is not None:
         request.run()
         found.complete(request)
         firsts.append(request.first)
         if request.first == 9:
-            found.piece(Offset(4))
+            found.ask(Offset(4), "ann")
     assert firsts == [5, 9, 12, 4]
 
 
@@ -109,13 +112,34 @@ def test_what_the_log_lost_is_lost_for_all_before_it(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(missed, "LogReader", fail)
     found = backlog(shelf)
-    found.piece(Offset(4))
+    found.ask(Offset(4), "ann")
+    request = found.take_request()
+    assert request is not None
+    found.ask(Offset(3), "bob")
+    found.ask(Offset(5), "cid")
+    request.run()
+    assert isinstance(request.error, OSError)
+    assert found.complete(request) == (None, ["ann", "bob"])
+    assert [found.lost(Offset(offset)) for offset in (3, 4, 5)] == [True, True, False]
+
+
+def test_a_piece_is_for_all_who_asked_for_something_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for any of its offsets is returned with it, but for those who have left; nobody else."""
+    shelf = written(9)
+    monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+    monkeypatch.setattr(missed, "PIECE_COUNT_MAX", 3)
+    found = backlog(shelf)
+    for offset, asker in ((4, "ann"), (4, "bob"), (4, "cid"), (6, "dan"), (5, "eve"), (7, "flo")):
+        found.ask(Offset(offset), asker)
+    found.forget(Offset(4), "bob")
+    found.forget(Offset(5), "eve")
     request = found.take_request()
     assert request is not None
     request.run()
-    assert isinstance(request.error, OSError)
-    found.complete(request)
-    assert [found.lost(Offset(offset)) for offset in (3, 4, 5)] == [True, True, False]
+    piece, askers = found.complete(request)
+    assert piece is not None
+    assert (piece.first, piece.last, askers) == (4, 6, ["ann", "cid", "dan"])
+    assert found.asked
 
 
 def test_a_query_is_evaluated_once_for_all() -> None:
