@@ -26,9 +26,9 @@ class Options:
     a kilobyte. The next Subscribe is refused."""
 
     outbox_bytes_max: int = 64 << 20
-    """Bytes that may be held or unsent for one client, default 64 MiB; also the largest answer to a query. More lets
-    a client read slowly for longer; less bounds the memory of many slow clients. Past it the client is cut off, and may
-    come back and resume."""
+    """Bytes that may be held or unsent for one client, default 64 MiB; an answer with rows may fill seven eighths of
+    it, so that what is said after it has room. More lets a client read slowly for longer; less bounds the memory of
+    many slow clients. Past it the client is cut off, and may come back and resume."""
 
     outbox_messages_max: int = 1 << 20
     """Messages that may be held or unsent for one client, default 1,048,576: small ones cost more memory than their
@@ -73,6 +73,11 @@ class Options:
     def chunk_size_max(self) -> int:
         """Bytes of rows in one chunk: no more than fits well into what may wait."""
         return max(min(self.outbox_bytes_max, self.frame_size_max) // 4, 1)
+
+    @property
+    def rows_size_max(self) -> int:
+        """Bytes that may wait with the rows of a query that is asked once."""
+        return self.outbox_bytes_max - self.outbox_bytes_max // 8
 
     @property
     def room(self) -> int:

@@ -408,20 +408,24 @@ class Session:
     def _raw_rows(self, rows: list[bytes]) -> msgspec.Raw:
         """Rows as an array. Overloaded where they alone are more than may wait for this client."""
         size = sum(map(len, rows))
-        if size > self._options.outbox_bytes_max:
+        if size > self._options.rows_size_max:
             raise self._too_many(size)
         return msgspec.Raw(self.encoding.rows(rows))
 
     def _tell_rows(self, message: bytes) -> None:
-        """Hold an answer with rows. Overloaded where it has no room: the client is not slow, it asked for much."""
-        if not self._has_room(len(message)):
+        """Hold an answer with rows. Overloaded where it has no room: the client is not slow, it asked for much.
+
+        What is told after it has room, too: else a client that repeats all of it when it comes back would never stay.
+        """
+        options = self._options
+        if not self._has_room(len(message) + options.outbox_bytes_max - options.rows_size_max):
             raise self._too_many(len(message))
         self.tell(message)
 
     def _too_many(self, size: int) -> Overloaded:
         return Overloaded(
             f"the rows are {size} bytes; with what waits for this client at most"
-            f" {self._options.outbox_bytes_max} bytes may be held",
+            f" {self._options.rows_size_max} bytes may be held",
             hint="Ask for fewer rows with WHERE, or again when you have read what was sent",
             details={"limit": "outbox_bytes_max"},
         )

@@ -60,8 +60,6 @@ class Agent:
         self._target: Final = target
         self._number: Final = number
         self._lives = 0
-        self.cut_off = False
-        """Since it was last asked."""
         self.dozes = 0
         """So many times more it takes nothing."""
         self.link: Link | None = None
@@ -124,15 +122,6 @@ class Agent:
         self._send()
 
     # Its end of the network.
-
-    def ask_for_less(self) -> None:
-        """Cut off although it reads: what it says again at once is more than may wait for one client. Give it up."""
-        if self.cut_off and self.views:
-            while self.views:
-                self.unfollow(0)
-        elif self.cut_off:
-            self._be_born()
-        self.cut_off = False
 
     def connect(self) -> None:
         """Have a connection."""

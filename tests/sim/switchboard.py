@@ -75,7 +75,6 @@ class Switchboard:
         name = agent.name
 
         def closed(code: int) -> None:
-            agent.cut_off = True
             self._store.observe(CutOff(name, code))
 
         link = Link(name, self._store.clock.wall(), self._transmitted, closed)

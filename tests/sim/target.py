@@ -325,7 +325,7 @@ class Target:
     def heal(self) -> None:
         """No more faults: the disk has room, the clock is right, every call gets its answer."""
         for agent in self.board.agents:
-            agent.dozes, agent.cut_off = 0, False
+            agent.dozes = 0
         for _ in range(8):
             self.disk.set_capacity(PLENTY)
             self.perform(act.Idle(1_000_000))
@@ -333,8 +333,6 @@ class Target:
             for number in range(CLIENTS):
                 self.perform(act.Repeat(number))
             self.perform(act.Pump())
-            for agent in self.board.agents:
-                agent.ask_for_less()
 
 
 class _Follower:

@@ -600,11 +600,21 @@ def test_a_client_that_reads_again_is_kept() -> None:
 def test_rows_that_do_not_fit_are_overloaded() -> None:
     """A query whose rows are more than may wait is Overloaded: nobody is cut off for asking."""
     client = Shelf(Options(outbox_bytes_max=10_000)).client()
-    fill(client, 90)
+    fill(client, 80)
     assert codes(client.asks(["query", 1, ALL_BOOKS])) == ["rows"]
     fill(client, 200)
     assert codes(client.asks(["query", 1, ALL_BOOKS])) == [("query", 1, "overloaded")]
     assert client.closed is None
+
+
+@pytest.mark.parametrize("count", range(98, 112))
+def test_rows_leave_room_for_what_is_said_after_them(count: int) -> None:
+    """However full a query's rows make the outbox: calls asked behind it are done, and nobody is cut off."""
+    client = Shelf(Options(outbox_bytes_max=10_000)).client()
+    fill(client, count)
+    heard = client.asks(["query", 1, ALL_BOOKS], *[["call", number, "nothing"] for number in range(1, 31)])
+    assert client.closed is None
+    assert len(heard) == 31
 
 
 @each_subprotocol
