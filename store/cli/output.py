@@ -1,6 +1,7 @@
 """What `store` writes: results on stdout, for people or as JSON; everything else on stderr.
 
 Laws: stdout carries nothing but results. With --json a result is one JSON object a line, and so is an error on stderr.
+The form of a result is what was asked for, never what stdout happens to be: a script reads what its author saw.
 An error is one line that says what is wrong, and one that says what to do; a traceback only with --debug.
 """
 
@@ -77,6 +78,12 @@ def print_json(value: Any) -> None:
     """One object on one line, at once."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
     sys.stdout.flush()
+
+
+def tell_json(value: Any) -> None:
+    """The same on stderr: for what is no result."""
+    sys.stderr.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stderr.flush()
 
 
 def show_value(value: Any) -> str:

@@ -61,8 +61,8 @@ def test_half_of_it_says_how_long_the_rest_takes(capsys: pytest.CaptureFixture[s
     assert isinstance(last["eta_s"], float)
 
 
-def test_without_a_terminal_a_phase_is_a_line_when_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, with bytes and time; nothing on stdout."""
+def test_without_a_terminal_progress_is_json_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same events as with --json; stdout is left to the result, in whatever form that was asked for."""
     with Phases(json=False) as told:
         told("copying", 0, 4_000_000)
         told("copying", 4_000_000, 4_000_000)
@@ -70,13 +70,18 @@ def test_without_a_terminal_a_phase_is_a_line_when_it_is_done(capsys: pytest.Cap
         told("checking", 1, 1)
     out, err = capsys.readouterr()
     assert out == ""
-    copying, checking = err.splitlines()
-    assert copying.startswith("  copying: 4.0 MB in ")
-    assert checking.startswith("  checking: ")
+    said = [json.loads(line) for line in err.splitlines()]
+    assert [(each["phase"], each["done"]) for each in said] == [
+        ("copying", 0),
+        ("copying", 4_000_000),
+        ("checking", 0),
+        ("checking", 1),
+    ]
+    assert {each["event"] for each in said} == {"progress"}
 
 
 def test_what_broke_off_is_not_said_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:
-    """The error speaks for the phase in which it was raised."""
+    """Its last line says how far it came; the error speaks for the rest."""
 
     def fail() -> None:
         with Phases(json=False) as told:
@@ -85,7 +90,17 @@ def test_what_broke_off_is_not_said_to_be_done(capsys: pytest.CaptureFixture[str
 
     with pytest.raises(OSError, match="full"):
         fail()
-    assert capsys.readouterr().err == ""
+    *_, last = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (last["done"], last["total"]) == (1, 4_000_000)
+
+
+def test_where_stdout_carries_data_events_go_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    """As where rows are exported to stdout: even with --json, progress is on stderr."""
+    with Phases(json=True, aside=True) as told:
+        told("exporting rows", 1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err.splitlines()[-1])["phase"] == "exporting rows"
 
 
 def test_quiet_says_nothing_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:

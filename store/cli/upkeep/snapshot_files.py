@@ -58,7 +58,7 @@ def export(  # Options of a command.
     catalog = Catalog.of(options.tenant.data, options.snapshot)
     lease_s = options.snapshot.lease_s
     with (
-        Phases(json=json, quiet=to == STDIO) as phases,
+        Phases(json=json, aside=to == STDIO) as phases,
         leased(catalog.disk, "export", phases, lease_s=lease_s) as told,
     ):
         entry = choose(catalog, name)
