@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from store.expression import Column, Condition, Selection, col
+from store.query.live import compile_live
 from store.schema import Schema, Table, column
-from store.tables.query import compile_query
 from store.values import Json
 
 
@@ -190,8 +190,8 @@ def test_the_server_reads_it() -> None:
     """A query made here is the one that its text makes."""
     schema = Schema(version=1, tables=(Task.__table__,))
     made = Task.where(Task.owner == "ada")
-    written = compile_query("SELECT * FROM tasks WHERE owner = 'ada'", (), schema, operate=True)
-    assert compile_query(made.sql, made.params, schema, operate=True).id == written.id
+    written = compile_live("SELECT * FROM tasks WHERE owner = 'ada'", (), schema, operate=True)
+    assert compile_live(made.sql, made.params, schema, operate=True).id == written.id
 
 
 def test_type_checkers_know_the_columns() -> None:

@@ -30,16 +30,25 @@ def access(table: TableSchema, source: int, where: Expression | None) -> Access:
     """The best way to the rows that a condition may be true of."""
     if where is not None and where.is_value and where.detail is not True:
         return Access("no row: the condition is never true", lambda _: ())
+    best = _best(table, source, where)
+    if best is not None:
+        return Access(_said(table, best[0]), _looked_up(*best))
+    return Access(f"all rows of {table.name} in the order of {table.key_name}", StoredTable.ordered_keys)
+
+
+_Way = tuple[ColumnSchema, Callable[[], Sequence[Any]]]
+"""A column that a key or an index leads to, and the values it must have."""
+
+
+def _best(table: TableSchema, source: int, where: Expression | None) -> _Way | None:
+    """The way that leads to the fewest rows of each value."""
     ways = [(each.column, _fixed(each.values)) for each in equalities(where) if each.source == source]
     ways += [(each.column, each.membership.values) for each in member_terms(where) if each.source == source]
     ranked = sorted(
         ((_rank(table, column), place) for place, (column, _) in enumerate(ways)),
         key=lambda each: (each[0], each[1]),
     )
-    if ranked and ranked[0][0] < _NO_INDEX:
-        column, values = ways[ranked[0][1]]
-        return Access(_said(table, column), _looked_up(column, values))
-    return Access(f"all rows of {table.name} in the order of {table.key_name}", StoredTable.ordered_keys)
+    return ways[ranked[0][1]] if ranked and ranked[0][0] < _NO_INDEX else None
 
 
 _NO_INDEX: Final = 3
@@ -88,14 +97,22 @@ def fill(membership: Membership, database: Database, budget: Budget) -> None:
             membership.add(value(row))
 
 
-def select(query: LiveQuery, database: Database) -> list[bytes]:
-    """A followed query's rows, whole or projected, in primary-key order. MalformedQuery where one has no value."""
-    table = database.tables[query.table.id]
-    rows, decode, matches, project = table.rows, table.codec.decode, query.matches, query.project
-    keys = access(query.table, 0, query.where).keys(table)
-    if query.where is None and query.projection is None:
-        return [rows[key] for key in keys]
-    return [project(row, data) for data in map(rows.__getitem__, keys) if matches(row := decode(data))]
+def candidates(query: LiveQuery, table: StoredTable, *, count_max: int) -> list[Key] | None:
+    """The keys among which a followed query's rows are, in no order, where a key or an index leads to them.
+
+    None where none does, or where more than `count_max` are found before the last value was looked up.
+    """
+    best = _best(query.table, 0, query.where)
+    if best is None:
+        return None
+    column, values = best
+    index = table.index(column.id)
+    found: dict[Key, None] = {}
+    for value in values():
+        if len(found) > count_max:
+            return None
+        found.update(dict.fromkeys(table.lookup(column.id, value) if index is None else index.keys(value)))
+    return list(found)
 
 
 # Joins.

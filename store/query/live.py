@@ -22,11 +22,11 @@ from store.ids import QueryId
 from store.query.compiling import Compiler
 from store.query.expressions import Expression
 from store.query.lexing import QUERY_LENGTH_MAX
-from store.query.membership import Membership, compile_member
+from store.query.membership import Membership, Share, compile_member
 from store.query.parsing import parse
 from store.query.problems import malformed
 from store.query.projecting import Projected, is_whole, outputs, row_maker
-from store.query.routing import Equality, Range, equalities, ranges
+from store.query.routing import Equality, MemberUse, Range, equalities, member_uses, ranges
 from store.query.statement import Aggregate, Column, Member, Statement, Value
 from store.query.tables import ResultColumn, TableSource, column_expression, find_column, find_sources
 from store.schema import Schema, TableSchema
@@ -51,12 +51,22 @@ class LiveQuery:
     """Whether it holds exactly the rows of which one column has one value, as they are."""
     ranges: tuple[Range, ...]
     """As equalities."""
-    members: tuple[Membership, ...]
-    """The subqueries of the condition; whoever evaluates keeps their values current."""
+    uses: tuple[MemberUse, ...]
+    """Where subqueries are asked; whoever evaluates keeps their values current."""
     matches: Callable[[Any], bool]
     """Whether a decoded row is in the query. MalformedQuery where the condition has no value for it."""
     project: Callable[[Any, bytes], bytes]
     """From a decoded row and its bytes to the bytes that are sent."""
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it holds all rows as they are."""
+        return self.where is None and self.projection is None
+
+    @property
+    def members(self) -> tuple[Membership, ...]:
+        """The subqueries, each once."""
+        return tuple(dict.fromkeys(each.membership for each in self.uses))
 
     @property
     def never(self) -> bool:
@@ -64,15 +74,28 @@ class LiveQuery:
         return self.where is not None and self.where.is_value and self.where.detail is not True
 
 
+def _unshared(membership: Membership) -> Membership:
+    return membership
+
+
 class TableScope:
     """The names of one table's query; subqueries are collected."""
 
-    def __init__(self, sources: Sequence[TableSource], schema: Schema, params: Sequence[Any], *, operate: bool) -> None:
+    def __init__(
+        self,
+        sources: Sequence[TableSource],
+        schema: Schema,
+        params: Sequence[Any],
+        *,
+        operate: bool,
+        share: Share = _unshared,
+    ) -> None:
         self._sources: Final = sources
         self._joined = len(sources) > 1
         self._schema: Final = schema
         self._params: Final = params
         self._operate: Final = operate
+        self._share: Final = share
         self.members: list[Membership] = []
 
     def column(self, column: Column) -> Expression:
@@ -82,9 +105,12 @@ class TableScope:
 
     def up_to(self, count: int) -> "TableScope":
         """The first tables of this scope alone, as an ON sees them; subqueries are collected here."""
-        made = TableScope(self._sources[:count], self._schema, self._params, operate=self._operate)
+        made = TableScope(self._sources[:count], self._schema, self._params, operate=self._operate, share=self._share)
         made._joined, made.members = self._joined, self.members  # Another of the same.
         return made
+
+    def _inner(self, sources: Sequence[TableSource]) -> "TableScope":
+        return TableScope(sources, self._schema, self._params, operate=self._operate, share=self._share)
 
     def aggregate(self, aggregate: Aggregate) -> NoReturn:
         """None may stand here."""
@@ -93,9 +119,8 @@ class TableScope:
     def member(self, member: Member, compiler: Compiler) -> Expression:
         """Whether a value is in a subquery."""
         expression, made = compile_member(
-            member, compiler, lambda sources: TableScope(sources, self._schema, self._params, operate=self._operate),
-            self._schema, operate=self._operate,
-        )  # fmt: skip
+            member, compiler, self._inner, self._schema, operate=self._operate, share=self._share
+        )
         self.members.append(made)
         return expression
 
@@ -104,18 +129,25 @@ class TableScope:
 
 
 def compile_live(
-    sql: str, params: Sequence[Any], schema: Schema, *, operate: bool = False, length_max: int = QUERY_LENGTH_MAX
+    sql: str,
+    params: Sequence[Any],
+    schema: Schema,
+    *,
+    operate: bool = False,
+    length_max: int = QUERY_LENGTH_MAX,
+    share: Share = _unshared,
 ) -> LiveQuery:
     """Read a followed query's text and its parameters, in order ($1 or ?), against a schema.
 
-    A private table wants `operate`: Denied. MalformedQuery names the place in the text, what was expected and found.
+    `share` gives each subquery the one that is kept current for all that mean the same. A private table wants
+    `operate`: Denied. MalformedQuery names the place in the text, what was expected and found.
     """
     statement = parse(sql, length_max=length_max)
     check_parameters(statement, params)
     _check_live(statement)
     select = statement.select
     sources = find_sources(select.sources, schema, operate=operate)
-    scope = TableScope(sources, schema, params, operate=operate)
+    scope = TableScope(sources, schema, params, operate=operate, share=share)
     compiler = Compiler(scope, params)
     table = sources[0].table
     where = None if select.where is None else compiler.condition(select.where, "WHERE")
@@ -132,7 +164,7 @@ def compile_live(
         equalities=equalities(where),
         is_equality=projection is None and where is not None and where.op == "=" and bool(equalities(where)),
         ranges=ranges(where),
-        members=tuple(scope.members),
+        uses=member_uses(where, [each.made for each in projection or ()]),
         matches=_always if where is None else _truly(where),
         project=_as_is if projection is None else _projector(projection),
     )

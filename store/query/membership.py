@@ -4,7 +4,7 @@ Laws: a subquery stands by itself: it knows no column of the query around it. It
 rows with the same value may go without the value going.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from store.query.compiling import Compiler, Scope
@@ -36,7 +36,10 @@ class Membership:
         self.value: Final = column.evaluate
         self.members: Final = members
         """The subqueries of this one's own condition."""
-        self._counts: dict[Any, int] = {}
+        self.pasts: Final[list[dict[Any, bool]]] = []
+        """Who looks at a moment that is past keeps here what has come or gone since: a value, and whether it was in."""
+        self._counts: Final[dict[Any, int]] = {}
+        self._seen: Collection[Any] = self._counts
 
     def matches(self, row: Any) -> bool:
         """Whether a decoded row of the table is in the subquery."""
@@ -60,23 +63,73 @@ class Membership:
         """No value is in it."""
         self._counts.clear()
 
+    def move(self, moved: Mapping[Any, int]) -> dict[Any, bool]:
+        """So many rows more, or fewer, bring each value. Returns what came or went: a value, and whether it was in."""
+        counts, was = self._counts, {}
+        for value, more in moved.items():
+            before = counts.get(value, 0)
+            after = before + more
+            assert after >= 0, f"{-more} rows less bring {value!r}, there were {before}"
+            if after:
+                counts[value] = after
+            else:
+                counts.pop(value, None)
+            if bool(before) is not bool(after):
+                was[value] = bool(before)
+        for past in self.pasts:
+            for value, was_in in was.items():
+                past.setdefault(value, was_in)
+        return was
+
+    def look_at(self, past: Mapping[Any, bool] | None) -> None:
+        """Answer as of a moment since which these values came or went; None: as of now."""
+        self._seen = self._counts if past is None else _Past(self._counts, past)
+
+    @property
+    def count(self) -> int:
+        """Different values in it."""
+        return len(self._counts)
+
     def values(self) -> Sequence[Any]:
         """The different values in it, without NULL."""
         return [each for each in self._counts if each is not None]
 
     def contains(self, value: Any) -> bool | None:
         """SQL's IN: None where NULL leaves it open."""
-        counts = self._counts
-        if not counts:
+        seen = self._seen
+        if not seen:
             return False
         if value is None:
             return None
-        return True if value in counts else (None if None in counts else False)
+        return True if value in seen else (None if None in seen else False)
 
     def canonical(self) -> Any:
         """Plain values that are equal where subqueries mean the same."""
         where = None if self.where is None else self.where.canonical()
         return [self.table.id, self.column.canonical(), where]
+
+
+class _Past(Collection[Any]):
+    """Values as they were."""
+
+    def __init__(self, now: Mapping[Any, int], was: Mapping[Any, bool]) -> None:
+        self._now: Final = now
+        self._was: Final = was
+
+    def __contains__(self, value: object) -> bool:
+        was = self._was.get(value)
+        return value in self._now if was is None else was
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from (each for each in self._now if each not in self._was)
+        yield from (each for each, was in self._was.items() if was)
+
+    def __len__(self) -> int:
+        return len(self._now) + sum(was - (value in self._now) for value, was in self._was.items())
+
+
+Share = Callable[[Membership], Membership]
+"""From a subquery to the one that stands for all that mean the same."""
 
 
 def compile_member(
@@ -86,6 +139,7 @@ def compile_member(
     schema: Schema,
     *,
     operate: bool,
+    share: Share,
 ) -> tuple[Expression, Membership]:
     """The condition, and the membership it asks. MalformedQuery where the subquery is more than a column of a table."""
     select = member.query
@@ -101,7 +155,7 @@ def compile_member(
     operand, column = outer.matched("=", operand, column)
     if column.kind is Kind.FLOAT8 or operand.kind is Kind.FLOAT8:
         operand, column = outer.coerced(operand, Kind.FLOAT8), inner.coerced(column, Kind.FLOAT8)
-    made = Membership(sources[0].table, where, column, tuple(getattr(scope, "members", ())))
+    made = share(Membership(sources[0].table, where, column, tuple(getattr(scope, "members", ()))))
     return _asked(operand, made, member.position), made
 
 

@@ -1,8 +1,11 @@
 """Where a condition lets one look for its rows: columns that must equal known values, or lie in a known range.
 
+And where it asks a subquery: which rows that one's values bear on.
+
 Laws: every equality and every range holds for every row that the condition is true of. Values are as rows hold them.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from store.query.expressions import Expression
@@ -112,3 +115,28 @@ def member_terms(where: Expression | None) -> tuple[MemberTerm, ...]:
         for each in terms(where)
         if each.op == "member" and each.args[0].op == "column" and each.args[0].kind in _ROUTABLE - {Kind.FLOAT8}
     )
+
+
+class MemberUse(NamedTuple):
+    """Where a subquery is asked: of which value, and what may follow from its answer."""
+
+    operand: Expression
+    membership: Membership
+    positive: bool
+    """Whether false and NULL are the same there: then what comes and goes bears on rows with just that value. Else the
+    first and the last value, and NULL, bear on all rows."""
+
+
+def member_uses(where: Expression | None, others: Iterable[Expression] = ()) -> tuple[MemberUse, ...]:
+    """Every place where a condition, or a value beside it, asks a subquery."""
+    found = [*_member_uses(where, positive=True)] if where is not None else []
+    for each in others:
+        found += _member_uses(each, positive=False)
+    return tuple(found)
+
+
+def _member_uses(made: Expression, *, positive: bool) -> Iterator[MemberUse]:
+    if made.op == "member":
+        yield MemberUse(made.args[0], made.detail, positive)
+    for each in made.args:
+        yield from _member_uses(each, positive=positive and made.op in {"and", "or"})

@@ -15,10 +15,10 @@ class Change:
 
     __slots__ = ("_encoded", "_query", "keys", "rows")
 
-    def __init__(self, query: QueryId) -> None:
+    def __init__(self, query: QueryId, rows: list[bytes], keys: list[Key]) -> None:
         self._query: Final = query
-        self.rows: Final[list[bytes]] = []
-        self.keys: Final[list[Key]] = []
+        self.rows: Final = rows
+        self.keys: Final = keys
         self._encoded: Final[dict[Encoding, bytes]] = {}
 
     def part(self, encoding: Encoding) -> bytes:

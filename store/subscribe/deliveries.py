@@ -11,14 +11,14 @@ from enum import Enum
 from typing import Final, Protocol
 
 from store.engine.engine import Engine
-from store.errors import Overloaded
+from store.errors import CallError, Overloaded
 from store.ids import Offset, QueryId
+from store.query.live import LiveQuery
 from store.subscribe.broadcast import Listener
 from store.subscribe.encoding import Encoding
 from store.subscribe.first_rows import FirstRows
 from store.subscribe.missed import Backlog, ChangesOf, LogRead, Piece
 from store.subscribe.options import Options
-from store.tables.query import Query
 
 SLICE_MS: Final = 0.5
 """How long one step works, or a chunk longer: calls wait for it."""
@@ -45,11 +45,11 @@ class Recipient(Listener, Protocol):
         """Whether it has read so much that more may be told."""
         ...
 
-    def begin(self, query: Query, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
+    def begin(self, query: LiveQuery, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
         """Say Subscribed. Must not raise."""
         ...
 
-    def refuse(self, query: Query, error: Overloaded) -> None:
+    def refuse(self, query: LiveQuery, error: CallError) -> None:
         """End a subscription with an error. Must not raise."""
         ...
 
@@ -65,7 +65,7 @@ class _Delivery(Protocol):
     """One recipient's share."""
 
     recipient: Recipient
-    query: Query
+    query: LiveQuery
     ended: bool
     """It is wanted no more."""
     started: bool
@@ -84,7 +84,7 @@ class Deliveries:
     """All that is on its way to subscribers. `wake` is called when there is something to do for `step`."""
 
     def __init__(
-        self, engine: Engine, options: Options, *, follow: Callable[[Recipient, Query], None], changes_of: ChangesOf
+        self, engine: Engine, options: Options, *, follow: Callable[[Recipient, LiveQuery], None], changes_of: ChangesOf
     ) -> None:
         """`follow` has a recipient told what changes in a query from the next transaction on."""
         self.wake: Callable[[], None] = _nothing
@@ -107,13 +107,13 @@ class Deliveries:
 
     # What subscriptions ask for.
 
-    def begin(self, recipient: Recipient, query: Query) -> None:
+    def begin(self, recipient: Recipient, query: LiveQuery) -> None:
         """Tell all rows: few at once, many in chunks, when there is a turn."""
         delivery = _Rows(self, recipient, query)
         self._of[recipient, query.id] = delivery
         self._put(delivery, delivery.advance())
 
-    def resume(self, recipient: Recipient, query: Query, after: Offset) -> None:
+    def resume(self, recipient: Recipient, query: LiveQuery, after: Offset) -> None:
         """Tell what changed after an offset; rows where that cannot be known any more."""
         last = self._engine.write_path.last_offset
         self.follow(recipient, query)
@@ -191,7 +191,7 @@ class Deliveries:
 
     # First rows that are shared.
 
-    def stream(self, query: Query, *, large: bool) -> FirstRows | None:
+    def stream(self, query: LiveQuery, *, large: bool) -> FirstRows | None:
         """Rows that one who comes now may read, or None where they are `large` and it is not their turn."""
         last = self._engine.write_path.last_offset
         recent, known = self._recent, self.streams.get(query.id)
@@ -232,9 +232,9 @@ class Deliveries:
 class _Rows:
     """First rows for one recipient. `started` where it was told Subscribed already, and is told so again."""
 
-    def __init__(self, owner: Deliveries, recipient: Recipient, query: Query, *, started: bool = False) -> None:
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery, *, started: bool = False) -> None:
         self.recipient: Recipient = recipient
-        self.query: Query = query
+        self.query: LiveQuery = query
         self.ended = False
         self.started = started
         self._owner: Final = owner
@@ -255,7 +255,11 @@ class _Rows:
         if stream.kept_size > kept_max:
             self.recipient.refuse(self.query, _too_busy(kept_max))
             return _State.DONE
-        chunk = stream.chunk(self._number, self.recipient.encoding)
+        try:
+            chunk = stream.chunk(self._number, self.recipient.encoding)
+        except CallError as error:
+            self.recipient.refuse(self.query, error)
+            return _State.DONE
         more = not stream.ends_with(self._number)
         self._number += 1
         if chunk:
@@ -269,7 +273,11 @@ class _Rows:
             return _State.WAITING
         rows, more = encoding.rows([]), True
         if stream.at_once:
-            rows, self._number = stream.rows(0, encoding), 1
+            try:
+                rows, self._number = stream.rows(0, encoding), 1
+            except CallError as error:
+                self.recipient.refuse(query, error)
+                return _State.DONE
             more = not stream.ends_with(0)
         if more:
             if not owner.join(stream):
@@ -295,9 +303,9 @@ class _Rows:
 class _Missed:
     """What one recipient missed: the transactions from `first` through `last`; rows, where the log lost them."""
 
-    def __init__(self, owner: Deliveries, recipient: Recipient, query: Query, first: Offset, last: Offset) -> None:
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery, first: Offset, last: Offset) -> None:
         self.recipient: Recipient = recipient
-        self.query: Query = query
+        self.query: LiveQuery = query
         self.ended = False
         self.started = True
         self.given: Piece | None = None
@@ -325,6 +333,10 @@ class _Missed:
             return _State.ASKED
         if not piece.knows(query):
             piece.evaluate(owner.missing.keys(), owner.changes_of)
+        error = piece.error(query)
+        if error is not None:
+            self.recipient.refuse(self.query, error)
+            return _State.DONE
         more = piece.last < self._last
         chunk = piece.chunk(query, self.recipient.encoding, self._next, self._last, more=more)
         self._next = Offset(piece.last + 1)

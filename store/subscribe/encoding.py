@@ -14,7 +14,7 @@ import msgspec
 
 from store.codec import NIL, array_header, concatenate
 from store.ids import Key, Offset, QueryId, Timestamp
-from store.schema import TableSchema
+from store.query.live import LiveQuery
 from store.subscribe.messages import (
     NUMBER_MAX,
     SUBPROTOCOL_JSON,
@@ -259,11 +259,7 @@ def _plain_name(name: Any) -> str:
     return said if isinstance(said, str) else _encode_json(said).decode()
 
 
-def table_info(table: TableSchema) -> TableInfo:
-    """What a client is told of the table its rows come from."""
-    names = [each.id for each in table.columns]
-    return TableInfo(
-        name=table.name,
-        key=names.index(table.primary_key),
-        columns=tuple(ColumnInfo(name=each.name, type=each.type, nullable=each.nullable) for each in table.columns),
-    )
+def table_info(query: LiveQuery) -> TableInfo:
+    """What a client is told of a followed query's rows."""
+    columns = tuple(ColumnInfo(name=each.name, type=each.type, nullable=each.nullable) for each in query.columns)
+    return TableInfo(name=query.table.name, key=query.key, columns=columns)

@@ -11,15 +11,20 @@ from itertools import islice
 from typing import Final
 
 from store.ids import Key, Offset
+from store.query.access import candidates
+from store.query.live import LiveQuery
 from store.subscribe.changes import Past
 from store.subscribe.encoding import Encoding
 from store.tables.database import Database
-from store.tables.query import Query
 from store.tables.table import StoredTable
 from store.transaction import Op, Transaction
 
 CHUNK_ROWS_MAX: Final = 1_024
 """Rows of one chunk, or looked at for one: well below 10 ms, also where each becomes JSON."""
+ASKED_ROWS_MAX: Final = 256
+"""As CHUNK_ROWS_MAX, where a condition is asked of each row, or a projection made of it."""
+LOOKED_UP_MAX: Final = 65_536
+"""Keys up to which an index is asked about further values: then all rows are looked at, in pieces."""
 CHUNK_SIZE_MAX: Final = 64 << 10
 """Bytes of a chunk's rows, as the tables hold them; a larger row has a chunk of its own."""
 SHARED_CHUNKS_MAX: Final = 32
@@ -37,7 +42,7 @@ ENTRY_SIZE: Final = 128
 class FirstRows:
     """The rows of a query at `offset`; a follower of the feed while `readers` read them (engine/feed.py)."""
 
-    def __init__(self, query: Query, database: Database, offset: Offset, *, chunk_size_max: int) -> None:
+    def __init__(self, query: LiveQuery, database: Database, offset: Offset, *, chunk_size_max: int) -> None:
         self.query: Final = query
         self.offset: Final = offset
         self.readers = 0
@@ -50,9 +55,11 @@ class FirstRows:
         self._kept: Final[dict[Key, bytes | None]] = {}
         self._starts: Final = [0]
         self._made: Final[dict[tuple[int, Encoding], bytes]] = {}
-        found = _candidates(query, self._table)
-        self._keys: list[Key] = [] if found is None else found
-        self._filtered: Final = found is None and query.column is not None
+        found = [] if query.never else candidates(query, self._table, count_max=LOOKED_UP_MAX)
+        self._plain: Final = query.is_table or (found is not None and query.is_equality)
+        if found is None and len(self._table) <= SORTED_MAX:
+            found = list(self._table.rows)
+        self._keys: list[Key] = [] if found is None else sorted(found) if len(found) <= SORTED_MAX else found
         self._gathering: _Gathering | None = _Gathering(self._table) if found is None else None
         self.at_once: Final = found is not None
         """Whether the first chunk can be made right away."""
@@ -93,11 +100,11 @@ class FirstRows:
         return self._starts[number + 1] >= len(self._keys)
 
     def rows(self, number: int, encoding: Encoding) -> bytes:
-        """A chunk's rows as an array; all keys are gathered."""
+        """A chunk's rows as an array; all keys are gathered. MalformedQuery where there is no value for one."""
         return encoding.rows(self._take(number))
 
     def chunk(self, number: int, encoding: Encoding) -> bytes:
-        """A Chunk; b"" where it has no rows and is not the last."""
+        """A Chunk; b"" where it has no rows and is not the last. MalformedQuery where there is no value for a row."""
         made = self._made.get((number, encoding))
         if made is None:
             rows = self._take(number)
@@ -113,17 +120,20 @@ class FirstRows:
         starts = self._starts
         begin = starts[number]
         known = number + 1 < len(starts)
-        end = starts[number + 1] if known else min(begin + CHUNK_ROWS_MAX, len(self._keys))
+        rows_max = CHUNK_ROWS_MAX if self._plain else min(CHUNK_ROWS_MAX, ASKED_ROWS_MAX)
+        end = starts[number + 1] if known else min(begin + rows_max, len(self._keys))
         images = self._images(self._keys[begin:end])
         if not known:
             end = begin + self._fitting(images)
             starts.append(end)
             del images[end - begin :]
         rows = [row for row in images if row is not None]
-        if self._filtered:
-            decode, matches = self._table.codec.decode, self.query.matches
-            rows = [row for row in rows if matches(decode(row))]
-        return rows
+        return rows if self._plain else self._asked(rows)
+
+    def _asked(self, rows: Sequence[bytes]) -> list[bytes]:
+        """Those that match, projected. MalformedQuery where there is no value for one."""
+        decode, matches, project = self._table.codec.decode, self.query.matches, self.query.project
+        return [project(row, data) for data in rows if matches(row := decode(data))]
 
     def _images(self, keys: Sequence[Key]) -> list[bytes | None]:
         """Rows as they were at `offset`; None where there was none."""
@@ -163,21 +173,6 @@ class _Gathering:
         before = len(self.keys)
         self.keys += islice(self._walk, GATHERED_MAX)
         return len(self.keys) - before == GATHERED_MAX
-
-
-def _candidates(query: Query, table: StoredTable) -> list[Key] | None:
-    """The keys of the query's rows, in order where they are few; None: every row of the table is to be looked at."""
-    if query.never:
-        return []
-    if query.column is None:
-        return list(table.ordered_keys()) if len(table) <= SORTED_MAX else None
-    if query.column.id == table.schema.primary_key:
-        return list(table.lookup(query.column.id, query.value))
-    index = table.index(query.column.id)
-    if index is None:
-        return None
-    keys = list(index.keys(query.value))
-    return sorted(keys) if len(keys) <= SORTED_MAX else keys
 
 
 _UPDATE: Final = int(Op.UPDATE)

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from store.codec import decode_transaction, split_batch
 from store.engine.feed import Feed
 from store.env.world import Disk
-from store.errors import StoreError
+from store.errors import CallError, StoreError
 from store.ids import Offset, QueryId
 from store.log.commitlog import Commitlog
 from store.log.reader import LogReader
@@ -28,8 +28,8 @@ PIECE_SIZE_MAX: Final = 256 << 10
 PIECES_MAX: Final = 16
 """Pieces kept for those who come back at nearly the same place."""
 
-ChangesOf = Callable[[Transaction, AbstractSet[QueryId]], Mapping[QueryId, Change]]
-"""What a transaction changed in those of the followed queries that are asked for."""
+ChangesOf = Callable[[Transaction, AbstractSet[QueryId]], Mapping[QueryId, Change | CallError]]
+"""What a transaction changed in those of the followed queries that are asked for, or why that has no value."""
 
 
 class Piece:
@@ -40,6 +40,7 @@ class Piece:
         self.first: Final = self._transactions[0].offset
         self.last: Final = self._transactions[-1].offset
         self._evaluated: Final[dict[QueryId, list[Past]]] = {}
+        self._errors: Final[dict[QueryId, CallError]] = {}
         self._chunks: Final[dict[tuple[QueryId, Encoding, Offset, bool], bytes]] = {}
 
     def evaluate(self, wanted: AbstractSet[QueryId], changes_of: ChangesOf) -> None:
@@ -49,11 +50,18 @@ class Piece:
         for transaction in self._transactions:
             if transaction.writes:
                 for query, change in changes_of(transaction, fresh).items():
-                    self._evaluated[query].append(Past(transaction, change))
+                    if isinstance(change, Change):
+                        self._evaluated[query].append(Past(transaction, change))
+                    else:
+                        self._errors.setdefault(query, change)
 
     def knows(self, query: QueryId) -> bool:
         """Whether this query was asked for before."""
         return query in self._evaluated
+
+    def error(self, query: QueryId) -> CallError | None:
+        """Why what changed in this query has no value, if so."""
+        return self._errors.get(query)
 
     def chunk(self, query: QueryId, encoding: Encoding, first: Offset, last: Offset, *, more: bool) -> bytes:
         """What changed in a query from `first` through `last`, as a Chunk; b"" where nothing did and more follows."""

@@ -16,6 +16,7 @@ from store.engine.identity import Caller
 from store.engine.write_path import Answer
 from store.errors import CallError, MalformedCall, MalformedQuery, Overloaded, ProtocolError, ReducerFailed, Refused
 from store.ids import ClientId, Offset, QueryId, Sequence
+from store.query.live import LiveQuery
 from store.subscribe.broadcast import Broadcast
 from store.subscribe.encoding import ENCODINGS, UNREADABLE, Encoding, table_info
 from store.subscribe.messages import (
@@ -41,7 +42,6 @@ from store.subscribe.messages import Query as QueryMessage
 from store.subscribe.options import Options
 from store.subscribe.reading import read
 from store.subscribe.subscriptions import Subscriptions
-from store.tables.query import Query
 from store.values import encode
 
 
@@ -103,7 +103,7 @@ class Session:
         """The one that told it something last (Listener)."""
         self._receivers: Final = engine.feed.receivers
         self._acknowledged = Sequence(0)
-        self._queries: Final[dict[int, Query]] = {}
+        self._queries: Final[dict[int, LiveQuery]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
         self._unsent_bytes = 0
         self._sent_bytes = self._mark = 0
@@ -379,19 +379,19 @@ class Session:
         self._ids[query.id] = message.id
         self._subscriptions.follow(self, query, epoch=message.epoch, after=message.offset)
 
-    def begin(self, query: Query, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
+    def begin(self, query: LiveQuery, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
         """Say Subscribed: first rows, or that what was missed follows (Recipient)."""
         number, raw = self._ids[query.id], msgspec.Raw(rows)
-        self._say(Subscribed(number, query.id, offset, table_info(query.table), resumed, raw, more))
+        self._say(Subscribed(number, query.id, offset, table_info(query), resumed, raw, more))
 
-    def refuse(self, query: Query, error: Overloaded) -> None:
+    def refuse(self, query: LiveQuery, error: CallError) -> None:
         """End a subscription with an error (Recipient)."""
         number = self._ids.pop(query.id)
         del self._queries[number]
         self._subscriptions.remove(self, query)
         self._fail("subscribe", number, error)
 
-    def _check_new(self, number: int, query: Query) -> None:
+    def _check_new(self, number: int, query: LiveQuery) -> None:
         if number in self._queries:
             raise MalformedCall(f"subscription {number} is in use", hint="Take another id, or unsubscribe it first")
         if query.id in self._ids:

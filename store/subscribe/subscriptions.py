@@ -6,110 +6,25 @@ delta for one transaction, with a part for each of its queries. First rows at N,
 rows and what was missed come to be told is the deliveries' affair.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from store.engine.engine import Engine
 from store.engine.identity import Caller
-from store.errors import Denied
-from store.ids import Key, Offset, QueryId, TableId
+from store.errors import CallError, Denied
+from store.ids import Offset, QueryId, TableId
+from store.query.live import LiveQuery, compile_live
+from store.query.problems import malformed
 from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
 from store.subscribe.deliveries import Deliveries, Recipient
 from store.subscribe.encoding import Encoding
+from store.subscribe.followed import Followed
 from store.subscribe.frames import Frames
 from store.subscribe.options import Options
-from store.tables.query import Query, compile_query
-from store.tables.table import StoredTable
+from store.subscribe.routes import Asked, Changed, Route
 from store.transaction import Transaction
-
-
-class Followed:
-    """One query that somebody follows; its followers by their encoding."""
-
-    __slots__ = ("broadcasts", "query", "subscribers")
-
-    def __init__(self, query: Query) -> None:
-        self.query: Final = query
-        self.subscribers: Final[dict[Encoding, dict[Recipient, None]]] = {}
-        self.broadcasts: Final[dict[Encoding, Broadcast]] = {}
-        """To the subscribers of each encoding, made when it is needed."""
-
-
-Changed = dict[Followed, Change]
-
-
-class _Route:
-    """The followed queries of one table, where a write finds them."""
-
-    __slots__ = ("_decode", "_key_form", "_key_name", "by_column", "by_key", "whole")
-
-    def __init__(self, table: StoredTable) -> None:
-        self._decode: Final[Callable[[bytes], Any]] = table.codec.decode
-        self._key_form: Final[Callable[[Any], Key]] = table.codec.key_form
-        self._key_name: Final = table.schema.key_name
-        self.whole: Followed | None = None
-        self.by_key: Final[dict[Key, Followed]] = {}
-        self.by_column: Final[dict[str, dict[Any, Followed]]] = {}
-
-    def add(self, followed: Followed) -> None:
-        """Let writes find the query."""
-        query = followed.query
-        assert not query.never
-        if query.column is None:
-            self.whole = followed
-        elif query.column.name == self._key_name:
-            self.by_key[self._key_form(query.value)] = followed
-        else:
-            self.by_column.setdefault(query.column.name, {})[query.value] = followed
-
-    def remove(self, followed: Followed) -> None:
-        """Let no write find the query any more."""
-        query = followed.query
-        if query.column is None:
-            self.whole = None
-        elif query.column.name == self._key_name:
-            del self.by_key[self._key_form(query.value)]
-        else:
-            values = self.by_column[query.column.name]
-            del values[query.value]
-            if not values:
-                del self.by_column[query.column.name]
-
-    @property
-    def empty(self) -> bool:
-        """Nobody can be found here."""
-        return self.whole is None and not self.by_key and not self.by_column
-
-    def collect(self, key: Key, before: bytes | None, after: bytes | None, changed: Changed) -> None:
-        """Note one write in the change of each query it concerns."""
-        if self.whole is not None:
-            _note(changed, self.whole, key, after)
-        if self.by_key and (followed := self.by_key.get(key)) is not None:
-            _note(changed, followed, key, after)
-        if not self.by_column:
-            return
-        old = None if before is None else self._decode(before)
-        new = None if after is None else self._decode(after)
-        for name, values in self.by_column.items():
-            now = values.get(getattr(new, name, None))
-            if now is not None:
-                _note(changed, now, key, after)
-            was = values.get(getattr(old, name, None))
-            if was is not None and was is not now:
-                _note(changed, was, key, None)
-
-
-def _note(changed: Changed, followed: Followed, key: Key, row: bytes | None) -> None:
-    """The row is in the query now, or its key left it."""
-    change = changed.get(followed)
-    if change is None:
-        change = changed[followed] = Change(followed.query.id)
-    if row is None:
-        change.keys.append(key)
-    else:
-        change.rows.append(row)
 
 
 class Subscriptions:
@@ -119,7 +34,7 @@ class Subscriptions:
         self._engine: Final = engine
         self._options: Final = options or Options()
         self._followed: Final[dict[QueryId, Followed]] = {}
-        self._routes: Final[dict[TableId, _Route]] = {}
+        self._routes: Final[dict[TableId, Route]] = {}
         self.deliveries: Final = Deliveries(engine, self._options, follow=self._add, changes_of=self._changes_of)
         """First rows and what was missed, on their way."""
         self._frames: Final[dict[tuple[Encoding, int], Frames]] = {}
@@ -138,19 +53,22 @@ class Subscriptions:
         """Different queries followed."""
         return len(self._followed)
 
-    def compile(self, caller: Caller, sql: str, params: Sequence[Any]) -> Query:
+    def compile(self, caller: Caller, sql: str, params: Sequence[Any]) -> LiveQuery:
         """The query a caller asks for. Denied where it may not; MalformedQuery where it cannot be."""
         if not caller.may_read:
             raise Denied("reading needs the scope read", hint="Use a token that has it")
-        return compile_query(
+        query = compile_live(
             sql,
             params,
             self._engine.database.schema,
             operate=caller.may_operate,
             length_max=self._options.query_length_max,
         )
+        for each in query.uses:
+            malformed(each.operand.position, "a followed query has no subquery yet", hint="Ask it once")
+        return query
 
-    def follow(self, subscriber: Recipient, query: Query, *, epoch: str, after: Offset) -> None:
+    def follow(self, subscriber: Recipient, query: LiveQuery, *, epoch: str, after: Offset) -> None:
         """Tell the subscriber the query's rows and what changes in them; what it missed after an offset of an epoch.
 
         Rows come anew where what was missed cannot be known, or is more than resume_transactions_max.
@@ -161,7 +79,7 @@ class Subscriptions:
         else:
             self.deliveries.begin(subscriber, query)
 
-    def _add(self, subscriber: Recipient, query: Query) -> None:
+    def _add(self, subscriber: Recipient, query: LiveQuery) -> None:
         """From the next transaction on, the subscriber is told what changes in the query."""
         followed = self._followed.get(query.id)
         if followed is None:
@@ -174,7 +92,7 @@ class Subscriptions:
         followed.broadcasts.pop(subscriber.encoding, None)
         self.subscription_count += 1
 
-    def remove(self, subscriber: Recipient, query: Query) -> None:
+    def remove(self, subscriber: Recipient, query: LiveQuery) -> None:
         """The subscriber is told no more; a query that nobody follows is forgotten."""
         if not self.deliveries.forget(subscriber, query.id):
             return
@@ -191,12 +109,12 @@ class Subscriptions:
             if not query.never:
                 self._unroute(followed)
 
-    def _route(self, table: TableId) -> _Route:
+    def _route(self, table: TableId) -> Route:
         route = self._routes.get(table)
         if route is None:
             if not self._routes:  # A feed without followers costs a call nothing.
                 self._engine.feed.follow(self)
-            route = self._routes[table] = _Route(self._engine.database.tables[table])
+            route = self._routes[table] = Route(self._engine.database.tables[table], lambda _: {})
         return route
 
     def _unroute(self, followed: Followed) -> None:
@@ -212,18 +130,30 @@ class Subscriptions:
         """Tell every session whose queries a transaction changed; the tables are at exactly its offset."""
         if not transaction.writes:
             return
-        changed = _changed(self._routes, transaction)
+        changed: Changed = {}
+        asked: Asked = {}
+        routes = self._routes
+        for table, _, key, before, after in transaction.writes:
+            route = routes.get(table)
+            if route is not None:
+                route.collect(key, before, after, changed, asked)
+        if asked:
+            self._answer(asked, changed)
         if self.deliveries.streams:
             self._note(transaction, changed)
         if len(changed) == 1:
             ((followed, change),) = changed.items()
-            for encoding, subscribers in tuple(followed.subscribers.items()):
-                delta = encoding.delta(transaction.offset, transaction.timestamp, [change.part(encoding)])
-                if len(subscribers) < BROADCAST_MIN or not self._broadcast(followed, encoding).take(delta):
-                    for subscriber in tuple(subscribers):
-                        subscriber.tell(delta)
+            self._tell(transaction, followed, change)
         elif changed:
             _tell_all(transaction, changed)
+
+    def _tell(self, transaction: Transaction, followed: Followed, change: Change) -> None:
+        """One query changed: everybody who follows it in one subprotocol is told the same."""
+        for encoding, subscribers in tuple(followed.subscribers.items()):
+            delta = encoding.delta(transaction.offset, transaction.timestamp, [change.part(encoding)])
+            if len(subscribers) < BROADCAST_MIN or not self._broadcast(followed, encoding).take(delta):
+                for subscriber in tuple(subscribers):
+                    subscriber.tell(delta)
 
     def _broadcast(self, followed: Followed, encoding: Encoding) -> Broadcast:
         """What tells all who follow a query in one encoding."""
@@ -234,6 +164,23 @@ class Subscriptions:
             followed.broadcasts[encoding] = made
         return made
 
+    def _answer(self, asked: Asked, changed: Changed) -> None:
+        """Find out what changed in each query that is to be asked. One without a value for a row ends."""
+        for followed, about in asked.items():
+            try:
+                change = followed.answer(about, {})
+            except CallError as error:
+                self._end(followed, error)
+            else:
+                if change is not None:
+                    changed[followed] = change
+
+    def _end(self, followed: Followed, error: CallError) -> None:
+        """End all subscriptions to a query: what it would hold is unknown."""
+        for subscribers in tuple(followed.subscribers.values()):
+            for subscriber in tuple(subscribers):
+                subscriber.refuse(followed.query, error)
+
     def _note(self, transaction: Transaction, changed: Changed) -> None:
         """Let first rows on their way know what changed behind them."""
         for followed, change in changed.items():
@@ -241,20 +188,28 @@ class Subscriptions:
             if stream is not None:
                 stream.note(Past(transaction, change))
 
-    def _changes_of(self, transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change]:
+    def _changes_of(
+        self, transaction: Transaction, wanted: AbstractSet[QueryId]
+    ) -> Mapping[QueryId, Change | CallError]:
         """What a transaction of the past changed in followed queries."""
-        changed = _changed(self._routes, transaction)
-        return {followed.query.id: change for followed, change in changed.items() if followed.query.id in wanted}
-
-
-def _changed(routes: Mapping[TableId, _Route], transaction: Transaction) -> Changed:
-    """The queries a transaction changed, and what it changed in each."""
-    changed: Changed = {}
-    for table, _, key, before, after in transaction.writes:
-        route = routes.get(table)
-        if route is not None:
-            route.collect(key, before, after, changed)
-    return changed
+        changed: Changed = {}
+        asked: Asked = {}
+        for table, _, key, before, after in transaction.writes:
+            route = self._routes.get(table)
+            if route is not None:
+                route.collect(key, before, after, changed, asked)
+        changes: dict[QueryId, Change | CallError] = {
+            followed.query.id: change for followed, change in changed.items() if followed.query.id in wanted
+        }
+        for followed in [each for each in asked if each.query.id in wanted]:
+            try:
+                change = followed.answer(asked[followed], {})
+            except CallError as error:
+                changes[followed.query.id] = error
+            else:
+                if change is not None:
+                    changes[followed.query.id] = change
+        return changes
 
 
 def _tell_all(transaction: Transaction, changed: Changed) -> None:

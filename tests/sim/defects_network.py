@@ -7,7 +7,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from store.client.followings import Followings
+from store.errors import CallError
 from store.ids import Offset, QueryId
+from store.query.live import LiveQuery
 from store.subscribe.changes import Change
 from store.subscribe.deliveries import Recipient, _Missed
 from store.subscribe.encoding import Encoding
@@ -15,7 +17,6 @@ from store.subscribe.first_rows import FirstRows
 from store.subscribe.reading import Reading, read
 from store.subscribe.session import Session
 from store.subscribe.subscriptions import Subscriptions
-from store.tables.query import Query
 from store.transaction import Transaction
 from tests.sim.planted import Planted
 
@@ -24,7 +25,7 @@ def gap(subscriptions: Subscriptions) -> None:
     """Of what somebody missed, every third transaction is left out."""
     changes_of = subscriptions.deliveries.changes_of
 
-    def some(transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change]:
+    def some(transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change | CallError]:
         return changes_of(transaction, wanted) if transaction.offset % 3 else {}
 
     subscriptions.deliveries.changes_of = some  # type: ignore[misc]  # That is the defect.
@@ -34,7 +35,7 @@ def repetition() -> AbstractContextManager[object]:
     """Who comes back is told once more what it was told last."""
     init = _Missed.__init__
 
-    def from_before(self: Any, owner: Any, recipient: Recipient, query: Query, first: Offset, last: Offset) -> None:
+    def from_before(self: Any, owner: Any, recipient: Recipient, query: LiveQuery, first: Offset, last: Offset) -> None:
         init(self, owner, recipient, query, Offset(first - 1), last)
 
     return patch.object(_Missed, "__init__", from_before)
@@ -44,7 +45,7 @@ def any_epoch(subscriptions: Subscriptions) -> None:
     """Who comes from another epoch is taken up as if it came from this one."""
     follow, engine = subscriptions.follow, subscriptions._engine
 
-    def trusting(subscriber: Recipient, query: Query, *, epoch: str, after: Offset) -> None:
+    def trusting(subscriber: Recipient, query: LiveQuery, *, epoch: str, after: Offset) -> None:
         follow(subscriber, query, epoch=epoch and engine.epoch.hex(), after=after)
 
     subscriptions.follow = trusting  # type: ignore[method-assign]  # As above.

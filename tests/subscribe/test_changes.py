@@ -9,10 +9,7 @@ from tests.subscribe.scenes import Shelf
 
 def change() -> Change:
     """A row came, another left."""
-    made = Change(QueryId("q"))
-    made.rows.append(encode([1, "ann"]))
-    made.keys.append(2)
-    return made
+    return Change(QueryId("q"), [encode([1, "ann"])], [2])
 
 
 def test_a_part_is_encoded_once_for_each_subprotocol() -> None:

@@ -83,7 +83,7 @@ def test_a_chunk_that_is_gone_is_made_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert again is not first
 
 
-def test_few_rows_come_in_key_order_at_once() -> None:
+def test_few_rows_come_in_key_order_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no need to gather, the first chunk is there right away, in primary-key order."""
     shelf = Shelf()
     shelf.client().asks(*(["call", 1, "put", [book, "ann"]] for book in (5, 2, 9)))
@@ -91,6 +91,8 @@ def test_few_rows_come_in_key_order_at_once() -> None:
     assert stream.at_once
     assert [row[0] for row in chunk(stream, 0)] == [2, 5, 9]
     assert chunk(stream_of(shelf, "SELECT * FROM books WHERE id = NULL"), 0) == []
+    assert [row[0] for row in chunk(stream_of(shelf, "SELECT * FROM books WHERE copies = 1"), 0)] == [2, 5, 9]
+    monkeypatch.setattr(first_rows, "SORTED_MAX", 2)
     assert not stream_of(shelf, "SELECT * FROM books WHERE copies = 1").at_once
 
 

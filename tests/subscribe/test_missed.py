@@ -153,7 +153,7 @@ def test_a_query_is_evaluated_once_for_all() -> None:
 
     def changes_of(_transaction: Any, wanted: Any) -> dict[QueryId, Change]:
         asked.append(set(wanted))
-        return {each: Change(each) for each in wanted}
+        return {each: Change(each, [], []) for each in wanted}
 
     one, two = QueryId("one"), QueryId("two")
     piece.evaluate({one}, changes_of)

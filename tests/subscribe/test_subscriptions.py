@@ -1,11 +1,12 @@
 """Subscriptions: what each transaction means for whom, at which offset."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.subscribe.followed import Followed
 from store.subscribe.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from store.subscribe.options import Options
 from tests.subscribe.scenes import ALL_BOOKS, BY_AUTHOR, SUBPROTOCOLS, Shelf, View
@@ -158,16 +159,55 @@ def test_a_forgotten_query_costs_nothing() -> None:
     assert shelf.subscriptions._routes == {}
 
 
-def test_many_equality_queries_do_not_slow_a_change() -> None:
+def test_many_equality_queries_do_not_slow_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     """A change looks at its own table, column and value alone, however many other values are followed."""
     shelf = Shelf()
     follower = shelf.client()
     follower.asks(*(["subscribe", number, BY_AUTHOR, [f"author {number}"]] for number in range(1_000)))
-    route = next(iter(shelf.subscriptions._routes.values()))
-    assert (route.whole, len(route.by_key), list(route.by_column)) == (None, 0, ["author"])
-    assert len(route.by_column["author"]) == 1_000
+    monkeypatch.setattr(Followed, "answer", None)  # Nobody is to be asked.
     heard = parts(follower.asks(["call", 1, "put", [1, "author 7"]], ["call", 2, "put", [1, "nobody"]]))
     assert len(heard) == 2
+
+
+# Conditions without a value.
+
+DIVIDED: Final = "SELECT * FROM books WHERE 6 / copies > 2"
+FAILED: Final = ["failure", "subscribe", 1, 0, "malformed_query"]
+
+
+@each_subprotocol
+def test_a_row_without_a_value_ends_that_subscription_alone(subprotocol: str) -> None:
+    """With an error that says why; the call, its other subscriptions and the others' go on."""
+    shelf = Shelf()
+    clients = [shelf.client(subprotocol) for _ in range(2)]
+    for client in clients:
+        client.asks(["subscribe", 1, DIVIDED], ["subscribe", 2, ALL_BOOKS])
+    heard = [*clients[0].asks(["call", 1, "put", [1, "ann", 0]]), *clients[1].read()]
+    assert [each[:5] for each in heard if each[0] == "failure"] == [
+        ["failure", "subscribe", 1, 0, "malformed_query"]
+    ] * 2
+    assert [each[0] for each in heard if each[0] != "failure"] == ["delta", "result", "delta"]
+    assert "division by zero" in heard[0][5]
+    assert shelf.subscriptions.query_count == 1
+    heard = clients[0].asks(["subscribe", 1, DIVIDED])
+    assert heard[0][:2] == ["failure", "subscribe"]
+    clients[0].asks(["call", 2, "drop", [1]])
+    assert clients[0].asks(["subscribe", 1, DIVIDED])[0][0] == "subscribed"
+
+
+def test_what_was_missed_may_have_no_value() -> None:
+    """Who comes back to it is told so, and may subscribe anew."""
+    shelf = Shelf()
+    client = shelf.client()
+    heard = client.asks(["subscribe", 1, DIVIDED])
+    client.session.detach()
+    writer = shelf.client()
+    writer.asks(["call", 1, "put", [1, "ann", 0]], ["call", 2, "drop", [1]])
+    back = shelf.client()
+    heard = back.asks(["subscribe", 1, DIVIDED, [], shelf.epoch, heard[0][3]], ["subscribe", 2, ALL_BOOKS])
+    assert sorted(each[0] for each in heard) == ["failure", "subscribed", "subscribed"]
+    assert [each[:3] for each in heard if each[0] == "failure"] == [["failure", "subscribe", 1]]
+    assert back.asks(["subscribe", 1, DIVIDED])[0][0] == "subscribed"
 
 
 # Resume.
@@ -283,6 +323,11 @@ QUERIES: list[tuple[str, list[Any]]] = [
     ("SELECT * FROM books WHERE copies = ?", [1]),
     ("SELECT * FROM books WHERE id = 2", []),
     ("SELECT * FROM authors", []),
+    ("SELECT * FROM books WHERE copies BETWEEN 1 AND 2", []),
+    ("SELECT * FROM books WHERE author IN ('ann', 'cid') AND NOT copies = 1", []),
+    ("SELECT id, upper(author) AS who FROM books WHERE copies > $1 OR author LIKE 'b%'", [1]),
+    ("SELECT author, id FROM books", []),
+    ("SELECT id, copies FROM books WHERE genre IS NULL AND author <> 'ann'", []),
 ]
 
 

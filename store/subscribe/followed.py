@@ -1,0 +1,101 @@
+"""A query that somebody follows: what a transaction changes in it, and who is told.
+
+Laws: what a query makes of rows is decided in one place, its telling: from rows that match, before and after, to what
+its followers are told. A condition or an output without a value for a row ends that query with an error, and harms
+nobody else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from store.errors import CallError, MalformedQuery
+from store.ids import Key
+from store.query.live import LiveQuery
+from store.query.membership import Membership
+from store.subscribe.broadcast import Broadcast
+from store.subscribe.changes import Change
+from store.subscribe.encoding import Encoding
+from store.subscribe.routes import Watcher, Write
+
+Move = tuple[Key, Any, Any]
+"""A row's key, and its image in the query before and after; None where it is not in it."""
+Told = tuple[list[bytes], list[Key]]
+"""Rows that are in what followers hold now, and keys of rows that left it."""
+
+
+class Telling(Protocol):
+    """What one kind of query makes of the rows that match."""
+
+    def image(self, row: Any, data: bytes) -> Any:
+        """What it needs of a matching row, decoded and as bytes. MalformedQuery where it has no value for it."""
+        ...
+
+    def fold(self, moves: Sequence[Move]) -> Told:
+        """What one transaction's moves, one a key, change in what followers hold."""
+        ...
+
+
+class Rows:
+    """Rows, whole or projected: told where they are new or changed, and where they went."""
+
+    def __init__(self, query: LiveQuery) -> None:
+        self.image: Final = query.project
+
+    def fold(self, moves: Sequence[Move]) -> Told:
+        """A row whose projection did not change is not told."""
+        rows = [after for _, before, after in moves if after is not None and after != before]
+        keys = [key for key, before, after in moves if after is None and before is not None]
+        return rows, keys
+
+
+class Followed(Watcher):
+    """One followed query; its followers by their encoding."""
+
+    __slots__ = ("broadcasts", "query", "subscribers", "telling")
+
+    def __init__(self, query: LiveQuery) -> None:
+        super().__init__(query.table, query.where, query.members, exact=query.is_equality or query.is_table)
+        self.query: Final = query
+        self.telling: Final[Telling] = Rows(query)
+        self.subscribers: Final[dict[Encoding, dict[Any, None]]] = {}
+        self.broadcasts: Final[dict[Encoding, Broadcast]] = {}
+        """To the subscribers of each encoding, made when it is needed."""
+
+    def answer(self, asked: Mapping[Key, Write], pasts: Mapping[Membership, Mapping[Any, bool]]) -> Change | None:
+        """What a transaction changed, of the rows that it is asked about; None where nothing did.
+
+        MalformedQuery: there is no value for a row.
+        """
+        matches, image = self.query.matches, self.telling.image
+        was, now = look(self.members, asked, pasts, lambda row, data: image(row, data) if matches(row) else None)
+        moves = [(key, was.get(key), now.get(key)) for key in {**was, **now}]
+        rows, keys = self.telling.fold(moves) if moves else ([], [])
+        return Change(self.query.id, rows, keys) if rows or keys else None
+
+
+def look(
+    members: Sequence[Membership],
+    asked: Mapping[Key, Write],
+    pasts: Mapping[Membership, Mapping[Any, bool]],
+    image: Callable[[Any, bytes], Any],
+) -> tuple[dict[Key, Any], dict[Key, Any]]:
+    """Each row's image before, by the subqueries' values of before, and after; rows without one are left out.
+
+    MalformedQuery where there is none because something went wrong.
+    """
+    changed = [each for each in members if each in pasts]
+    try:
+        for each in changed:
+            each.look_at(pasts[each])
+        was = {key: made for key, (old, _) in asked.items() if old is not None and (made := image(*old)) is not None}
+        for each in changed:
+            each.look_at(None)
+        now = {key: made for key, (_, new) in asked.items() if new is not None and (made := image(*new)) is not None}
+    except CallError:
+        raise
+    except Exception as error:  # Whatever it is, it is this query's affair.
+        raise MalformedQuery(f"the query has no value for a row: {type(error).__name__}: {error!s:.200}") from error
+    finally:
+        for each in changed:
+            each.look_at(None)
+    return was, now
