@@ -53,6 +53,7 @@ FILES_BESIDE: Final = 256
 
 OnReady = Callable[[str, int], None]
 """Told the address and the port once connections are taken."""
+OnStop = Callable[[], None]
 
 
 class Server:
@@ -94,14 +95,17 @@ class Server:
         host, port, *_ = self._socket.getsockname()
         return host, port
 
-    def run(self, engine: Engine, *, on_ready: OnReady | None = None) -> None:
-        """Serve on this thread until a signal or `stop`; then the engine is closed."""
+    def run(self, engine: Engine, *, on_ready: OnReady | None = None, on_stop: OnStop | None = None) -> None:
+        """Serve on this thread until a signal or `stop`; then the engine is closed.
+
+        `on_stop` is called when no connection is taken any more: after a signal this need not return.
+        """
         _allow_files(self._options.connections_max)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self.serve(engine, on_ready=on_ready))
+            runner.run(self.serve(engine, on_ready=on_ready, on_stop=on_stop))
 
-    async def serve(self, engine: Engine, *, on_ready: OnReady | None = None) -> None:
-        """Serve on the running loop until a signal or `stop`; then the engine is closed."""
+    async def serve(self, engine: Engine, *, on_ready: OnReady | None = None, on_stop: OnStop | None = None) -> None:
+        """Serve on the running loop until a signal or `stop`; then the engine is closed. `on_stop` as for `run`."""
         service = self.service = self._make_service(engine)
 
         @contextlib.asynccontextmanager
@@ -109,6 +113,8 @@ class Server:
             service.runner.start()
             service.maintenance.start()
             yield
+            if on_stop is not None:
+                on_stop()
             await service.maintenance.finish()
             await service.runner.finish()
 

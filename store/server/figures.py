@@ -10,6 +10,15 @@ from store.server.child import Event
 from store.server.metrics import Measured
 
 
+@dataclass(frozen=True)
+class Failed:
+    """How a piece of work failed."""
+
+    problem: str
+    at: float
+    """In seconds since 1970."""
+
+
 @dataclass
 class Figures:
     """What has happened since the start, for metrics and for those who ask."""
@@ -30,9 +39,35 @@ class Figures:
     drill: Event = field(default_factory=dict)
     drill_at: float = 0.0
     """When the newest drill that found the same ended."""
+    drilled_at: float = 0.0
+    """When the newest drill ended, whatever it found."""
     backup: Event = field(default_factory=dict)
     backup_at: float = 0.0
     backup_bytes: int = 0
+    failed: dict[str, Failed] = field(default_factory=dict)
+    """The last failure, by what was tried."""
+
+    def note_failed(self, what: str, problem: str, *, at: float) -> None:
+        """Something was tried in vain; the next time may go well."""
+        self.failures[what] = self.failures.get(what, 0) + 1
+        self.failed[what] = Failed(problem, at)
+
+    def last(self) -> dict[str, dict[str, object]]:
+        """Of each kind of work what was done last and what failed last, where anything was since the start."""
+        done = {
+            "snapshot": (self.snapshot, self.snapshot_at),
+            "retention": (self.retention, 0.0),
+            "drill": (self.drill, self.drilled_at),
+            "backup": (self.backup, self.backup_at),
+        }
+        said: dict[str, dict[str, object]] = {}
+        for kind, (event, at) in done.items():
+            mine: dict[str, object] = {"done": event, **({"done_at": at} if at else {})} if event else {}
+            if kind in self.failed:
+                mine |= {"failed": self.failed[kind].problem, "failed_at": self.failed[kind].at}
+            if mine:
+                said[kind] = mine
+        return said
 
     def note_pruned(self, pruned: Event) -> None:
         """Something was let go, or would have been if anything could."""

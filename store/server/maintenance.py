@@ -49,6 +49,7 @@ SPACE_MIN: Final = 64 * SYSTEM_SPACE_MIN
 FIRST_DRILL_S: Final = 3_600.0
 FIRST_PUSH_S: Final = 60.0
 """Seconds after a start to the first one that is scheduled, at most: so that restarts never put it off for good."""
+SILENT_END: Final = "it said nothing of how it ended"
 DRILL_FOLDER_PREFIX: Final = "store-drill-"
 
 TAKEN, PRUNED, DRILLED, PUSHED, PROGRESS = "taken", "pruned", "drilled", "pushed", "progress"
@@ -95,6 +96,8 @@ class Done:
     """Of its record; 0 where there was no room for one, or nothing to record."""
     event: Event
     """What the child said last of it; empty where it failed before."""
+    code: int | None = None
+    """The child's exit code, where it failed by one of its own."""
 
 
 @dataclass
@@ -107,6 +110,8 @@ class _Job:
     said: Sequence[str] = ()
     """(issuer, subject) of the operator who asked first; () for the store itself."""
     waiting: list["asyncio.Future[Done]"] = field(default_factory=list)
+    begun: float = 0.0
+    """When a child began to work on it, by the monotonic clock."""
 
     def answer(self, done: Done) -> None:
         """Tell those who wait, and have not left."""
@@ -204,6 +209,21 @@ class Maintenance:
         working = {"store_maintenance_working": {self.working: 1} if self.working else {}}
         return Measured({**values, **more}, {**labelled, **working})
 
+    def state(self) -> dict[str, Any]:
+        """What the child works on and how far it is, what waits, and how it last went; plain values."""
+        job, policy = self._current, self.policy
+        state: dict[str, Any] = {
+            "working": self.working,
+            "reason": "" if job is None else job.reason,
+            "seconds": 0.0 if job is None else round(self._clock.monotonic() - job.begun, 3),
+            "process": self.child_pid,
+            "progress": self.progress,
+            "waiting": [{"kind": each.kind, "reason": each.reason} for each in self._jobs],
+            "last": self.figures.last(),
+        }
+        planned = {"problem": policy.problem, "failures": policy.failures, "retry_in_s": self.retry_in_s()}
+        return {**state, **planned, "restart_estimate_s": self.restart_estimate_s()}
+
     def retry_in_s(self) -> float:
         """Seconds until a snapshot is tried again after a failure; 0 while none is put off."""
         return max(self.policy.retry_at - self._clock.monotonic(), 0.0) if self.policy.failures else 0.0
@@ -265,6 +285,7 @@ class Maintenance:
         """Everything that waits, one after the other."""
         while self._jobs:
             job = self._current = self._jobs.popleft()
+            job.begun = self._clock.monotonic()
             try:
                 done = await self._carry_out(job)
             except Exception as error:
@@ -310,14 +331,14 @@ class Maintenance:
             offset = self._note_taken(job, ended, said.get(TAKEN)) or offset
         elif ended.problem or PRUNED not in said:
             self._failed("snapshot", ended)
-            self.policy.failed(ended.problem or "it said nothing of how it ended", now=self._clock.monotonic())
+            self.policy.failed(ended.problem or SILENT_END, now=self._clock.monotonic())
         wanted = said.get(TAKEN if take else PRUNED, {})
-        return Done("" if wanted else ended.problem or "it said nothing of how it ended", offset, wanted)
+        return Done("" if wanted else ended.problem or SILENT_END, offset, wanted)
 
     def _note_taken(self, job: _Job, ended: Ended, taken: Event | None) -> Offset:
         figures, now = self.figures, self._clock.monotonic()
         if taken is None:
-            problem = ended.problem or "it said nothing of how it ended"
+            problem = ended.problem or SILENT_END
             self._failed("snapshot", ended)
             self.policy.failed(problem, now=now)
             return self._record("snapshot", {"reason": job.reason, "failed": problem}, job.said)
@@ -352,6 +373,7 @@ class Maintenance:
         figures = self.figures
         scratch: Path | None = None
         event: Event = {}
+        code: int | None = None
         asked = self._loop.create_task(self.live.fingerprint())
         try:
             await asyncio.sleep(0)  # The pass begins, and with it the offset is known.
@@ -362,8 +384,8 @@ class Maintenance:
                 *("snapshot", "drill", str(self._data), "--through", str(live.offset)),
                 *("--fingerprint", live.fingerprint, "--scratch", str(scratch), *self._set_snapshots()),
             )
-            event = said.get(DRILLED, {})
-            problem = "" if event else ended.problem or "it said nothing of how it ended"
+            event, code = said.get(DRILLED, {}), ended.code
+            problem = "" if event else ended.problem or SILENT_END
         except (Overloaded, OSError) as error:
             problem = str(error)
         finally:
@@ -374,8 +396,9 @@ class Maintenance:
         count(figures.drills, "failed" if problem else "same" if same else "different")
         if problem:
             self._failed("drill", problem)
-            return Done(problem, self._record("drill", {"reason": job.reason, "failed": problem}, job.said), {})
-        figures.drill = event
+            offset = self._record("drill", {"reason": job.reason, "failed": problem}, job.said)
+            return Done(problem, offset, {}, code)
+        figures.drill, figures.drilled_at = event, self._clock.wall() / 1e6
         if same:
             figures.drill_at = self._clock.wall() / 1e6
         else:
@@ -409,7 +432,7 @@ class Maintenance:
         ]
         ended, said = await self._run("backup", "push", str(self._data), *options, *self._set_snapshots())
         event = said.get(PUSHED, {})
-        problem = "" if event and not ended.problem else ended.problem or "it said nothing of how it ended"
+        problem = "" if event and not ended.problem else ended.problem or SILENT_END
         if problem:
             self._failed("backup", problem)
             return Done(problem, self._record("backup", {"reason": job.reason, "failed": problem}, job.said), event)
@@ -468,8 +491,8 @@ class Maintenance:
         """Count it and say so."""
         if self._stopping:
             return
-        count(self.figures.failures, what)
-        problem = how if isinstance(how, str) else how.problem or "it said nothing of how it ended"
+        problem = how if isinstance(how, str) else how.problem or SILENT_END
+        self.figures.note_failed(what, problem, at=self._clock.wall() / 1e6)
         logger.warning("%s failed: %s; calls go on, it is tried again later", what, problem)
 
     def _check_able(self) -> None:

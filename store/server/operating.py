@@ -42,6 +42,7 @@ class OperatorDoors:
         return [
             Route("/v1/snapshot", door(self._operators(self._snapshot)), methods=["POST"]),
             Route("/v1/snapshots", door(self._operators(self._snapshots)), methods=["GET"]),
+            Route("/v1/operations", door(self._operators(self._operations)), methods=["GET"]),
             Route("/v1/seal", door(self._operators(self._seal)), methods=["POST"]),
             Route("/v1/fingerprint", door(self._operators(self._fingerprint)), methods=["POST"]),
             Route("/v1/drill", door(self._operators(self._drill)), methods=["POST"]),
@@ -83,21 +84,12 @@ class OperatorDoors:
 
     async def _snapshots(self, _: Request, __: Caller) -> Response:
         """Which snapshots there are, what can be restored, and how it stands with the next one."""
-        maintenance = self._maintenance
         content = await asyncio.to_thread(_listing, self._service.engine.world.disk)
-        policy = maintenance.policy
-        state = {
-            "working": maintenance.working,
-            "process": maintenance.child_pid,
-            "progress": maintenance.progress,
-            "problem": policy.problem,
-            "failures": policy.failures,
-            "retry_in_s": maintenance.retry_in_s(),
-            "restart_estimate_s": maintenance.restart_estimate_s(),
-            "last_drill": maintenance.figures.drill,
-            "last_backup": maintenance.figures.backup,
-        }
-        return _json(HTTPStatus.OK, {**content, "maintenance": state})
+        return _json(HTTPStatus.OK, {**content, "maintenance": self._maintenance.state()})
+
+    async def _operations(self, _: Request, __: Caller) -> Response:
+        """What is being done now, and how far it is. Nothing is read from the disk for it, so it may be asked often."""
+        return _json(HTTPStatus.OK, self._maintenance.state())
 
 
 def _waits(request: Request) -> bool:
@@ -113,7 +105,8 @@ async def _ended(done: "asyncio.Future[Done]", name: str, *, wait: bool) -> Resp
         return _json(HTTPStatus.ACCEPTED, {"begun": True})
     ended = await done
     if ended.problem:
-        raise Refused(f"{name}_failed", message=ended.problem, details={"offset": ended.offset})
+        details = {"offset": ended.offset, **({"exit": ended.code} if ended.code and ended.code > 0 else {})}
+        raise Refused(f"{name}_failed", message=ended.problem, details=details)
     return _json(HTTPStatus.OK, {"offset": ended.offset, name: ended.event})
 
 

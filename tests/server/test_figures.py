@@ -38,3 +38,14 @@ def test_what_is_a_number_counts() -> None:
     """Whole or not."""
     assert number({"seconds": 2.5}, "seconds") == 2.5
     assert number({"seconds": 2}, "seconds") == 2
+
+
+def test_of_each_kind_the_last_success_and_the_last_failure_are_kept() -> None:
+    """A failure does not hide what went well before it, nor the other way round."""
+    figures = Figures()
+    assert figures.last() == {}
+    figures.backup, figures.backup_at = {"url": "x"}, 5.0
+    figures.note_failed("backup", "no network", at=7.0)
+    figures.note_failed("backup", "no bucket", at=8.0)
+    assert figures.last() == {"backup": {"done": {"url": "x"}, "done_at": 5.0, "failed": "no bucket", "failed_at": 8.0}}
+    assert figures.measured().labelled["store_maintenance_failures_total"] == {"backup": 2}

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 DOORS = [
     ("POST", "/v1/snapshot"),
     ("GET", "/v1/snapshots"),
+    ("GET", "/v1/operations"),
     ("POST", "/v1/seal"),
     ("POST", "/v1/fingerprint"),
     ("POST", "/v1/drill"),
@@ -131,6 +132,29 @@ def test_who_does_not_want_to_wait_is_answered_at_once(tended: Kept) -> None:
         os.kill(pid, signal.SIGKILL)
         tenant.wait_until(lambda: not tenant.maintenance.working)
         assert [each["verb"] for each in tenant.ran()] == ["take", "prune"]
+
+
+def test_what_is_being_done_is_told_with_how_far_it_is(tended: Kept) -> None:
+    """Kind, reason, process and the child's newest word; what waits behind it; and how each kind last went."""
+    with tended() as tenant:
+        tenant.script(take=[["hang", 60]], prune=[], drill=[["litter", 0], ["fail", "no space left"]])
+        assert tenant.request("GET", "/v1/operations").body["last"] == {}
+        tenant.request("POST", "/v1/snapshot?wait=false")
+        pid = tenant.hanging()
+        tenant.request("POST", "/v1/drill?wait=false")
+        said = tenant.request("GET", "/v1/operations").body
+        assert {name: said[name] for name in ("working", "reason", "process")} == {
+            "working": "snapshot",
+            "reason": "by hand",
+            "process": pid,
+        }
+        assert said["progress"] == {"event": "progress", "phase": "hanging", "done": 0, "total": 1}
+        assert said["waiting"] == [{"kind": "drill", "reason": "by hand"}]
+        os.kill(pid, signal.SIGKILL)
+        tenant.wait_until(lambda: "drill" in tenant.maintenance.figures.failed and not tenant.maintenance.working)
+        last = tenant.request("GET", "/v1/operations").body["last"]
+        assert (last["drill"]["failed"], set(last["drill"])) == ("no space left", {"failed", "failed_at"})
+        assert "SIGKILL" in last["snapshot"]["failed"]
 
 
 def test_who_asked_is_recorded(tended: Kept) -> None:
