@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
+from store.cli.presence import served_at
 from store.client.errors import HINT_TOKEN
 from store.config import Config, find, load
 from store.errors import ConfigError
@@ -30,7 +31,10 @@ SetOptions = Annotated[
 Data = Annotated[Path | None, typer.Option(help="The data directory.  [default: tenant.data]")]
 Url = Annotated[
     str | None,
-    typer.Option(envvar="STORE_URL", help="Where the tenant answers.  [default: ws://server.host:server.port]"),
+    typer.Option(
+        envvar="STORE_URL",
+        help="Where the tenant answers.  [default: where the data directory's says; ws://server.host:server.port]",
+    ),
 ]
 Token = Annotated[
     str | None,
@@ -60,9 +64,12 @@ def configure(file: Path | None, said: list[str] | None = None, **flags: Any) ->
 
 
 def address_of(config: Config, url: str | None) -> str:
-    """Where the tenant answers: as said, or where `store serve` with this configuration would listen."""
-    if url:
-        return url
+    """Where the tenant answers: as said, else where the one that serves the data directory says to listen."""
+    return url or served_at(config.tenant.data) or listens_at(config)
+
+
+def listens_at(config: Config) -> str:
+    """Where `store serve` with this configuration listens, or would."""
     server = config.server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104  # Not bound, only named.
     scheme = "ws" if server.tls_certificate is None else "wss"

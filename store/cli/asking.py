@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from store.cli.arguments import address_of, token_of, trust
+from store.cli.directories import look_at
 from store.cli.output import note
+from store.cli.presence import is_served, served_at
 from store.client.errors import HINT_TOKEN, HINT_URL, Unreachable
 from store.config import Config
-from store.env.posix import LOCK_NAME
-from store.errors import CALL_ERRORS, CallError, ConfigError, Denied, ProtocolError, StoreError
+from store.errors import CALL_ERRORS, CallError, ConfigError, Denied, DirectoryError, ProtocolError, Refused, StoreError
+from store.log.segment import segment_offsets
+from store.log.survey import read_header
 
 ANSWER_SIZE_MAX: Final = 16 << 20
 SEAL_WAIT_S: Final = 30.0
@@ -25,27 +28,68 @@ def ask_to_seal(options: Config, url: str | None, token: str | None, ca: Path | 
 
     Nobody is asked where nobody serves it. Who is not found is only told of, unless they were `named`.
     """
-    if not named and not is_served(options):
+    why = "the running tenant was not asked to seal, so its last moments may be left out"
+    tenant = find_tenant(options, url, token, ca, named=named, without=why, timeout_s=SEAL_WAIT_S)
+    if tenant is None:
         return
     try:
-        bearer = token_of(options, token)
-        Tenant(address_of(options, url), bearer, ssl=trust(ca), timeout_s=SEAL_WAIT_S).post("/v1/seal")
-    except (Unreachable, ConfigError, CallError) as error:
+        tenant.post("/v1/seal")
+    except CallError as error:
         if named:
             raise
-        note(f"the running tenant was not asked to seal ({error.message}): its last moments may be left out (--url)")
+        note(f"{why} ({error.message})")
 
 
-def is_served(options: Config) -> bool:
-    """Whether some process says that it serves the data directory; a killed one says so, too."""
-    return (options.tenant.data / LOCK_NAME).exists()
+def find_tenant(
+    options: Config,
+    url: str | None,
+    token: str | None,
+    ca: Path | None,
+    *,
+    named: bool,
+    without: str,
+    timeout_s: float | None,
+) -> "Tenant | None":
+    """The tenant that serves the data directory; None where nobody does.
+
+    One that is not to be reached, or serves something else, is an error where it was `named` by its URL; else it is
+    only told of, with what it means to go on `without` it.
+    """
+    root = options.tenant.data
+    served = is_served(root)
+    if not served and not named:
+        return None
+    try:
+        address = url if named and url else served_at(root) or address_of(options, url)
+        tenant = Tenant(address, token_of(options, token), ssl=trust(ca), timeout_s=timeout_s)
+        if served:
+            _expect_to_serve(tenant, root)
+    except StoreError as error:
+        if named:
+            raise
+        note(f"{without} ({error.message}); --url names it")
+        return None
+    return tenant
+
+
+def _expect_to_serve(tenant: "Tenant", root: Path) -> None:
+    """DirectoryError: what answers there serves the history of another directory."""
+    disk = look_at(root)
+    offsets = segment_offsets(disk)
+    mine = read_header(disk, offsets[-1]).epoch.hex() if offsets else ""
+    found = tenant.get("/v1/schema").get("epoch")
+    if found != mine:
+        raise DirectoryError(
+            f"the tenant at {tenant.url} serves another store (epoch {found}) than the one in {root} (epoch {mine})",
+            hint="Name the one that serves this directory with --url",
+        )
 
 
 class Tenant:
     """Where a tenant answers, and with which token."""
 
-    def __init__(self, url: str, token: str, *, ssl: tls.SSLContext | None, timeout_s: float) -> None:
-        """ConfigError: the address is none."""
+    def __init__(self, url: str, token: str, *, ssl: tls.SSLContext | None, timeout_s: float | None) -> None:
+        """ConfigError: the address is none. Without `timeout_s` an answer is waited for as long as it takes."""
         parts = urlsplit(url)
         if parts.scheme not in {"ws", "wss", "http", "https"} or not parts.hostname:
             raise ConfigError(f"expected an address like ws://127.0.0.1:8400, found {url!r}")
@@ -98,6 +142,10 @@ class Tenant:
         code = str(answer.get("error", ""))
         if status in {401, 403} or code == Denied.code:
             return Denied(f"{self.url} does not let us: {message}", hint=HINT_TOKEN)
+        details = answer.get("details")
+        said = details if isinstance(details, dict) else {}
+        if code == Refused.code:
+            return Refused(str(said.pop("reason", message)), message=message, details=said)
         if code in CALL_ERRORS:
             return CALL_ERRORS[code](message)
         if status >= 500 or code:

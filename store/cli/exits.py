@@ -75,6 +75,14 @@ class NothingThere(StoreError):
     """What a command is to work on is not there: no log, no snapshot, no such name. Nothing is damaged."""
 
 
+class FailedThere(StoreError):
+    """What a running tenant was asked to do failed there, in a process that ended with `exit`: so does this one."""
+
+    def __init__(self, message: str, exit: Exit) -> None:  # noqa: A002  # What it is called in JSON, too.
+        super().__init__(message, hint="The tenant counted and recorded it; calls there go on")
+        self.exit = exit
+
+
 _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     MalformedCall: Exit.MALFORMED_CALL,
     MalformedQuery: Exit.MALFORMED_QUERY,
@@ -104,4 +112,6 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
 
 def exit_of(error: BaseException) -> Exit:
     """The exit code of an error, by its nearest class."""
+    if isinstance(error, FailedThere):
+        return error.exit
     return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), Exit.BUG)

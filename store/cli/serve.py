@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +20,9 @@ from store.cli.arguments import (
     ConfigFile,
     Data,
     SetOptions,
-    address_of,
     configure,
     development_token,
+    listens_at,
     token_of,
 )
 from store.cli.demo import FIRST_ACCOUNT
@@ -30,6 +31,7 @@ from store.cli.domains import load_domain
 from store.cli.exits import Exit
 from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
+from store.cli.presence import announce, withdraw
 from store.cli.token import mint_development_token
 from store.config import Config
 from store.engine.engine import Engine, Migration, open_engine
@@ -101,6 +103,10 @@ def serve(  # Options of a command.
 
     def ready(listening_host: str, listening_port: int) -> None:
         there = replace(options, server=replace(options.server, host=listening_host, port=listening_port))
+        try:
+            announce(options.tenant.data, listens_at(there))
+        except OSError as error:  # A full disk: whoever looks for this tenant has to be told where it is.
+            note(f"the directory does not say where it is served ({error}): commands beside it need --url")
         _tell_listening(there, json=json)
         if demo:
             threading.Thread(target=_run_demo, args=(there, repository), kwargs={"json": json}, daemon=True).start()
@@ -110,7 +116,7 @@ def serve(  # Options of a command.
         engine = open_tenant(options, loaded, deadline)
         _tell_recovery(engine.report, options.tenant.data, json=json)
         try:
-            server.run(engine, on_ready=ready)
+            server.run(engine, on_ready=ready, on_stop=partial(withdraw, options.tenant.data))
         except KeyboardInterrupt:  # uvicorn raises it again once all is closed in order.
             note("stopped")
 
@@ -179,7 +185,7 @@ def _tell_recovery(report: RecoveryReport, data: Path, *, json: bool) -> None:
 
 
 def _tell_listening(options: Config, *, json: bool) -> None:
-    url = address_of(options, None)
+    url = listens_at(options)
     if json:
         print_json({"event": "listening", "url": url, "host": options.server.host, "port": options.server.port})
     else:
@@ -188,7 +194,7 @@ def _tell_listening(options: Config, *, json: bool) -> None:
 
 def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
     """The demo in a process of its own, since this one has one loop and is busy with it; then what to try next."""
-    url = address_of(options, None)
+    url = listens_at(options)
     environment = {**os.environ, "STORE_TOKEN": token_of(options, None)}
     if options.server.tls_certificate is not None:
         environment.setdefault("SSL_CERT_FILE", str(options.server.tls_certificate))
@@ -213,7 +219,7 @@ def own_name() -> str:
 
 def what_next(options: Config, *, ran: bool) -> str:
     """Commands to try against a tenant; those about the demo's accounts only where it `ran` and opened them."""
-    url, data = address_of(options, None), shlex.quote(str(options.tenant.data))
+    url, data = listens_at(options), shlex.quote(str(options.tenant.data))
     where = f"--data {data} --url {url}"
     account = FIRST_ACCOUNT
     store = own_name()

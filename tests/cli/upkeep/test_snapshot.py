@@ -4,14 +4,18 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from store.cli.asking import Tenant as HttpTenant
 from store.cli.exits import Exit
+from store.cli.presence import SERVING
 from tests.cli.history import deposit, error, events, files, flip, run, segments
 from tests.cli.tenant import Tenant, environment, process, running, store
 
@@ -431,19 +435,70 @@ def test_beside_a_running_tenant_all_until_now_is_taken(tenant: Tenant) -> None:
     assert taken["fresh"]
 
 
-def test_a_drill_asks_the_running_tenant(tenant: Tenant) -> None:
-    """What it restores has the fingerprint that the tenant itself says it has, at the same offset."""
+def test_a_drill_is_held_by_the_running_tenant(tenant: Tenant) -> None:
+    """It compares with its own fingerprint; its metric and its log know of it, as of one asked for over HTTP."""
     for arguments in ((), ("--url", tenant.url)):
         ended = process("snapshot", "drill", "data", "--json", *arguments, cwd=tenant.directory, **tenant.variables)
         assert ended.returncode == Exit.DONE, ended.stderr
         drilled = json.loads(ended.stdout.splitlines()[-1])
         assert drilled["same"]
         assert drilled["expected"] == drilled["fingerprint"]
+        last = last_drill(tenant)
+        assert (last["done"]["offset"], last["done"]["fingerprint"]) == (drilled["offset"], drilled["fingerprint"])
+        dumped = run("log", "dump", "data", "--from", str(drilled["recorded"]), cwd=tenant.directory).stdout
+        assert "drill" in dumped
+
+
+def test_a_drill_that_fails_in_the_tenant_ends_as_it_failed_there(tmp_path: Path) -> None:
+    """With its words and its exit code, so that a gap is told from a full disk; it is not tried again here."""
+    with running(tmp_path) as tenant:
+        called = store("call", "open_account", "1", "ada", "100", cwd=tmp_path, **tenant.variables)
+        assert called.returncode == Exit.DONE, called.stderr
+        (first, *_) = segments(tenant.data)
+        flip(first, first.stat().st_size // 2)
+        ended = store("snapshot", "drill", "data", "--json", cwd=tmp_path, **tenant.variables)
+        said = json.loads(ended.stderr.splitlines()[-1])
+        assert (ended.returncode, said["exit"]) == (Exit.NOT_RESTORABLE, Exit.NOT_RESTORABLE), ended.stderr
+        assert last_drill(tenant)["failed"] in said["message"]
+
+
+def test_a_copy_beside_is_compared_with_the_named_tenant(tenant: Tenant) -> None:
+    """Nobody serves the copy, so the drill is held here; the tenant is only asked what it holds."""
+    HttpTenant(tenant.url, tenant.token, ssl=None, timeout_s=30).post("/v1/seal")
+    shutil.copytree(tenant.data, tenant.directory / "copy")
+    before = last_drill(tenant)
+    arguments = ("snapshot", "drill", "copy", "--url", tenant.url, "--json")
+    ended = store(*arguments, cwd=tenant.directory, STORE_TOKEN=tenant.token)
+    assert ended.returncode == Exit.DONE, ended.stderr
+    drilled = json.loads(ended.stdout.splitlines()[-1])
+    assert drilled["expected"] == drilled["fingerprint"]
+    assert "recorded" not in drilled
+    assert last_drill(tenant) == before
+
+
+def last_drill(tenant: Tenant) -> dict[str, Any]:
+    """What a tenant knows of its drills."""
+    asking = HttpTenant(tenant.url, tenant.token, ssl=None, timeout_s=30)
+    said: dict[str, Any] = asking.get("/v1/operations")["last"].get("drill", {})
+    return said
+
+
+def test_another_store_at_that_address_is_not_asked(tenant: Tenant, tmp_path: Path) -> None:
+    """A tenant that serves another directory's history would practise the wrong restore, and say that all is well."""
+    with running(tmp_path) as other:
+        (other.data / SERVING).unlink()
+        found = ("--set", f"server.port={tenant.port}")
+        alone = store("snapshot", "drill", "data", *found, cwd=tmp_path, STORE_TOKEN=tenant.token)
+        assert alone.returncode == Exit.DONE, alone.stderr
+        assert "serves another store" in alone.stderr
+        named = store("snapshot", "drill", "data", "--url", tenant.url, cwd=tmp_path, STORE_TOKEN=tenant.token)
+        assert named.returncode == Exit.DIRECTORY
 
 
 def test_a_tenant_that_does_not_answer_is_an_error_only_where_it_was_named(tenant: Tenant) -> None:
     """Found by itself it may be gone, and that is said; named with --url it must be there."""
     cwd = tenant.directory
+    (tenant.data / SERVING).unlink()
     alone = store("snapshot", "drill", "data", "--set", "server.port=1", cwd=cwd)
     assert alone.returncode == Exit.DONE
     assert "no running tenant is asked" in alone.stderr
