@@ -152,6 +152,7 @@ SHARED_TESTS = {
     "store/query/routing.py": "tests/query/test_live.py",
     "store/query/tables.py": "tests/query/test_live.py",
     "store/subscribe/options.py": "tests/subscribe/test_session.py",
+    "store/upkeep/making.py": "tests/upkeep/test_restore.py",
 }
 """Module: the test file in which it is held together with its neighbours."""
 

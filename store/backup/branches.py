@@ -1,4 +1,4 @@
-"""Which histories a backup holds. Stores that were restored, cloned or copied push into one backup and part ways in it.
+"""Which histories a backup holds. Stores that were restored or copied push into one backup and part ways in it.
 
 Laws: only chains join segments, and only an epoch joins what lies on two sides of a gap: an epoch is one unforked
 history. What nothing joins is not guessed to belong together. Pure: entries in, branches out.

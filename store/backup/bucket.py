@@ -35,7 +35,7 @@ class Marker(msgspec.Struct, frozen=True):
 
     format: int
     store: str
-    """The first epoch of the store whose backup this is, 32 hex digits."""
+    """The epoch that began the store whose backup this is, 32 hex digits."""
     key: str
     """The first data key's id, whose holder knows the names of blocks; "" where nothing is encrypted."""
     created: Timestamp

@@ -84,7 +84,7 @@ class WrappedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operator_key: str
     generation: int
     store: str
-    """The first epoch of the store whose backup this is."""
+    """The epoch that began the store whose backup this is."""
     created: Timestamp
     nonce: str
     wrapped: str

@@ -15,7 +15,7 @@ class Listing:
 
     url: str
     store: str
-    """The first epoch of the store, hex digits."""
+    """The epoch that began the store, hex digits."""
     encrypted: bool
     objects: int
     bytes: int

@@ -11,8 +11,9 @@ class BackupOptions:
     """The backup's options. Credentials are none of them: they come from the environment (AWS_*)."""
 
     url: str = ""
-    """Where the backup lies: a folder, file:///path or s3://bucket/prefix; default none. One backup holds one store,
-    its restored copies and its clones. A place on the same disk survives a mistake, another region a fire."""
+    """Where the backup lies: a folder, file:///path or s3://bucket/prefix; default none. One backup holds one store
+    and its restored copies; a clone is another one. A place on the same disk survives a mistake, another region a
+    fire."""
 
     interval_s: float = 0.0
     """Seconds from one push to the next while the store runs, default 0: only by hand. Less loses less when the

@@ -212,7 +212,7 @@ class _Push:
         return found
 
     def _store(self) -> str:
-        """The first epoch of this store: what tells tenants apart."""
+        """The epoch that this store began with: what tells tenants apart."""
         if self._snapshots:
             return self._snapshots[-1].facts.store
         first = next((each for each in self._segments if each.first_offset == 1), None)

@@ -80,7 +80,7 @@ def expect_same_tenant(disk: Disk, source: Disk, text: str) -> None:
 
 
 def tenant_of(disk: Disk) -> Epoch | None:
-    """The first epoch of the store whose files these are; None where nothing says it."""
+    """The epoch that began the store whose files these are; None where nothing says it."""
     with suppress(CorruptionError, DirectoryError):
         offsets = segment_offsets(disk)
         if offsets and offsets[0] == FIRST_OFFSET:

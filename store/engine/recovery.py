@@ -15,7 +15,7 @@ from store.codec import split_batch
 from store.engine.directory import Marker, inspect, moved
 from store.engine.loading import Loaded, PassedOver, Progress, end_of_log, load
 from store.engine.replay import REPLAYING, records
-from store.engine.state import State
+from store.engine.state import BEGINS_STORE, State
 from store.env.world import Disk, World
 from store.errors import CorruptionError
 from store.ids import EPOCH_SIZE, Epoch, Offset, Position
@@ -153,7 +153,7 @@ def recover(
     # 3  A fresh directory gets its first segment; a copy whose log lags behind its snapshot, one behind that.
     if new_epoch is not None and _lags(disk, state.last_offset):
         log = _begin_log(world, loaded, new_epoch, log_options)
-        reason = reason if state.epochs else "new"
+        reason = reason if state.epochs else BEGINS_STORE
         return Recovered(state, log, [], new_epoch, reason, _opening(timer.report(loaded, None), new_epoch, reason))
 
     # 4  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
@@ -180,7 +180,7 @@ def recover(
     if new_epoch is not None and state.epochs:
         log = _begin_segment(world, log, new_epoch, log_options)
     elif new_epoch is not None:
-        reason, new_epoch = "new", log.epoch
+        reason, new_epoch = BEGINS_STORE, log.epoch
     report = _opening(report, new_epoch, reason)
     return Recovered(state, log, _tail_records(disk, loaded, tail, tail_size_max), new_epoch, reason, report)
 

@@ -27,10 +27,13 @@ class EpochRecord(msgspec.Struct, frozen=True, array_like=True):
     """The epoch before, or b"" at the log's start."""
     first_offset: Offset
     reason: str
-    """new; copy: the directory found itself somewhere else than it last was; unmarked: nothing says where it was, as
-    after a first start that was cut short, so it may be a copy; restore, clone, salvage: what made the directory."""
+    """new: a store begins; copy: the directory found itself somewhere else than it last was; unmarked: nothing says
+    where it was, as after a first start that was cut short, so it may be a copy; restore, clone, salvage: what made the
+    directory."""
 
 
+BEGINS_STORE: Final = "new"
+"""The reason of an epoch that a store begins with: the first of a log, and that which a clone is named by."""
 SYSTEM_VERSION: Final = 1
 """Of the system part of a snapshot: the newest that this code reads, and the one it writes."""
 
@@ -72,6 +75,15 @@ class State:
     def epoch(self) -> Epoch:
         """The epoch in force; b"" before the first record."""
         return self.epochs[-1].epoch if self.epochs else Epoch(b"")
+
+    @property
+    def store(self) -> Epoch:
+        """What tells this store from all others: the epoch it began with; b"" before the first record.
+
+        Restores and copies go on in epochs of their own, and are the same store; a clone is another one.
+        """
+        began = (each.epoch for each in reversed(self.epochs) if each.reason == BEGINS_STORE)
+        return next(began, self.epochs[0].epoch if self.epochs else Epoch(b""))
 
     def absorb(
         self,

@@ -66,7 +66,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """A snapshot: the canonical state at `offset`, by the blocks that hold it."""
 
     store: Epoch
-    """The first epoch of the lineage: whose tenant this is."""
+    """The epoch that the store began with: whose history this is."""
     epoch: Epoch
     """In force at `offset`."""
     offset: Offset

@@ -1,52 +1,23 @@
-"""A new directory that holds the state behind one transaction of another: planned, copied, proven, then marked.
+"""Any moment of a store, in a new directory: planned, made, then marked as one that opens a new epoch.
 
-Laws: the source is only read. The new directory says that it is half made from its first byte until everything in it is
-durable and was proven, and gets its marker last. Proven is: a real replay of the new directory ends at that offset and
-time, with the fingerprint that the base's and the source's own row changes add up to. A base that turns out damaged is
-passed over for the one before it; damage in the log is an error, and says how far the log leads.
+Laws: the source is only read. The new directory gets its marker last, once everything in it is durable and was proven
+(making.py). It is the same store: whoever knew it goes on with it, in another epoch.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from store.engine.directory import Restoring, abandon, begin_making, mark
+from store.engine.directory import abandon, mark
 from store.engine.loading import PassedOver
-from store.engine.replay import records, replay
 from store.env.world import Clock, Disk, Entropy
-from store.errors import CorruptionError, DirectoryError, NotRestorable
-from store.fingerprint import show_sum, sum_rows
-from store.ids import Epoch, Offset, Position, Timestamp
-from store.log.cutting import begin as begin_log
-from store.log.cutting import cut
-from store.log.format import SALT_SIZE
-from store.log.reader import LogReader
-from store.log.survey import SegmentInfo
-from store.snapshot.format import Manifest, snapshot_name
-from store.snapshot.repository import Repository
-from store.transaction import Write
-from store.upkeep.history import History, Stretch, look
-from store.upkeep.ranges import Moment, Target, moment, resolve_in, show
+from store.ids import Offset
+from store.upkeep.history import look
+from store.upkeep.making import Making, PlannedFile, Progress, Restored, files_of, stretch_of
+from store.upkeep.ranges import Moment, Target, moment, resolve_in
 
-Progress = Callable[[str, int, int], None]
-"""Told (phase, done, total): "checking log" and "copying" in bytes, then what a replay tells."""
-
-COPY_SIZE: Final = 1 << 20
-"""Bytes of a segment that are in RAM at a time."""
-
-SPARE: Final = 1 << 20
-"""Bytes beside the copied ones that a target has room for: marker, notes, the start's own records."""
-
-
-@dataclass(frozen=True)
-class PlannedFile:
-    """One file that would be copied, or the beginning of one."""
-
-    name: str
-    size: int
-    """Bytes in the source."""
+REASON: Final = "restore"
+"""Why an epoch opens with the first start of what was restored."""
 
 
 @dataclass(frozen=True)
@@ -62,31 +33,6 @@ class RestorePlan:
     """Snapshots that cannot be used."""
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What a new directory holds, as a replay of it showed."""
-
-    offset: Offset
-    timestamp: Timestamp
-    parent: Epoch
-    """In force at `offset`; the next start opens a new one behind it."""
-    fingerprint: str
-    seconds: float
-    base: str | None
-    """The snapshot it begins with."""
-    replayed: int
-    """Transactions behind the base."""
-    rows: int
-    bytes: int
-    """Copied."""
-    passed_over: tuple[PassedOver, ...]
-    """Bases that turned out damaged."""
-
-
-class _BaseDamaged(Exception):
-    """This base cannot be used; another may."""
-
-
 def plan(source: Disk, target: Target | Moment) -> RestorePlan:
     """What `restore` would do. Nothing is written, and nothing but headers and manifests is read.
 
@@ -94,8 +40,8 @@ def plan(source: Disk, target: Target | Moment) -> RestorePlan:
     """
     history = look(source)
     chosen = target if isinstance(target, Moment) else resolve_in(history, target)
-    stretch = _stretch_of(history, chosen)
-    files = _files(source, stretch, stretch.base_of(chosen.offset), chosen.offset)
+    stretch = stretch_of(history, chosen)
+    files = files_of(source, stretch, stretch.base_of(chosen.offset), chosen.offset)
     return RestorePlan(
         moment=moment(history, stretch, chosen.offset),
         files=tuple(files),
@@ -110,289 +56,27 @@ def restore(
     into: Disk,
     chosen: Moment,
     *,
-    reason: str,
     clock: Clock,
     entropy: Entropy,
     progress: Progress | None = None,
 ) -> Restored:
-    """Make the moment a directory of its own, which opens a new epoch at its first start, for `reason`.
+    """Make the moment a directory of its own, which opens a new epoch at its first start.
 
     NotRestorable: the source does not lead there any more. CorruptionError: it is damaged on the way. DirectoryError:
     `into` is not empty, or has no room. OSError: a disk failed. After any of these `into` is empty or refused as half
     made, and the same call begins anew.
     """
     began = clock.monotonic()
-    stretch = _stretch_of(look(source), chosen)
-    passed_over: list[PassedOver] = []
-    work = _Work(source, into, stretch, chosen, reason, clock, entropy, progress or _silent)
+    making = Making(source, into, chosen, REASON, clock, entropy, progress or _silent)
     try:
-        restored = _make_from_any(work, passed_over)
+        restored = making.make_from_any()
     except Exception:
         with suppress(OSError):
             abandon(into)
         raise
-    mark(into, opens=reason)
-    return replace(restored, seconds=clock.monotonic() - began, passed_over=tuple(passed_over))
-
-
-def _make_from_any(work: "_Work", passed_over: list[PassedOver]) -> Restored:
-    """From the newest base that holds, noting those that do not."""
-    offset = work.moment.offset
-    for base in work.stretch.bases_of(offset):
-        try:
-            return work.make(base)
-        except _BaseDamaged as error:
-            assert base is not None
-            passed_over.append(PassedOver(snapshot_name(base.offset), str(error)))
-    newest = passed_over[0]
-    raise CorruptionError(
-        f"no snapshot leads to offset {offset}: {newest.reason}",
-        file=f"snapshot/{newest.name}.json",
-        position=0,
-        hint="Restore from a backup, or see what `store salvage` can still prove",
-    )
-
-
-def _stretch_of(history: History, chosen: Moment) -> Stretch:
-    stretch = history.stretch_of(chosen.offset)
-    if stretch is None:
-        raise NotRestorable(
-            f"nothing leads to offset {chosen.offset} any more: it was removed since this moment was chosen",
-            hint="Choose again; a pin (`store snapshot pin`) keeps what is needed while a restore runs",
-        )
-    return stretch
-
-
-def _files(source: Disk, stretch: Stretch, base: Manifest | None, offset: Offset) -> list[PlannedFile]:
-    """Everything to be copied, in order."""
-    files: list[PlannedFile] = []
-    behind = Offset(0)
-    if base is not None:
-        behind = base.offset
-        sizes = {each.file: each.size for table in base.tables for each in table.blocks}
-        sizes[base.system.file] = base.system.size
-        files += [PlannedFile(f"block/{name}.blk", size) for name, size in sizes.items()]
-        files.append(
-            PlannedFile(
-                f"snapshot/{snapshot_name(base.offset)}.json",
-                _size(source, f"snapshot/{snapshot_name(base.offset)}.json"),
-            )
-        )
-    return [*files, *(PlannedFile(each.name, each.size) for each in stretch.between(behind, offset))]
-
-
-def _size(disk: Disk, name: str) -> int:
-    file = disk.open(name)
-    try:
-        return file.size()
-    finally:
-        file.close()
-
-
-def _change(writes: Sequence[Write]) -> int:
-    """What a transaction adds to the fingerprint's sum: its rows after, without its rows before."""
-    change = 0
-    for table_id, _, _, before, after in writes:
-        change += sum_rows(table_id, () if after is None else (after,))
-        change -= sum_rows(table_id, () if before is None else (before,))
-    return change
-
-
-def _with_way_out(error: CorruptionError, good: Offset) -> CorruptionError:
-    """The same damage, with what can be restored in spite of it."""
-    again = CorruptionError(
-        error.message,
-        file=error.file,
-        position=error.position,
-        hint=f"What is before it can be restored: --to-offset {good}" if good else error.hint,
-    )
-    again.message = error.message
-    return again
-
-
-def _gone(error: FileNotFoundError) -> NotRestorable:
-    return NotRestorable(
-        f"{error.filename or 'a file'} of the source went away while it was read",
-        hint="Restore again; a pin (`store snapshot pin`) keeps what is needed meanwhile",
-    )
+    mark(into, opens=REASON)
+    return replace(restored, seconds=clock.monotonic() - began)
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:
     """Tells nobody."""
-
-
-@dataclass
-class _Work:
-    """One restore: from where, to where, which moment."""
-
-    source: Disk
-    into: Disk
-    stretch: Stretch
-    moment: Moment
-    reason: str
-    clock: Clock
-    entropy: Entropy
-    progress: Progress
-    copied: int = field(default=0, init=False)
-    total: int = field(default=0, init=False)
-
-    def make(self, base: Manifest | None) -> Restored:
-        """Copy and prove, from this base. _BaseDamaged: it is not what its manifest says."""
-        offset = self.moment.offset
-        behind = Offset(0) if base is None else base.offset
-        try:
-            files = _files(self.source, self.stretch, base, offset)
-        except FileNotFoundError:
-            raise _BaseDamaged("its manifest went away") from None
-        self.copied, self.total = 0, sum(each.size for each in files)
-        change = self._check_log(behind)
-        begin_making(self.into, Restoring(self.reason, offset))
-        if (free := self.into.free_bytes()) < self.total + SPARE:
-            raise DirectoryError(
-                f"expected room for {self.total + SPARE} bytes, found {free} free in the new directory",
-                hint="Make room, or name a directory on a larger disk (--into)",
-            )
-        if base is not None:
-            self._copy_snapshot(base)
-        self._copy_log(base, self.stretch.between(behind, offset))
-        return self._prove(base, change)
-
-    def _check_log(self, behind: Offset) -> int:
-        """The change of the fingerprint behind the base, from the source's own bytes: nothing is written yet."""
-        through, good, change = self.moment.offset, behind, 0
-        if behind == through:
-            return change
-        begin = Offset(behind + 1)
-        try:
-            for batch in LogReader(self.source, from_offset=begin, through=through, progress=self._told_log):
-                for transaction, _ in records(batch):
-                    if behind < transaction.offset <= through:
-                        change += _change(transaction.writes)
-                        good = transaction.offset
-        except CorruptionError as error:
-            _stretch_of(look(self.source), self.moment)  # A segment that was removed meanwhile is no damage.
-            raise _with_way_out(error, good) from error
-        except FileNotFoundError as error:
-            raise _gone(error) from None
-        if good < through:
-            raise NotRestorable(
-                f"expected offset {through} in the log, found its end behind offset {good}",
-                hint=f"Restore that one (--to-offset {good})",
-            )
-        return change
-
-    def _told_log(self, done: int, total: int) -> None:
-        self.progress("checking log", done, total)
-
-    def _copy_snapshot(self, base: Manifest) -> None:
-        """Its blocks, each by its hash, then its manifest; durable."""
-        files = {each.file: each.size for table in base.tables for each in table.blocks}
-        files[base.system.file] = base.system.size
-        for name, size in files.items():
-            data = self._read(f"block/{name}.blk", size)
-            if hashlib.sha256(data).hexdigest() != name:
-                raise _BaseDamaged(f"block/{name}.blk is not what its name says")
-            self._write(f"block/{name}.blk", data)
-        self.into.sync_directory("block")
-        name = f"snapshot/{snapshot_name(base.offset)}.json"
-        self._write(name, self._read(name))
-        self.into.sync_directory("snapshot")
-
-    def _read(self, name: str, size: int | None = None) -> bytes:
-        """A file of the base, which has that many bytes."""
-        try:
-            file = self.source.open(name)
-        except FileNotFoundError:
-            raise _BaseDamaged(f"{name} is missing") from None
-        except CorruptionError as error:  # A disk that is far away checks what it brings.
-            raise _BaseDamaged(str(error)) from None
-        try:
-            if size is not None and file.size() != size:
-                raise _BaseDamaged(f"{name}: expected {size} bytes, found {file.size()}")
-            return file.read(Position(0), file.size())
-        finally:
-            file.close()
-
-    def _copy_log(self, base: Manifest | None, segments: list[SegmentInfo]) -> None:
-        """All segments behind the base, the last one cut behind the moment; an empty one where there is none."""
-        if not segments:
-            assert base is not None
-            begin_log(
-                self.into,
-                first_offset=Offset(base.offset + 1),
-                epoch=base.epoch,
-                created=self.clock.wall(),
-                chain=base.chain,
-                salt=self.entropy.bytes(SALT_SIZE),
-            )
-            return
-        try:
-            for each in segments[:-1]:
-                self._copy_segment(each)
-            cut(self.source, self.into, segments[-1].first_offset, self.moment.offset)
-        except FileNotFoundError as error:
-            raise _gone(error) from None
-        self._told(segments[-1].size)
-
-    def _copy_segment(self, segment: SegmentInfo) -> None:
-        file = self.source.open(segment.name)
-        try:
-            copy = self.into.create(segment.name)
-            try:
-                for position in range(0, segment.size, COPY_SIZE):
-                    data = file.read(Position(position), min(COPY_SIZE, segment.size - position))
-                    copy.write(Position(position), data)
-                    self._told(len(data))
-                copy.sync()
-            finally:
-                copy.close()
-        finally:
-            file.close()
-
-    def _write(self, name: str, data: bytes) -> None:
-        file = self.into.create(name)
-        try:
-            file.write(Position(0), data)
-            file.sync()
-        finally:
-            file.close()
-        self._told(len(data))
-
-    def _told(self, size: int) -> None:
-        self.copied = min(self.copied + size, self.total)
-        self.progress("copying", self.copied, self.total)
-
-    def _prove(self, base: Manifest | None, change: int) -> Restored:
-        """Replay the new directory as a start would, and compare."""
-        behind, before = (Offset(0), 0) if base is None else (base.offset, int(base.fingerprint, 16))
-        expected = show_sum(before + change)
-        try:
-            replayed = replay(self.into, progress=self.progress)
-        except CorruptionError as error:
-            if base is None:
-                raise
-            raise _BaseDamaged(str(error)) from None
-        state = replayed.state
-        found = (state.last_offset, state.last_timestamp, state.database.fingerprint())
-        if found != (self.moment.offset, self.moment.timestamp, expected) or replayed.passed_over:
-            message = (
-                f"expected offset {self.moment.offset} of {show(self.moment.timestamp)}, fingerprint {expected[:16]}, "
-                f"found offset {found[0]} of {show(found[1])}, fingerprint {found[2][:16]}, in what was restored"
-            )
-            if base is not None:
-                raise _BaseDamaged(message)
-            raise CorruptionError(message, file="log/", position=0, hint="Run `store log verify --re-execute`")
-        if base is not None:
-            Repository(self.into).note_verified(snapshot_name(base.offset), self.clock.wall(), base.fingerprint)
-        return Restored(
-            offset=state.last_offset,
-            timestamp=state.last_timestamp,
-            parent=state.epoch,
-            fingerprint=expected,
-            seconds=0.0,
-            base=None if base is None else snapshot_name(base.offset),
-            replayed=state.last_offset - behind,
-            rows=sum(len(table.rows) for table in state.database.tables.values()),
-            bytes=self.copied,
-            passed_over=(),
-        )

@@ -181,7 +181,7 @@ def _follow_from(source: Disk, base: Manifest | None) -> _Found:
     offset, chain = _end_of(base)
     trail = _Trail(follow(source, offset, chain), chain)
     absorb_all(state, trail)
-    store = state.epochs[0].epoch if base is None else base.store
+    store = state.store if base is None else base.store
     return _Found(state, trail.chain, store, base, state.last_offset - offset)
 
 

@@ -209,7 +209,7 @@ class _Taking:
         self._told(WRITING, len(schema.tables), len(schema.tables))
         system = self._repository.put_system(state.dump_system())
         return Manifest(
-            store=state.epochs[0].epoch,
+            store=state.store if base is None else base.store,
             epoch=state.epoch,
             offset=state.last_offset,
             timestamp=state.last_timestamp,

@@ -17,8 +17,9 @@ from store.log.segment import segment_offsets
 from store.log.survey import segments
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Repository
+from store.upkeep.making import Restored
 from store.upkeep.ranges import AtOffset, Newest, resolve
-from store.upkeep.restore import Restored, restore
+from store.upkeep.restore import restore
 from store.upkeep.snapshotting import take
 from tests.canonical import canonical
 from tests.engine.scenes import DOMAIN, SMALL_SEGMENTS, committed, memory_disk, open_shop, reopen
@@ -113,9 +114,7 @@ def restored(source: Disk, offset: Offset | None = None) -> tuple[MemoryDisk, Re
     """A new directory, restored from any Disk."""
     into = MemoryDisk()
     target = Newest() if offset is None else AtOffset(offset)
-    done = restore(
-        source, into, resolve(source, target), reason="restore", clock=MemoryClock(), entropy=SeededEntropy(3)
-    )
+    done = restore(source, into, resolve(source, target), clock=MemoryClock(), entropy=SeededEntropy(3))
     return into, done
 
 

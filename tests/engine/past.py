@@ -13,8 +13,9 @@ from store.ids import Offset
 from store.log.commitlog import LogOptions
 from store.log.reader import LogReader
 from store.log.survey import segments
+from store.upkeep.making import Restored
 from store.upkeep.ranges import AtOffset, Target, resolve
-from store.upkeep.restore import Restored, restore
+from store.upkeep.restore import restore
 from tests.canonical import canonical
 from tests.engine.scenes import a_caller, call, committed, memory_clock, memory_disk, open_shop
 from tests.engine.snapshots import Archive, drop_log, row_types, taken
@@ -116,7 +117,7 @@ def restored(
     """A new directory, at an offset or another target."""
     target = AtOffset(Offset(target)) if isinstance(target, int) else target
     into = into or MemoryDisk(filesystem=7)
-    arguments: dict[str, Any] = {"reason": "restore", "clock": MemoryClock(), "entropy": SeededEntropy(3), **more}
+    arguments: dict[str, Any] = {"clock": MemoryClock(), "entropy": SeededEntropy(3), **more}
     return into, restore(source, into, resolve(source, target), **arguments)
 
 

@@ -23,8 +23,8 @@ from store.snapshot.repository import Repository
 from store.tables.changes import Changes
 from store.upkeep import ranges, retention
 from store.upkeep.history import History
+from store.upkeep.making import Restored
 from store.upkeep.ranges import AtOffset, Moment
-from store.upkeep.restore import Restored
 from tests.sim.planted import Planted, Restoring
 
 
@@ -149,7 +149,7 @@ def cut_too_late() -> AbstractContextManager[object]:
         last = next(each.whole_offset for each in segments(source) if each.first_offset == first_offset)
         return cut(source, target, first_offset, Offset(min(through + 1, last)))
 
-    return patch("store.upkeep.restore.cut", cut_behind)
+    return patch("store.upkeep.making.cut", cut_behind)
 
 
 def same_epoch(restore: Restoring, into: MemoryDisk, moment: Moment) -> Restored:

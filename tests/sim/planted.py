@@ -11,8 +11,8 @@ from store.env.memory import MemoryDisk
 from store.env.world import Disk
 from store.subscribe.session import Session
 from store.subscribe.subscriptions import Subscriptions
+from store.upkeep.making import Restored
 from store.upkeep.ranges import Moment
-from store.upkeep.restore import Restored
 
 Restoring = Callable[[MemoryDisk, Moment], Restored]
 

@@ -20,8 +20,9 @@ from store.env.world import Disk
 from store.errors import DirectoryError, NotRestorable
 from store.ids import Offset, Timestamp
 from store.snapshot.repository import Pin, Repository
+from store.upkeep.making import SPARE, Restored
 from store.upkeep.ranges import AtOffset, AtSnapshot, AtTime, Moment, Target, resolve, restorable
-from store.upkeep.restore import SPARE, Restored, restore
+from store.upkeep.restore import restore
 from store.upkeep.retention import prune
 from store.upkeep.snapshotting import Taken, take
 from tests.canonical import canonical
@@ -264,7 +265,7 @@ class Works:
         store = self._store
 
         def really(into: MemoryDisk, moment: Moment) -> Restored:
-            return restore(source, into, moment, reason="restore", clock=store.clock, entropy=store.entropy)
+            return restore(source, into, moment, clock=store.clock, entropy=store.entropy)
 
         return store.planted.restore(really, into, moment)
 

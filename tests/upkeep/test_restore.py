@@ -98,14 +98,13 @@ def test_a_snapshot_alone_is_restored() -> None:
     assert start(into).state.epochs[-1].reason == "restore"
 
 
-@pytest.mark.parametrize("reason", ["restore", "clone"])
-def test_a_restored_directory_opens_a_new_epoch(reason: str) -> None:
+def test_a_restored_directory_opens_a_new_epoch() -> None:
     """Once, for its reason, with the epoch of the moment as its parent; then it goes on as any other."""
     past = a_past()
-    into, report = restored(past.disk, past.last - 5, reason=reason)
+    into, report = restored(past.disk, past.last - 5)
     engine = start(into)
     first, second = engine.state.epochs
-    assert (second.reason, second.parent, second.first_offset) == (reason, first.epoch, past.last - 4)
+    assert (second.reason, second.parent, second.first_offset) == ("restore", first.epoch, past.last - 4)
     assert report.parent == first.epoch != engine.epoch
     committed(engine, "add", "new")
     engine.close()
@@ -338,7 +337,7 @@ def test_whatever_goes_away_meanwhile_the_restore_is_right_or_refused() -> None:
             source.replace(name, data)
         source.countdown = countdown
         try:
-            restore(source, into, moment, reason="restore", clock=MemoryClock(), entropy=SeededEntropy(1))
+            restore(source, into, moment, clock=MemoryClock(), entropy=SeededEntropy(1))
         except (NotRestorable, CorruptionError) as error:
             outcomes.add(type(error).__name__)
             assert everything(into) == {}
@@ -380,7 +379,7 @@ def test_what_went_away_since_it_was_chosen_is_refused() -> None:
     moment = resolve(past.disk, AtOffset(Offset(5)))
     gone = past.drop_log(past.snapshots[0])
     with pytest.raises(NotRestorable, match=r"nothing leads to offset 5 any more.*pin"):
-        restore(gone.disk, MemoryDisk(), moment, reason="restore", clock=MemoryClock(), entropy=SeededEntropy(1))
+        restore(gone.disk, MemoryDisk(), moment, clock=MemoryClock(), entropy=SeededEntropy(1))
 
 
 def test_a_running_store_is_restored_from() -> None:
@@ -408,7 +407,7 @@ def test_a_restored_directory_is_at_home_where_it_was_made(tmp_path: Path) -> No
     past = a_past()
     root = tmp_path / "root"
     disk = PosixDisk(root / "restored-00000000000000000020-00000000", root=root)
-    restore(past.disk, disk, resolve(past.disk, AtOffset(Offset(20))), reason="restore", clock=SystemClock(),
+    restore(past.disk, disk, resolve(past.disk, AtOffset(Offset(20))), clock=SystemClock(),
             entropy=SystemEntropy())  # fmt: skip
     assert state_of(disk) == past.state(20)
     world = World(PosixDisk(disk.path, root=root), MemoryClock(1_800_000_000_000_000), SystemEntropy(), NoDeadline())

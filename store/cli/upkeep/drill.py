@@ -40,8 +40,9 @@ from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.env.priority import lower_priority
 from store.errors import ConfigError, DirectoryError, Refused
 from store.ids import Offset
+from store.upkeep.making import Restored
 from store.upkeep.ranges import AtOffset, Newest
-from store.upkeep.restore import Restored, plan, restore
+from store.upkeep.restore import plan, restore
 
 
 def drill(  # Options of a command.
@@ -140,7 +141,6 @@ def _rehearse(root: Path, folder: Path, options: Config, through: int | None, *,
             source.disk,
             PosixDisk(into),
             planned.moment,
-            reason="restore",
             clock=SystemClock(),
             entropy=SystemEntropy(),
             progress=source.told,

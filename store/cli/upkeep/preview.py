@@ -14,7 +14,8 @@ from store.cli.moments import counted, show_age, show_bytes, show_moment, show_s
 from store.cli.output import note, print_json, stdout
 from store.env.posix import SystemClock
 from store.errors import DirectoryError
-from store.upkeep.restore import Restored, RestorePlan
+from store.upkeep.making import Restored
+from store.upkeep.restore import RestorePlan
 
 COPIED_PER_S: Final = 150e6
 REPLAYED_PER_S: Final = 200_000.0
@@ -57,13 +58,15 @@ class Preview:
 
     def what(self) -> str:
         """In one sentence."""
-        verb = "copies the store" if self.reason == "clone" else "restores"
         if self.in_place:
             return (
-                f"{verb} {self.into} in place: a new generation is written and checked beside the files of now, then "
+                f"restores {self.into} in place: a new generation is written and checked beside the files of now, then "
                 "becomes the one in force; those stay until `--confirm`"
             )
-        return f"{verb} from {self.source} into {self.into}, a directory of its own; {self.source} is only read"
+        if self.reason == "clone":
+            what = f"another store in {self.into}, whose history begins at that moment"
+            return f"makes of {self.source} {what}; {self.source} is only read"
+        return f"restores from {self.source} into {self.into}, a directory of its own; {self.source} is only read"
 
 
 def tell_preview(preview: Preview, *, dry_run: bool, json: bool) -> None:
@@ -137,6 +140,7 @@ def tell_restored(restored: Restored, preview: Preview, *, json: bool) -> None:
                 "in_place": preview.in_place,
                 "reason": preview.reason,
                 "parent_epoch": restored.parent.hex(),
+                "store": restored.store.hex(),
                 "base": restored.base,
                 "replayed": restored.replayed,
                 "rows": restored.rows,

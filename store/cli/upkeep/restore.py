@@ -8,7 +8,7 @@ operator confirms.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,9 +33,11 @@ from store.config import Config
 from store.engine.directory import RESTORING
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.errors import ConfigError
+from store.upkeep import cloning
 from store.upkeep.history import look
+from store.upkeep.making import Restored
 from store.upkeep.ranges import Target
-from store.upkeep.restore import Restored, plan
+from store.upkeep.restore import plan
 from store.upkeep.restore import restore as carry_out
 
 Into = Annotated[Path | None, typer.Option(help="A new or empty directory; the store may go on running.")]
@@ -105,9 +107,10 @@ def clone(  # Options of a command.
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
-    """Copy a store into a new directory that goes its own way: as it is now, or as it was at a moment.
+    """Make another store of one: a new directory that begins as this one is now, or as it was at a moment.
 
-    The copy opens an epoch of its own, so no client takes it for the other. The source goes on undisturbed.
+    It has a name and an epoch of its own, so no client and no backup takes it for the other; its history begins there
+    (`store restore --into` copies the history, too, and is the same store). The source goes on undisturbed.
     """
     if into is None:
         if from_ is None:
@@ -195,15 +198,11 @@ class Asked:
 
     def _carry_out(self, source: Source, preview: Preview, disk: PosixDisk, folder: Path) -> Restored:
         try:
-            return carry_out(
-                source.disk,
-                disk,
-                preview.plan.moment,
-                reason=self._reason,
-                clock=SystemClock(),
-                entropy=SystemEntropy(),
-                progress=source.told,
-            )
+            world: dict[str, Any] = {"clock": SystemClock(), "entropy": SystemEntropy(), "progress": source.told}
+            moment = preview.plan.moment
+            if self._reason == cloning.REASON:
+                return cloning.clone(source.disk, disk, moment, options=self._options.snapshot, **world)
+            return carry_out(source.disk, disk, moment, **world)
         except BaseException:
             if not preview.in_place and (folder / RESTORING).exists():
                 note(f"{folder} is half made and says so: the same command begins anew, or delete it")

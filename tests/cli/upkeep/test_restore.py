@@ -274,6 +274,9 @@ def test_a_clone_goes_its_own_way(data: Path) -> None:
     assert balance(data.parent / "copy") == balance(data)
     epochs = [each for each in events("log", "dump", "copy", cwd=data.parent) if each["kind"] == "epoch"]
     assert "clone" in str(epochs[-1])
+    run("backup", "push", "data", "backup", cwd=data.parent)
+    refused = error("backup", "push", "copy", "backup", cwd=data.parent, exit_code=Exit.DIRECTORY)
+    assert cloned["store"] in refused["message"]
     error("clone", "data", "data", cwd=data.parent, exit_code=Exit.CONFIG)
 
 
@@ -315,9 +318,9 @@ def test_beside_a_running_tenant_and_then_in_place(tenant: Tenant) -> None:
 def test_interrupted_it_says_what_is_there(data: Path) -> None:
     """Ctrl-C in the middle ends with 130, and the half-made directory is named; the next run completes it."""
     script = (
-        "import sys; from store.upkeep import restore\n"
+        "import sys; from store.upkeep import making\n"
         "def stop(*_): raise KeyboardInterrupt\n"
-        "restore._Work._prove = stop\n"
+        "making.Making._prove = stop\n"
         "from store.cli.app import app; app()"
     )
     ended = subprocess.run(
@@ -338,9 +341,9 @@ def test_killed_it_is_begun_anew_by_the_same_command(data: Path, into: tuple[str
     """SIGKILL harms nothing that was there; the next run leaves one whole store, and nothing half made."""
     before = files(data)
     script = (
-        "import os, signal; from store.upkeep import restore\n"
+        "import os, signal; from store.upkeep import making\n"
         "def stop(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "restore._Work._prove = stop\n"
+        "making.Making._prove = stop\n"
         "from store.cli.app import app; app()"
     )
     command = ("restore", "data", "--to-offset", "8", *into)
