@@ -18,6 +18,8 @@ SYNC_COUNT: Final = 400
 """Syncs measured for the p50 and p99."""
 SYNC_SIZE: Final = 256
 """Bytes appended before each sync: about one transfer's batch."""
+CORES_VARIABLE: Final = "BENCH_CORES"
+"""The cores there were to give when the first process was pinned, for its children: they inherit its one core."""
 
 
 def facts(directory: Path) -> list[Result]:
@@ -107,10 +109,14 @@ def commit() -> str:
 
 
 def cores() -> tuple[int, int] | None:
-    """(the server's core, the generator's core), or None where there are not two to give."""
+    """(the server's core, the generator's core), or None where there are not two to give.
+
+    A process that has its core already, by itself or from its parent, goes by what was there to give before.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return None
-    allowed = sorted(os.sched_getaffinity(0))
+    given = os.environ.get(CORES_VARIABLE)
+    allowed = sorted(map(int, given.split(",")) if given else os.sched_getaffinity(0))
     return (allowed[0], allowed[1]) if len(allowed) > 1 else None
 
 
@@ -126,6 +132,7 @@ def pin(pid: int, *, server: bool) -> None:
     """Give a process its core: the server's or the generator's. Its later threads and children inherit it."""
     pair = cores()
     if pair is not None and sys.platform == "linux":
+        os.environ[CORES_VARIABLE] = ",".join(map(str, pair))
         os.sched_setaffinity(pid, {pair[0] if server else pair[1]})
 
 

@@ -50,6 +50,8 @@ class Round(msgspec.Struct, frozen=True):
     quiet_us: float
     during_us: float
     """The p99 of each."""
+    quiet_p50_us: float
+    during_p50_us: float
     seconds: float
     """From the asking to the answer."""
     taken: dict[str, Any]
@@ -82,9 +84,11 @@ def _store(directory: Path, rows: int, rounds: int, *, quick: bool) -> Iterator[
         if tenant.total() != rows * 1_000_000_000 + 1:
             raise BenchError(f"the store ends with a total of {tenant.total()}")
     yield rate(CASE, f"saturation, {size}", [saturated], "calls/s")
+    yield rate(CASE, f"call p50 at half of that, {size}", [each.quiet_p50_us for each in found], "us")
     base = f"call p99 at half of that, {size}"
     quiet = [each.quiet_us for each in found]
     yield rate(CASE, base, quiet, "us")
+    yield rate(CASE, f"call p50 while a snapshot is taken, {size}", [each.during_p50_us for each in found], "us")
     during = [each.during_us for each in found]
     yield within(
         CASE, f"call p99 while a snapshot is taken, {size}", during, "us", base=base, bases=quiet, most=P99_FACTOR
@@ -140,6 +144,8 @@ def _round(tenant: Tenant, load: Load) -> Round:
     return Round(
         percentile(quiet, 0.99) * 1e6,
         percentile(during, 0.99) * 1e6,
+        percentile(quiet, 0.50) * 1e6,
+        percentile(during, 0.50) * 1e6,
         ended - began,
         snapshot.taken,
         watch.bytes,

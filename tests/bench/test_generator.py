@@ -4,7 +4,10 @@ import asyncio
 import time
 from itertools import pairwise
 
-from bench.generator import Connection, pace
+import pytest
+
+from bench.generator import Connection, loop_for, pace
+from bench.load import Load
 
 
 class Noted:
@@ -25,7 +28,8 @@ def paced(frames: list[int], interval: float) -> list[tuple[int, float, float]]:
     """(connection, due, sent) of every frame."""
     sent: list[tuple[int, float, float]] = []
     connections: list[Connection] = [Noted(number, count, sent) for number, count in enumerate(frames)]  # type: ignore[misc]  # All that is asked of one.
-    asyncio.run(pace(connections, interval))
+    with asyncio.Runner(loop_factory=lambda: loop_for(Load(calls=sum(frames), rate=1.0))) as runner:
+        runner.run(pace(connections, interval))
     return sent
 
 
@@ -40,3 +44,17 @@ def test_no_frame_is_sent_before_it_is_due() -> None:
     dues = [due for _, due, _ in sent]
     assert all(abs(later - due - 0.002) < 1e-9 for due, later in pairwise(dues))
     assert all(at >= due for _, due, at in sent)
+
+
+def test_a_pace_sleeps_until_a_frame_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not spin: that would keep its core from the kernel, and the server's disk waits with it."""
+    asked: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        asked.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    paced([4], 0.02)
+    assert len(asked) <= 4 * 3, "one for the answers, one until it is due, one more where a timer came early"
