@@ -14,7 +14,7 @@ from typing import Final
 from store.codec import split_batch
 from store.engine.directory import Marker, inspect, moved
 from store.engine.loading import Loaded, PassedOver, Progress, end_of_log, load
-from store.engine.replay import REPLAYING, records
+from store.engine.replay import REPLAYING, Absorbing, records
 from store.engine.state import BEGINS_STORE, State
 from store.env.world import Disk, World
 from store.errors import CorruptionError
@@ -165,9 +165,9 @@ def recover(
         from_offset=state.next_offset,
         progress=partial(_tell(progress, lambda: state.last_offset), REPLAYING),
     )
+    absorbing = Absorbing(state)
     for batch in opening:
-        for transaction, record in records(batch):
-            state.absorb(transaction, record)
+        absorbing.absorb(batch)
         tail.add(batch)
 
     # 5  Cut the torn tail; write and sync again what nothing vouches for; only now believe it.

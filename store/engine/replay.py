@@ -4,8 +4,11 @@ Laws: nothing on the disk is changed. What comes out at an offset is what the wr
 log's end is left aside, as a start would cut it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from store.codec import decode_batch, split_batch
 from store.engine.loading import Loaded, PassedOver, Progress, load
@@ -18,7 +21,8 @@ from store.log.reader import LogReader
 from store.log.segment import segment_offsets
 from store.schema import Table
 from store.snapshot.format import Manifest
-from store.transaction import Transaction
+from store.tables.batch_moves import BatchMoves
+from store.transaction import Kind, Transaction
 
 REPLAYING = "replaying"
 """The phase in which the log is read; its steps are bytes."""
@@ -64,14 +68,33 @@ def absorb_all(state: State, batches: Iterable[Batch], *, through: Offset | None
 
     CorruptionError as `records`.
     """
-    absorb = state.absorb
+    absorbing = Absorbing(state)
     for batch in batches:
-        if batch.last_offset <= state.last_offset:
-            continue
-        for transaction, record in records(batch):
+        if batch.last_offset > state.last_offset:
+            absorbing.absorb(batch, through=through)
+
+
+class Absorbing:
+    """Takes batches into a state, each as a whole: what it moves in the indexes is found out at once."""
+
+    def __init__(self, state: State) -> None:
+        self._state: Final = state
+        self._moves: Final = BatchMoves(state.database.tables)
+
+    def absorb(self, batch: Batch, *, through: Offset | None = None) -> None:
+        """Take in the batch that comes next, as far as `through`. CorruptionError as `records`."""
+        transactions = _read(batch)
+        raws = _keyed(batch, transactions)
+        # Tables that the batch itself brings are not there yet: then each transaction has to see for itself.
+        foreseen = not any(each.kind == _SCHEMA for each in transactions)
+        moves = self._moves.of(transactions) if foreseen else {}
+        unmoved = () if foreseen else None
+        absorb = self._state.absorb
+        for place, transaction in enumerate(transactions):
             if through is not None and transaction.offset > through:
                 return
-            absorb(transaction, record)
+            record = None if raws is None or transaction.call_key is None else bytes(raws[place])
+            absorb(transaction, record, moves.get(place, unmoved))
 
 
 def records(batch: Batch) -> Iterator[tuple[Transaction, bytes | None]]:
@@ -79,20 +102,33 @@ def records(batch: Batch) -> Iterator[tuple[Transaction, bytes | None]]:
 
     CorruptionError where the records do not have the offsets that the batch says.
     """
-    if not batch.count:
-        return
-    transactions = decode_batch(batch.body)
-    raws = split_batch(batch.body) if any(each.call_key is not None for each in transactions) else None
+    transactions = _read(batch)
+    raws = _keyed(batch, transactions)
     for place, transaction in enumerate(transactions):
-        if transaction.offset != batch.first_offset + place:
-            raise CorruptionError(
-                f"expected offset {batch.first_offset + place}, found {transaction.offset}",
-                file=batch.segment,
-                position=batch.position,
-            )
         yield transaction, None if raws is None or transaction.call_key is None else bytes(raws[place])
+
+
+def _read(batch: Batch) -> list[Transaction]:
+    """A batch's transactions. CorruptionError as `records`."""
+    if not batch.count:
+        return []
+    transactions = decode_batch(batch.body)
+    for place, transaction in enumerate(transactions, batch.first_offset):
+        if transaction.offset != place:
+            raise CorruptionError(
+                f"expected offset {place}, found {transaction.offset}", file=batch.segment, position=batch.position
+            )
+    return transactions
+
+
+def _keyed(batch: Batch, transactions: Sequence[Transaction]) -> Sequence[msgspec.Raw] | None:
+    """The bytes of a batch's records, or None where no key needs one."""
+    return split_batch(batch.body) if any(each.call_key is not None for each in transactions) else None
 
 
 def _has_more(disk: Disk, loaded: Loaded) -> bool:
     """Whether there is log behind a snapshot; a copied directory's may end before it, or be gone."""
     return loaded.manifest is None or bool(segment_offsets(disk))
+
+
+_SCHEMA: Final = int(Kind.SCHEMA)

@@ -24,7 +24,7 @@ class Loader:
         assert not table.rows
         self._table: Final = table
         self._indexed: Final = table.indexes
-        self._decode: Final = _indexed_columns(table.schema) if table.indexes else None
+        self._decode: Final = indexed_columns(table.schema) if table.indexes else None
 
     def add(self, keys: Sequence[Key], rows: Sequence[bytes]) -> None:
         """Take in rows, each under its key. ValueError where their bytes are no rows of this table."""
@@ -40,7 +40,7 @@ class Loader:
         self._table.next_key = next_key
 
 
-def _indexed_columns(schema: TableSchema) -> Callable[[bytes], Any]:
+def indexed_columns(schema: TableSchema) -> Callable[[bytes], Any]:
     """A decoder of many rows that makes values of indexed columns alone: others stay raw, or are passed over."""
     wanted = {each.column for each in schema.indexes}
     last = max(place for place, each in enumerate(schema.columns) if each.id in wanted)
