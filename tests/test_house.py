@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LOWER_FLOORS = ("backup", "engine", "log", "query", "snapshot", "subscribe", "tables", "upkeep")
+LOWER_FLOORS = ("audit", "backup", "engine", "log", "query", "snapshot", "subscribe", "tables", "upkeep")
 """The rooms of floors 2 to 4. Floor 1, env, is where the world comes in; all else on top is ground."""
 ROOFS = {"__main__.py", "config.py", "testing.py"}
 """Files at the top of store/ that are not ground."""
