@@ -42,14 +42,14 @@ class FolderObjects:
         if if_absent and self._taken(name, data):
             return False
         self._make(path.parent)
-        unfinished = path.parent / f"{_UNFINISHED}{os.getpid()}-{os.urandom(8).hex()}"
+        unfinished = unfinished_beside(path)
         try:
-            _write(unfinished, data)
+            write_new(unfinished, data)
             if not if_absent:
                 unfinished.replace(path)
-            elif not _link(unfinished, path):
+            elif not link_new(unfinished, path):
                 return not self._taken(name, data)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             with suppress(FileNotFoundError):
                 unfinished.unlink()
@@ -97,7 +97,7 @@ class FolderObjects:
         path = self._path / name
         with suppress(FileNotFoundError):
             path.unlink()
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def each(self, act: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """One after the other: there is no way to wait for."""
@@ -117,18 +117,7 @@ class FolderObjects:
 
     def _open(self, name: str) -> int:
         assert is_name(name), name
-        try:
-            descriptor = os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except NotADirectoryError:
-            raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise FileNotFoundError(errno.ENOENT, "a symbolic link is no object", name) from None
-            raise
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise FileNotFoundError(errno.ENOENT, "what is no plain file is no object", name)
-        return descriptor
+        return open_plain(self._path / name, name)
 
     def _files(self, top: Path) -> Iterator[Path]:
         """Every plain file below, but the hidden; nothing outside is reached by a link."""
@@ -150,7 +139,7 @@ class FolderObjects:
 
     def _make(self, folder: Path) -> None:
         try:
-            _make_folder(folder)
+            make_folder(folder)
         except OSError as error:
             raise self._refused(error.strerror) from None
 
@@ -161,16 +150,38 @@ class FolderObjects:
         )
 
 
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def open_plain(path: Path, name: str) -> int:
+    """A descriptor to read a plain file. FileNotFoundError, with the name: there is none, or it is something else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except NotADirectoryError:
+        raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileNotFoundError(errno.ENOENT, "a symbolic link is no object", name) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "what is no plain file is no object", name)
+    return descriptor
+
+
+def unfinished_beside(path: Path) -> Path:
+    """Where the bytes lie that will have this name when they are all there: hidden, and nobody else's."""
+    return path.parent / f"{_UNFINISHED}{os.getpid()}-{os.urandom(8).hex()}"
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Make a file of these bytes, all of them on disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _link(unfinished: Path, path: Path) -> bool:
-    """Give the file its name, unless it is taken."""
+def link_new(unfinished: Path, path: Path) -> bool:
+    """Give the file its name, unless it is taken: whether it has it."""
     try:
         os.link(unfinished, path)
     except FileExistsError:
@@ -188,16 +199,17 @@ _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have no hard links."""
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make the folder and those it lies in, so that they are there after a crash."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return when the names in the folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -148,6 +148,10 @@ class WormStore(Protocol):
         """Every version and delete marker of the keys that begin with `prefix`, by key, of one key the newest first."""
         ...
 
+    def versions_of(self, key: str) -> Iterator[Version]:
+        """Those of exactly this key, the newest first: quick, however many keys there are."""
+        ...
+
     def lock_of(self, key: str, version_id: str) -> Lock:
         """What is known of one version."""
         ...

@@ -116,13 +116,20 @@ class MemoryWorm:
     def versions(self, prefix: str = "") -> Iterator[Version]:
         """All of them, by key, the newest first."""
         self._act("versions", prefix)
-        for key in sorted(self.bucket.versions):
-            if key.startswith(prefix):
-                stored = self.bucket.versions[key]
-                for each in reversed(stored):
-                    marker = each.data is None
-                    size, latest = len(each.data or b""), each is stored[-1]
-                    yield Version(key, each.version_id, size, marker=marker, latest=latest, stored_at=each.stored_at)
+        for key in sorted(key for key in self.bucket.versions if key.startswith(prefix)):
+            yield from self._listed(key)
+
+    def versions_of(self, key: str) -> Iterator[Version]:
+        """Those of one key."""
+        self._act("versions_of", key)
+        yield from self._listed(key)
+
+    def _listed(self, key: str) -> Iterator[Version]:
+        stored = self.bucket.versions.get(key, [])
+        for each in reversed(stored):
+            marker = each.data is None
+            size, latest = len(each.data or b""), each is stored[-1]
+            yield Version(key, each.version_id, size, marker=marker, latest=latest, stored_at=each.stored_at)
 
     def lock_of(self, key: str, version_id: str) -> Lock:
         """What is known of one version."""

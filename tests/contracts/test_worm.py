@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from store.env.memory import MemoryClock
+from store.env.posix import SystemClock
 from store.env.worm import COMPLIANCE, SECOND, Garbled, NoSuchVersion, Occupied, Protected, WormStore
+from store.env.worm_folder import FolderWorm
 from store.env.worm_memory import MemoryBucket, MemoryWorm
 from store.ids import Timestamp
 
@@ -16,11 +19,19 @@ DAY = 86_400 * SECOND
 KEYS = ("audit/v1/a/batch/0.jsonl.zst", "audit/v1/a/manifest/0.json", "audit/v1/ab/x", "b")
 
 
-@pytest.fixture(name="openers", params=["memory"])
-def _openers(request: pytest.FixtureRequest) -> Openers:
+@pytest.fixture(name="openers", params=["memory", "folder"])
+def _openers(request: pytest.FixtureRequest, tmp_path: Path) -> Openers:
     """Opens the same empty store once more each time, as another process would."""
+    if request.param == "folder":
+        return folder_openers(tmp_path / "bucket")
     clock, bucket = MemoryClock(), MemoryBucket()
     return lambda: MemoryWorm(clock, bucket)
+
+
+def folder_openers(path: Path) -> Openers:
+    """A write-once folder that was made."""
+    FolderWorm(path, SystemClock()).create(retention_days=1)
+    return lambda: FolderWorm(path, SystemClock())
 
 
 @pytest.fixture(name="store")
@@ -121,6 +132,13 @@ def test_versions_are_listed_by_key(store: WormStore) -> None:
     assert [each.key for each in store.versions("audit/v1/a/")] == sorted(KEYS[:2])
     assert [each.key for each in store.versions("audit/v1/a")] == sorted(KEYS[:3])
     assert list(store.versions("nothing/here")) == []
+
+
+def test_one_keys_versions_are_its_alone(store: WormStore) -> None:
+    """Not those of keys that begin with it."""
+    ids = {key: put(store, key, key.encode()) for key in ("a/b", "a/bc", "a/b-c")}
+    assert [each.version_id for each in store.versions_of("a/b")] == [ids["a/b"]]
+    assert list(store.versions_of("a")) == []
 
 
 def test_a_missing_version_is_said(store: WormStore) -> None:
