@@ -115,6 +115,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
 COMMANDS, DEMO = "tests/cli/test_commands.py", "tests/cli/test_demo.py"
 SNAPSHOT, RESTORE = "tests/cli/upkeep/test_snapshot.py", "tests/cli/upkeep/test_restore.py"
 SHARED_TESTS = {
+    "store/audit/taxonomy.py": "tests/audit/test_events.py",
     "store/cli/app.py": COMMANDS,
     "store/cli/arguments.py": COMMANDS,
     "store/cli/call.py": COMMANDS,
