@@ -6,7 +6,7 @@ unless a later batch says that something at or behind the damage was durable: th
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from store.env.world import Disk, File
 from store.errors import CorruptionError
@@ -83,6 +83,21 @@ class Window:
         return self._data[begin : begin + length]
 
 
+class Place(NamedTuple):
+    """Behind a batch of a segment: where a later scan may go on."""
+
+    position: Position
+    next_offset: Offset
+    durable_offset: Offset
+    """How far the batches before it prove that the log was durable."""
+    chain: bytes
+
+    @classmethod
+    def behind(cls, batch: Batch) -> "Place":
+        """Where the next batch begins."""
+        return cls(batch.end, Offset(batch.last_offset + 1), batch.durable_offset, batch.chain)
+
+
 class SegmentScan:
     """The batches of one segment, each checked whole. What is left to say stands in the fields after the last one."""
 
@@ -119,6 +134,10 @@ class SegmentScan:
         """The highest that any whole batch here proves."""
         self.torn = ""
         """What was found behind the last whole batch, or "" for nothing."""
+
+    def go_on(self, place: Place) -> None:
+        """Begin behind what an earlier scan of the same segment has read."""
+        self.position, self.next_offset, self.durable_offset, self.chain = place
 
     @property
     def size(self) -> int:
