@@ -144,6 +144,7 @@ class _TableMeta(msgspec.StructMeta):
         *,
         name: str = "",
         public: bool = False,
+        sensitive: bool = False,
         **_frozen: bool,
     ) -> Any:
         """Make the row type of one table; TypeError says which column is declared wrongly, and how."""
@@ -152,6 +153,7 @@ class _TableMeta(msgspec.StructMeta):
                 raise TypeError(f"{class_name} must derive from Table alone: tables do not inherit columns")
             schema, namespace = _read_declaration(class_name, name or _snake_case(class_name), namespace, public=public)
             namespace["__table__"] = schema
+            namespace["__sensitive__"] = sensitive
             mcs = type(f"{class_name}Meta", (mcs,), _class_attributes(schema))
         return super().__new__(mcs, class_name, bases, namespace, frozen=True, array_like=True, kw_only=True, gc=False)
 
@@ -172,10 +174,12 @@ class Table(msgspec.Struct, metaclass=_TableMeta, frozen=True):
     """The base of every table: subclass it, annotate the columns, and use the class as the row type.
 
     Rows are made with keywords, compare by value, and never change. `name` defaults to the class name in
-    snake_case. Raises TypeError where a declaration cannot be kept.
+    snake_case. Of a `sensitive` table every query and subscription is a record in the log, with who asked. Raises
+    TypeError where a declaration cannot be kept.
     """
 
     __table__: ClassVar[TableSchema]
+    __sensitive__: ClassVar[bool]
 
 
 def _class_attributes(table: TableSchema) -> dict[str, Any]:

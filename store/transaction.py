@@ -23,7 +23,7 @@ from store.ids import (
 class Kind(IntEnum):
     """Why a transaction is in the log. Numbers are part of the format and never reused.
 
-    DENIED, SCHEDULE and STREAM are reserved: nothing writes them yet.
+    SCHEDULE and STREAM are reserved: nothing writes them yet.
     """
 
     CALL = 1
@@ -46,6 +46,8 @@ class Kind(IntEnum):
     """An operator's act."""
     STREAM = 10
     """An append to a durable stream."""
+    READ = 11
+    """Somebody asked for rows of a table that is declared sensitive, or began to follow them."""
 
 
 class Op(IntEnum):

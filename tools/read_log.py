@@ -25,7 +25,20 @@ SEGMENT_HEADER = struct.Struct("<8sHHI16s16sQQ32sI")
 BATCH_HEADER = struct.Struct("<4sIIIIQQ16s32s")
 FIELDS = ("kind", "offset", "timestamp", "writes", "call_key", "identity", "connection", "source", "schema_version",
           "reducer", "args", "outcome", "value", "continued")  # fmt: skip
-KINDS = ("", "call", "failed_call", "denied", "schedule", "lifecycle", "schema", "epoch", "identity", "admin", "stream")
+KINDS = (
+    "",
+    "call",
+    "failed_call",
+    "denied",
+    "schedule",
+    "lifecycle",
+    "schema",
+    "epoch",
+    "identity",
+    "admin",
+    "stream",
+    "read",
+)
 
 WHOLE, TORN, CORRUPT, UNREADABLE = 0, 1, 2, 3
 

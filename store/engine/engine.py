@@ -7,13 +7,14 @@ is left out. Before tables change, whoever asked for it is told, with everything
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from store.engine.admission import Admission
+from store.engine.denials import Denials
 from store.engine.directory import mark
 from store.engine.feed import Feed
 from store.engine.group_commit import GroupCommit
@@ -61,6 +62,7 @@ class Engine:
     write_path: WritePath
     group_commit: GroupCommit
     housekeeping: Housekeeping
+    denials: Denials
     report: RecoveryReport
 
     @property
@@ -77,6 +79,7 @@ class Engine:
         """Stop in order: the stop record, all durable and told, the last batch vouched for, the directory free."""
         self.admission.close("stopping", "the store is stopping")
         self.housekeeping.look_at_disk()
+        self.denials.summarise(stopping=True)
         if self.housekeeping.has_room:
             self.write_path.record(Kind.LIFECYCLE, "stop", b"\x90")
             self.group_commit.commit()
@@ -94,8 +97,11 @@ def open_engine(
     log_options: LogOptions,
     progress: ProgressCallback | None = None,
     before_migration: BeforeMigration | None = None,
+    configuration: Mapping[str, str] | None = None,
 ) -> Engine:
     """Recover the directory and start serving the domain on it.
+
+    The start's record holds the `configuration`, the options in force as text, without secrets.
 
     `before_migration` is called before the log is told that tables change, unless the store is fresh; what it raises
     ends the start, and nothing has changed. DirectoryError, CorruptionError or SchemaMismatch where that cannot be;
@@ -111,7 +117,7 @@ def open_engine(
         if before_migration is not None:
             _announce(before_migration, world, recovered, schema)
         engine = _assemble(world, domain, recovered, options)
-        _record_start(engine, recovered, schema)
+        _record_start(engine, recovered, schema, configuration or {})
         if recovered.new_epoch is not None:
             mark(world.disk)
     except BaseException:
@@ -137,6 +143,18 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
     admission = Admission(options.group_size_max)
     housekeeping = Housekeeping(world=world, log=log, admission=admission, options=options)
     housekeeping.check_start(state.last_timestamp)
+    write_path = WritePath(
+        state=state,
+        log=log,
+        domain=domain,
+        feed=feed,
+        admission=admission,
+        clock=world.clock,
+        deadline=world.deadline,
+        leap_max_s=options.clock_jump_max_s,
+        look_at_clock=housekeeping.look_at_clock,
+    )
+    clock = world.clock
     return Engine(
         world=world,
         domain=domain,
@@ -144,25 +162,20 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
         log=log,
         feed=feed,
         admission=admission,
-        write_path=WritePath(
-            state=state,
-            log=log,
-            domain=domain,
-            feed=feed,
-            admission=admission,
-            clock=world.clock,
-            deadline=world.deadline,
-            leap_max_s=options.clock_jump_max_s,
-            look_at_clock=housekeeping.look_at_clock,
-        ),
+        write_path=write_path,
+        denials=Denials(write_path, admission, housekeeping, wall=clock.wall, monotonic=clock.monotonic),
         group_commit=GroupCommit(log, feed, world.clock, admission, inline_max_ms=options.fsync_inline_max_ms),
         housekeeping=housekeeping,
         report=recovered.report,
     )
 
 
-def _record_start(engine: Engine, recovered: Recovered, schema: Schema) -> None:
-    """Log what begins here: an epoch where one opens, a schema where it changes, and the start with its code's hash."""
+def _record_start(engine: Engine, recovered: Recovered, schema: Schema, configuration: Mapping[str, str]) -> None:
+    """Log what begins here: an epoch where one opens, a schema where it changes, and the start.
+
+    The start holds the hash of the code, what each reducer's arguments are called and may be shipped as, and the
+    options in force: what reads the log alone needs no more.
+    """
     record = engine.write_path.record
     if recovered.new_epoch is not None:
         epoch = EpochRecord(
@@ -174,7 +187,7 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema) -> None:
         record(Kind.EPOCH, "epoch", msgspec.msgpack.encode(epoch))
     if schema is not engine.database.schema:
         record(Kind.SCHEMA, "schema", _encode_schema(schema))
-    start = encode([code_hash(engine.domain)])
+    start = encode([code_hash(engine.domain), engine.domain.declarations, dict(sorted(configuration.items()))])
     if engine.housekeeping.has_room or engine.group_commit.due:
         record(Kind.LIFECYCLE, "start", start)
     else:

@@ -1,4 +1,4 @@
-"""What is done between calls: looking at the disk and the clock, vouching for the last batch, asking for snapshots.
+"""What is done between calls: looks at the disk and the clock, vouching, a heartbeat, asking for snapshots.
 
 Laws: the caller decides when (`tick`, about ten times a second); nothing here sleeps. Calls are refused before anything
 can fail, and taken again when the reason is gone. A snapshot that is due is a value in `request`, for others to carry
@@ -44,6 +44,9 @@ class Housekeeping:
         """Judges when a snapshot is due; None where nobody would take one."""
         self.request: SnapshotRequest | None = None
         """What is due, until somebody takes it to carry it out."""
+        self._beat: Callable[[], object] = lambda: None
+        self._beat_interval_s = float("inf")
+        self._beat_at = self._last_monotonic
         self.look_at_disk()
 
     def tick(self) -> None:
@@ -52,10 +55,23 @@ class Housekeeping:
         self.look_at_clock()
         self.vouch_when_idle()
         self.look_at_policy()
+        self.beat_when_due()
 
     def follow_policy(self, policy: SnapshotPolicy, rows: Callable[[], int]) -> None:
         """From now on this policy judges; `rows` says how many there are in all tables."""
         self.policy, self._rows = policy, rows
+
+    def beat_every(self, interval_s: float, beat: Callable[[], object]) -> None:
+        """From now on do this every so often, first one interval from now: a record, so that silence is evidence."""
+        self._beat, self._beat_interval_s = beat, interval_s
+        self._beat_at = self._world.clock.monotonic()
+
+    def beat_when_due(self) -> None:
+        """Do what is to be done every so often; while there is no room for a record it is left out."""
+        now = self._world.clock.monotonic()
+        if now - self._beat_at >= self._beat_interval_s and self.has_room:
+            self._beat_at = now
+            self._beat()
 
     def situation(self) -> Situation:
         """What a policy judges by, now."""

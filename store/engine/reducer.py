@@ -4,6 +4,8 @@
     def transfer(ctx: Context, source: int, target: int, amount: int) -> None:
         ...
 
+What of the arguments the audit trail may show is said with the decorator: `@reducer(audit={...})`, audit_rules.py.
+
 Laws: a reducer has no clock and no dice but its context's; it changes rows through `ctx.table` alone; it is a plain
 function, and stays one for tests.
 """
@@ -13,12 +15,14 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
 from types import ModuleType
-from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 import msgspec
 
 from store.engine.arguments import Arguments, read_parameters
+from store.engine.audit_rules import Rules, check_rules, declare
 from store.engine.dice import Random, call_seed, new_id
 from store.engine.identity import Identity
 from store.errors import Refused
@@ -69,7 +73,7 @@ class Context(msgspec.Struct, gc=False):
 class Reducer(Generic[P, Returned]):
     """A reducer: a plain function to call, with the name, the parameters and the return type the store needs."""
 
-    def __init__(self, function: Callable[P, Returned]) -> None:
+    def __init__(self, function: Callable[P, Returned], audit: Rules | None = None) -> None:
         self.name: Final[str] = function.__name__
         self.function: Final = function
         self.__doc__ = function.__doc__
@@ -82,15 +86,27 @@ class Reducer(Generic[P, Returned]):
         hints = typing.get_type_hints(function)
         self.arguments: Final = Arguments(self.name, read_parameters(self.name, function, hints))
         self.returns: Final[Any] = hints.get("return", Any)
+        check_rules(self.name, self.arguments.parameters, audit or {})
+        self.declaration: Final = declare(self.arguments.parameters, audit or {})
+        """[[parameter, audit rule], ...], as the start record holds it."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Returned:
         """Run the plain function, as a test or another reducer does."""
         return self.function(*args, **kwargs)
 
 
-def reducer(function: Callable[P, Returned]) -> Reducer[P, Returned]:
-    """Make a function a reducer. TypeError says what is wrong with its declaration."""
-    return Reducer(function)
+@overload
+def reducer(function: Callable[P, Returned]) -> Reducer[P, Returned]: ...
+@overload
+def reducer(*, audit: Rules) -> Callable[[Callable[P, Returned]], Reducer[P, Returned]]: ...
+
+
+def reducer(function: Callable[P, Returned] | None = None, *, audit: Rules | None = None) -> Any:
+    """Make a function a reducer; `audit` says by parameter what is shipped of its arguments, all of them unless said.
+
+    TypeError says what is wrong with its declaration.
+    """
+    return partial(Reducer, audit=audit) if function is None else Reducer(function)
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,16 @@ class Domain:
 
     tables: tuple[type[Table], ...]
     reducers: Mapping[str, Reducer[Any, Any]]
+
+    @cached_property
+    def sensitive(self) -> frozenset[str]:
+        """The names of the tables that are declared sensitive: reading them takes an offset."""
+        return frozenset(each.__table__.name for each in self.tables if each.__sensitive__)
+
+    @property
+    def declarations(self) -> dict[str, list[list[str]]]:
+        """What each reducer's arguments are called, and what the audit trail may show of them."""
+        return {name: each.declaration for name, each in sorted(self.reducers.items())}
 
     @classmethod
     def of(cls, *modules: ModuleType) -> "Domain":

@@ -11,6 +11,7 @@ import msgspec
 
 from store.codec import NIL, encode_transaction
 from store.engine.admission import Admission
+from store.engine.arguments import ARGS_SIZE_MAX
 from store.engine.execution import Execution
 from store.engine.feed import Feed
 from store.engine.idempotency import Window
@@ -18,11 +19,12 @@ from store.engine.identity import Caller, encode_identity
 from store.engine.reducer import Context, Domain
 from store.engine.state import State
 from store.env.world import Clock, Deadline
-from store.errors import CallError, Denied, MalformedCall, Overloaded, UnknownReducer
+from store.errors import CallError, Denied, MalformedCall, MalformedQuery, Overloaded, UnknownReducer
 from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Timestamp
 from store.log.commitlog import Commitlog
 from store.tables.database import Move
 from store.transaction import COMMITTED, CallKey, Kind, Transaction
+from store.values import encode
 
 IDENTITIES_MAX: Final = 1 << 17
 """Different identities (issuer, subject, scopes and claims) that one log may hold: each stays in RAM."""
@@ -164,9 +166,38 @@ class WritePath:
         self._commit(transaction, moves, window)
         return transaction
 
-    def record(self, kind: Kind, name: str, args: bytes) -> Answer:
-        """Commit a record of the store's own: its start, its schema, its epoch, a health check's heartbeat."""
+    def read(self, caller: Caller, act: str, args: bytes, tables: Sequence[str]) -> Answer:
+        """Commit that somebody reads sensitive tables, before a row is told. Overloaded where nothing may be written.
+
+        `act` is query or subscribe, `args` the text and its parameters.
+        """
+        if len(args) > ARGS_SIZE_MAX:
+            raise MalformedQuery(
+                f"the text and its parameters have {len(args)} bytes, at most {ARGS_SIZE_MAX} are taken",
+                hint=f"Each reading of {', '.join(tables)} is logged with all that was asked",
+            )
+        self._admission.check()
+        return self.record(Kind.READ, act, args, caller=caller, value=encode(tables))
+
+    def record(
+        self,
+        kind: Kind,
+        name: str,
+        args: bytes,
+        *,
+        caller: Caller | None = None,
+        source: str = "",
+        outcome: str = COMMITTED,
+        value: bytes = NIL,
+    ) -> Answer:
+        """Commit a record that is no call: a start, a schema, an epoch, a heartbeat; a reading or denial of a caller.
+
+        Without a caller it is the store's own, and `source` an address if there is one.
+        """
         state = self._state
+        reference = IdentityReference(0)
+        if caller is not None:
+            reference = self._identify(caller) if caller.reference is None else caller.reference
         wall, last = self._wall_ns() // 1000, state.last_timestamp
         if wall - last > self._leap_max:
             self._look_at_clock()
@@ -176,14 +207,14 @@ class WritePath:
             timestamp=Timestamp(last + 1 if self._admission.doubts_clock else max(wall, last + 1)),
             writes=(),
             call_key=None,
-            identity=IdentityReference(0),
-            connection=ConnectionId(0),
-            source="",
+            identity=reference,
+            connection=ConnectionId(0) if caller is None else caller.connection,
+            source=source if caller is None else caller.source,
             schema_version=state.database.schema.version,
             reducer=name,
             args=args,
-            outcome=COMMITTED,
-            value=NIL,
+            outcome=outcome,
+            value=value,
         )
         self._commit(transaction, ())
         return transaction

@@ -3,6 +3,7 @@
 Laws: a statement never changes, so a parse is shared by all who send its text. Places are characters from 0.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 
@@ -112,3 +113,12 @@ class Statement(NamedTuple):
     explain: bool
     length: int
     """Characters of the text."""
+
+
+def tables_of(part: object) -> Iterator[str]:
+    """The names of all tables that a statement, or a part of one, reads, subqueries included. One may come twice."""
+    if isinstance(part, Source):
+        yield part.table.text
+    if isinstance(part, tuple):
+        for each in part:
+            yield from tables_of(each)

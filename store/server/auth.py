@@ -109,6 +109,8 @@ class Authenticator:
         self._keys: Final = _read_keys(options)
         self._tokens: dict[bytes, Credential] = {}
         self._stamp: tuple[int, int, int] | None = None
+        self.changes = 0
+        """How often the token file was found changed."""
         self.problem = ""
         """Why the token file cannot be read now, or "": meanwhile it lets nobody new in."""
         if options.token_file is None and not self._keys:
@@ -141,6 +143,11 @@ class Authenticator:
             return False
         return self._tokens.get(credential.token_hash) != credential
 
+    @property
+    def token_count(self) -> int:
+        """Tokens that the file held when it was last read."""
+        return len(self._tokens)
+
     def reload(self) -> bool:
         """Read the token file again if it has changed; whether it was. One that cannot be read lets nobody new in."""
         file = self._options.token_file
@@ -150,6 +157,7 @@ class Authenticator:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
+        self.changes += 1
         try:
             self._tokens = read_token_file(file)
         except ConfigError as error:

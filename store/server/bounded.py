@@ -178,7 +178,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _turn_away(self, status: int, body: Mapping[str, Any]) -> None:
         self._end_head()
-        self._service.note_denied(status)
+        self._service.count_denied(status)
         if not self.transport.is_closing():
             self.transport.write(raw_answer(status, body))
             self.transport.close()

@@ -95,8 +95,13 @@ class HttpDoors:
             try:
                 caller = self._admit(request)
             except CallError as error:  # It rests on nothing but the token.
-                return self._say_no(status_of(error), error_of(error))
-            return await handler(request, caller)
+                self._note_denied(request, "authenticate", error)
+                return _json(status_of(error), error_of(error))
+            try:
+                return await handler(request, caller)
+            except Denied as error:
+                self._note_denied(request, _act_of(request.url.path), error, caller)
+                raise
 
         async def door(request: Request) -> Response:
             return await self._guarded(enter, request)
@@ -117,9 +122,9 @@ class HttpDoors:
         try:
             return await handler(*args)
         except CallError as error:
-            return await self._runner.durable(self._say_no(status_of(error), error_of(error)))
+            return await self._runner.durable(_json(status_of(error), error_of(error)))
         except Rejected as error:
-            return self._say_no(error.status, error.body)
+            return _json(error.status, error.body)
         except Exception:
             logger.exception("an HTTP door met an error of ours")
             body = {"error": "internal", "message": "an error of the server's own; it was logged"}
@@ -130,10 +135,12 @@ class HttpDoors:
         caller, _ = self._service.admit(said[0] if len(said) == 1 else "", source=source_of(request.client))
         return caller
 
-    def _say_no(self, status: int, body: dict[str, Any]) -> Response:
-        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            self._service.note_denied(status)
-        return _json(status, body)
+    def _note_denied(self, request: Request, act: str, error: CallError, caller: Caller | None = None) -> None:
+        if isinstance(error, Denied):
+            self._service.count_denied(status_of(error))
+        self._service.note_denied(
+            act, error, door="http", target=request.url.path, source=source_of(request.client), caller=caller
+        )
 
     # The doors.
 
@@ -261,6 +268,14 @@ class HttpDoors:
             details["reason"] = reason
         body = {"error": answer.outcome, "message": message, "details": plain(details), "offset": answer.offset}
         return _json(STATUS[answer.outcome], body)
+
+
+def _act_of(path: str) -> str:
+    """What somebody wanted to do at a door, in a word for the log."""
+    return _ACTS.get(path.removeprefix("/v1").split("/")[1], "operate")
+
+
+_ACTS: Final = {"call": "call", "query": "query", "schema": "read", "metrics": "read"}
 
 
 def _packed(request: Request) -> bool:

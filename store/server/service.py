@@ -19,6 +19,8 @@ from store.server.runner import TICK_SECONDS, Runner
 from store.subscribe.messages import CLOSE_TOO_SLOW, CLOSE_UNAUTHORIZED
 from store.subscribe.options import Options
 from store.subscribe.subscriptions import Subscriptions
+from store.transaction import Kind
+from store.values import encode
 
 RELOAD_TICKS: Final = round(1 / TICK_SECONDS)
 """Rounds of housekeeping between two looks at the token file."""
@@ -62,13 +64,18 @@ class Service:
     def __post_init__(self) -> None:
         """Begin to look after the connections."""
         ticks = 0
+        changes = self.authenticator.changes
 
         def look() -> None:
-            nonlocal ticks
+            nonlocal ticks, changes
             ticks += 1
+            self.engine.denials.look()
             if ticks % RELOAD_TICKS == 0:
                 self.end_withdrawn()
                 self.bound_outboxes()
+            if changes != self.authenticator.changes and self.engine.housekeeping.has_room:
+                changes = self.authenticator.changes
+                self._record_tokens()
 
         self.runner.every_tick(look)
         self.runner.deliver(self.subscriptions.deliveries)
@@ -88,6 +95,11 @@ class Service:
         self.authenticator.reload()
         for connection in [each for each in self.connections if self.authenticator.withdrawn(each.credential)]:
             connection.end(CLOSE_UNAUTHORIZED, "the token was withdrawn")
+
+    def _record_tokens(self) -> None:
+        """Log that the token file is another one: how many it holds now, or that it cannot be read."""
+        said = {"tokens": self.authenticator.token_count, "readable": not self.authenticator.problem}
+        self.engine.write_path.record(Kind.ADMIN, "tokens", encode([said, []]))
 
     def bound_outboxes(self) -> None:
         """Cut off those for whom the most waits, while it is too much for all together."""
@@ -109,9 +121,16 @@ class Service:
             outbox_bytes=sum(connection.outbox_bytes() for connection in self.connections),
         )
 
-    def note_denied(self, status: int) -> None:
+    def count_denied(self, status: int) -> None:
         """Count somebody who was turned away."""
         count(self.metrics.denied, str(status))
+
+    def note_denied(
+        self, act: str, error: CallError, *, door: str, target: str, source: str, caller: Caller | None = None
+    ) -> None:
+        """Let the log say who was denied what at a door. Errors of other kinds are none of this."""
+        if isinstance(error, Denied):
+            self.engine.denials.note(act, error, door=door, target=target, source=source, caller=caller)
 
 
 STATUS: Final = {

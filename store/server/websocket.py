@@ -218,6 +218,9 @@ class WebSocketConnection(asyncio.Protocol):
                 try:
                     self._accept(event)
                 except CallError as error:
+                    self._service.note_denied(
+                        "authenticate", error, door="websocket", target=PATH, source=self._source()
+                    )
                     self._reject(status_of(error), error_of(error))
                 return
         self._reject(HTTPStatus.BAD_REQUEST, _rejection("bad_request", "the request cannot be read"))
@@ -259,7 +262,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _reject(self, status: int, body: Mapping[str, object], response: Response | None = None) -> None:
         """Answer in HTTP: no WebSocket comes of this."""
-        self._service.note_denied(status)
+        self._service.count_denied(status)
         extra = {} if response is None else {name: response.headers[name] for name in _TOLD if name in response.headers}
         self._transport.write(raw_answer(status, body, extra))
         self._transport.close()

@@ -14,7 +14,16 @@ from store.engine.engine import Engine
 from store.engine.idempotency import UNACKNOWLEDGED_CALLS_MAX
 from store.engine.identity import Caller
 from store.engine.write_path import Answer
-from store.errors import CallError, MalformedCall, MalformedQuery, Overloaded, ProtocolError, ReducerFailed, Refused
+from store.errors import (
+    CallError,
+    Denied,
+    MalformedCall,
+    MalformedQuery,
+    Overloaded,
+    ProtocolError,
+    ReducerFailed,
+    Refused,
+)
 from store.ids import ClientId, Offset, QueryId, Sequence
 from store.query.live import LiveQuery
 from store.subscribe.broadcast import Broadcast
@@ -40,7 +49,7 @@ from store.subscribe.messages import (
 )
 from store.subscribe.messages import Query as QueryMessage
 from store.subscribe.options import Options
-from store.subscribe.reading import read
+from store.subscribe.reading import note_reading, read
 from store.subscribe.subscriptions import Subscriptions
 from store.values import encode
 
@@ -266,7 +275,11 @@ class Session:
         self._wire.close(CLOSE_TOO_SLOW, f"more than {bound} wait to be read")
 
     def _fail(self, about: str, number: int, error: CallError) -> None:
-        """Answer that something was not done, and that nothing of it was recorded."""
+        """Answer that something was not done, and that nothing of it was recorded but, perhaps, that it was denied."""
+        if isinstance(error, Denied):
+            self._engine.denials.note(
+                about, error, door="websocket", target="", source=self._caller.source, caller=self._caller
+            )
         details = dict(error.details)
         if isinstance(error, Refused):
             details["reason"] = error.reason
@@ -372,6 +385,7 @@ class Session:
         try:
             query = self._subscriptions.compile(self._caller, message.sql, message.params)
             self._check_new(message.id, query)
+            note_reading(self._engine, self._caller, "subscribe", message.sql, message.params, query.table.name)
         except CallError as error:
             self._fail("subscribe", message.id, error)
             return

@@ -347,3 +347,18 @@ def test_a_failed_seal_stops_the_log() -> None:
         engine.housekeeping.seal()
     with pytest.raises(EngineStopped):
         engine.log.flush()
+
+
+def test_a_heartbeat_comes_every_so_often_while_there_is_room() -> None:
+    """Silence in the log then means that the store was not there; on a full disk it is left out."""
+    engine = open_shop()
+    beats: list[int] = []
+    engine.housekeeping.beat_every(60.0, lambda: beats.append(1))
+    for _ in range(10):
+        memory_clock(engine).advance(20_000_000)
+        engine.housekeeping.tick()
+    assert len(beats) == 3
+    leave(engine, SYSTEM_SPACE_MIN - 1)
+    memory_clock(engine).advance(60_000_000)
+    engine.housekeeping.tick()
+    assert len(beats) == 3

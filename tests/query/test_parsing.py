@@ -19,6 +19,7 @@ from store.query.statement import (
     Parameter,
     Source,
     Value,
+    tables_of,
 )
 
 
@@ -272,3 +273,9 @@ def test_depth_is_no_trouble(sql: str) -> None:
         parse(sql)
     except MalformedQuery as error:
         assert 1 <= error.details["position"] <= len(sql) + 1  # noqa: PT017  # Both ways are fine.
+
+
+def test_the_tables_of_a_statement_are_found_wherever_they_stand() -> None:
+    """Behind FROM, in joins, and in subqueries of any depth."""
+    sql = "SELECT a FROM x AS y JOIN z ON z.a = y.a WHERE b IN (SELECT c FROM v WHERE c IN (SELECT d FROM w)) OR a = 1"
+    assert sorted(tables_of(parse(sql))) == ["v", "w", "x", "z"]

@@ -1,12 +1,16 @@
 """What all doors share: how a door says no."""
 
 import json
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from store.errors import CallError, Denied, MalformedCall, Overloaded, Refused
 from store.server.auth import Unauthorized
 from store.server.service import error_of, headers_of, raw_answer, status_of
+from tests.server.scenes import serving
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,18 @@ def test_raw_answer() -> None:
     assert lines[0] == "HTTP/1.1 503 Service Unavailable"
     assert {"Retry-After: 1", "Allow: GET", f"Content-Length: {len(body)}", "Connection: close"} <= set(lines)
     assert json.loads(body) == {"error": "overloaded"}
+
+
+def test_a_changed_token_file_is_a_record(tmp_path: Path) -> None:
+    """How many tokens it holds now, or that it cannot be read; never a token, nor its hash."""
+    with serving(tmp_path) as tenant:
+        before = tenant.on_loop(lambda: tenant.engine.write_path.last_offset)
+        tenant.add_token("bob")
+
+        def found() -> list[Any]:
+            records = tenant.engine.feed.tail(before) or ()
+            return [msgspec.msgpack.decode(each.args) for each in records if each.reducer == "tokens"]
+
+        tenant.wait_until(lambda: found() == [[{"tokens": 2, "readable": True}, []]])
+        tenant.tokens.write_text("no token file")
+        tenant.wait_until(lambda: found()[1:] == [[{"tokens": 2, "readable": False}, []]])

@@ -26,7 +26,7 @@ class Author(Table, name="authors", public=True):
     books: int = 0
 
 
-class Loan(Table, name="loans"):
+class Loan(Table, name="loans", sensitive=True):
     """Who has which book: nobody's business."""
 
     book: int = column(primary_key=True)
