@@ -1,11 +1,13 @@
 """What every Ledger guarantees, run over all that claim to be one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from store.env.ledger import LEDGER_KEY_SIZE_MAX, Ledger, LedgerFull
 from store.env.ledger_memory import MemoryLedger
+from store.env.lmdb import LmdbLedger
 from store.errors import DirectoryError
 
 Openers = Callable[[], Ledger]
@@ -13,9 +15,25 @@ Openers = Callable[[], Ledger]
 SIZE_MAX = 1 << 20
 
 
-@pytest.fixture(name="opener", params=["memory"])
-def _opener(request: pytest.FixtureRequest) -> Openers:
+@pytest.fixture(name="opener", params=["memory", "lmdb"])
+def _opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Openers]:
     """Opens the same ledger, empty at first."""
+    if request.param == "memory":
+        yield memory_opener()
+        return
+    made: list[LmdbLedger] = []
+
+    def lmdb() -> Ledger:
+        made.append(LmdbLedger(tmp_path / "ledger", size_max=SIZE_MAX))
+        return made[-1]
+
+    yield lmdb
+    for each in made:
+        each.close()
+
+
+def memory_opener() -> Openers:
+    """A ledger in memory, closed."""
     memory = MemoryLedger(size_max=SIZE_MAX)
     memory.close()
     return memory.open
