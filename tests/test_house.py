@@ -133,6 +133,10 @@ SHARED_TESTS = {
     "store/cli/upkeep/snapshot_retention.py": SNAPSHOT,
     "store/cli/upkeep/snapshot_views.py": SNAPSHOT,
     "store/cli/upkeep/generation.py": RESTORE,
+    **dict.fromkeys(
+        [f"store/cli/upkeep/backup_{each}.py" for each in ("arguments", "keys", "retention", "views")],
+        "tests/cli/upkeep/test_backup.py",
+    ),
     "store/cli/upkeep/preview.py": RESTORE,
     "store/cli/upkeep/sources.py": RESTORE,
     "store/cli/upkeep/targets.py": RESTORE,

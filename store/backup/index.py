@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from store.backup.bucket import Bucket
 from store.backup.facts import SegmentFacts, SnapshotFacts, refuse_unlike
@@ -35,6 +36,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bytes of the file it holds."""
     segment: SegmentFacts | None = None
     snapshot: SnapshotFacts | None = None
+    at: Timestamp = Timestamp(0)
+    """In a note: when it was first noted, by the clock of whoever pushed. Elsewhere 0: `Index.noted` says it."""
 
 
 class Head(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +67,8 @@ class Index:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     """By object, of those that are there."""
+    noted: dict[str, Timestamp] = field(default_factory=dict)
+    """By object, when it was first noted."""
     names: frozenset[str] = frozenset()
     """Every object that is there and is not foreign."""
     foreign: tuple[str, ...] = ()
@@ -127,6 +132,7 @@ def check_entry(entry: Entry, name: str) -> None:
     said = {"segment": entry.segment is not None, "snapshot": entry.snapshot is not None}
     refuse_unlike(name, {"segment": kind == "segment", "snapshot": kind == "snapshot"}, said)
     refuse_unlike(name, True, entry.size >= 0 <= entry.stored and bool(_HASH.fullmatch(entry.sha256)))
+    refuse_unlike(name, True, 0 <= entry.at < _TIME_END)
     if entry.segment is not None:
         each = entry.segment
         hashes = each.chain_before, each.chain_after
@@ -175,8 +181,10 @@ def read_index(bucket: Bucket) -> Index:
             index.troubles[name] = str(error)
             continue
         index.uncovered += 1
-        for each in entries:
-            known.setdefault(each.object, each)  # The newest counts: an object may have been removed and stored anew.
+        for each in entries:  # The newest counts: an object may have been removed and stored anew.
+            if each.object not in known:
+                known[each.object] = structs.replace(each, at=Timestamp(0))
+                index.noted[each.object] = each.at or head.at
         covered = max(covered, _covered(index.pushes, head))
     index.entries = {name: entry for name, entry in known.items() if name in index.names}
     index.missing = tuple(entry for name, entry in sorted(known.items()) if name not in index.names)
@@ -212,6 +220,13 @@ def merge_notes(bucket: Bucket, *, at: Timestamp, entropy: Entropy) -> str | Non
     index = read_index(bucket)
     if index.troubles or not index.pushes:
         return None
+    return replace_notes(bucket, index, (*index.entries.values(), *index.missing), at=at, entropy=entropy)
+
+
+def replace_notes(bucket: Bucket, index: Index, entries: Iterable[Entry], *, at: Timestamp, entropy: Entropy) -> str:
+    """Write one note, which says all that these entries say, and replaces all that were read: each of them was."""
+    assert index.pushes
+    assert not index.troubles
     name = _next_name(bucket, index, at, entropy)
     head = Head(
         INDEX_FORMAT,
@@ -221,6 +236,7 @@ def merge_notes(bucket: Bucket, *, at: Timestamp, entropy: Entropy) -> str | Non
         covers_through=index.pushes[-1],
         covers=len(index.pushes),
     )
-    everything = sorted((*index.entries.values(), *index.missing), key=lambda each: each.object)
+    noted = (structs.replace(each, at=index.noted.get(each.object, at)) for each in entries)
+    everything = sorted(noted, key=lambda each: each.object)
     bucket.put(name, encode(head, everything))
     return name

@@ -39,8 +39,30 @@ class BackupOptions:
     """Count of such notes after which one is written that replaces them for readers, default 64. Less lets readers
     begin sooner; more writes less."""
 
+    prune: bool = False
+    """Whether a push of the running store lets go afterwards what the four options below do not keep, default false:
+    then a backup only grows, until somebody prunes it. True bounds what it costs, and what it can bring back."""
+
+    keep_last: int = 3
+    """Snapshots that `store backup prune` keeps, the newest ones of each history, default 3; two stay in any case. More
+    gives more to restore from, should one be damaged; unchanged blocks are shared, so each costs what changed."""
+
+    keep_daily: int = 30
+    """Days of which a prune keeps the last snapshot, default 30. More goes back further, to a moment a day; less costs
+    less. A backup that keeps less than the directory is sent what it let go again by the next push."""
+
+    keep_for_s: float = 2_592_000.0
+    """Seconds back to which every moment stays restorable from the backup, default 2,592,000, thirty days. More keeps
+    more log; less costs less. Nothing that this promises is given up."""
+
+    grace_s: float = 86_400.0
+    """Seconds for which something must have been unneeded before a prune removes it, default 86,400, a day. It must be
+    longer than a restore, a pull or a push takes; less frees room sooner."""
+
     def __post_init__(self) -> None:
         if self.index_every < 1 or self.index_merge < 1:
             raise ConfigError("index_every and index_merge are at least 1")
+        if min(self.keep_last, self.keep_daily, self.keep_for_s, self.grace_s) < 0:
+            raise ConfigError("keep_last, keep_daily, keep_for_s and grace_s are at least 0")
         if self.interval_s and not self.url:
             raise ConfigError("interval_s needs a url", hint="Name the backup's place (backup.url), or set it to 0.")

@@ -191,6 +191,7 @@ class _Push:
             self._held = {Offset(each.first_offset - 1)}
             self._tell("log")
             self._send_segment(each)
+        self._send_what_went(snapshots)
         self._note()
         if self._index.uncovered > self._options.index_merge:
             merge_notes(self._bucket, at=self._clock.wall(), entropy=self._entropy)
@@ -238,6 +239,18 @@ class _Push:
         file = self._ours(name, lambda: self._read_manifest(snapshot, name))
         if file is not None:
             self._put(snapshot.object, file, snapshot=snapshot.facts)
+
+    def _send_what_went(self, sent: list[_Snapshot]) -> None:
+        """Blocks that were there when this began, and that somebody pruned before the manifest said they are needed."""
+        if not sent:
+            return
+        there = set(self._bucket.objects.names("block/"))
+        for each in sent:
+            needed = {self._bucket.block_object(digest) for digest, _ in each.blocks}
+            if each.object in self._index.entries and not needed <= there:
+                for name in needed - there:
+                    self._index.entries.pop(name, None)
+                self._send_snapshot(each)
 
     def _send_segment(self, info: SegmentInfo) -> None:
         """Checked batch by batch before it leaves."""

@@ -76,24 +76,7 @@ class BackupDisk:
 
     def segments(self) -> list[SegmentInfo]:
         """Every segment, by the index: nothing is fetched."""
-        found = [_info(name, segment_of(each), each.size) for name, each in self._logs.items()]
-        header = decode_segment_header(self._end_data, file=self._end)
-        before = Offset(header.first_offset - 1)
-        return [
-            *found,
-            SegmentInfo(
-                name=self._end,
-                first_offset=header.first_offset,
-                last_offset=before,
-                whole_offset=before,
-                epoch=header.epoch,
-                created=header.created,
-                chain_before=header.chain,
-                chain_after=header.chain,
-                size=SEGMENT_HEADER_SIZE,
-                sealed=False,
-            ),
-        ]
+        return segments_of(self.branch)
 
     def names(self, folder: str = "") -> list[str]:
         """File names in `folder`, as the directory had them."""
@@ -331,6 +314,31 @@ def _end_segment(branch: Branch) -> tuple[str, bytes]:
     return segment_name(first), encode_segment_header(
         SegmentHeader(salt, epoch_of(branch.epoch), first, created, chain)
     )
+
+
+def segments_of(branch: Branch) -> list[SegmentInfo]:
+    """Every segment of a history as its directory had it, and the empty one behind them; by what is noted of them."""
+    found = [
+        _info(segment_name(facts.first), facts, each.size) for each in branch.segments for facts in [segment_of(each)]
+    ]
+    name, data = _end_segment(branch)
+    header = decode_segment_header(data, file=name)
+    before = Offset(header.first_offset - 1)
+    return [
+        *found,
+        SegmentInfo(
+            name=name,
+            first_offset=header.first_offset,
+            last_offset=before,
+            whole_offset=before,
+            epoch=header.epoch,
+            created=header.created,
+            chain_before=header.chain,
+            chain_after=header.chain,
+            size=SEGMENT_HEADER_SIZE,
+            sealed=False,
+        ),
+    ]
 
 
 def _info(name: str, facts: SegmentFacts, size: int) -> SegmentInfo:

@@ -107,6 +107,11 @@ def number(event: Event, name: str) -> float:
     return value if isinstance(value, int | float) else 0
 
 
+def counts_of(event: Event) -> dict[str, object]:
+    """What a child has said, with lists as how many: there may be more names than a record has room for."""
+    return {name: len(value) if isinstance(value, list | dict) else value for name, value in event.items()}
+
+
 def _length(event: Event, name: str) -> int:
     """Of a list that a child has said; 0 where it said none."""
     value = event.get(name)

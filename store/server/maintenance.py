@@ -32,7 +32,7 @@ from store.errors import ConfigError, Overloaded, Refused, StoreError
 from store.ids import Offset, Timestamp
 from store.log.survey import segments
 from store.server.child import Child, Ended, Event
-from store.server.figures import Figures, number
+from store.server.figures import Figures, counts_of, number
 from store.server.live import Live
 from store.server.metrics import Measured, count
 from store.server.runner import Runner
@@ -53,6 +53,7 @@ SILENT_END: Final = "it said nothing of how it ended"
 DRILL_FOLDER_PREFIX: Final = "store-drill-"
 
 TAKEN, PRUNED, DRILLED, PUSHED, PROGRESS = "taken", "pruned", "drilled", "pushed", "progress"
+BACKUP_PRUNED: Final = "backup_pruned"
 
 logger: Final = logging.getLogger(__name__)
 
@@ -430,8 +431,11 @@ class Maintenance:
             for each in dataclasses.fields(self._backup)
             if getattr(self._backup, each.name) not in {None, ""}
         ]
-        ended, said = await self._run("backup", "push", str(self._data), *options, *self._set_snapshots())
+        prune = ["--prune"] if self._backup.prune else []
+        ended, said = await self._run("backup", "push", str(self._data), *prune, *options, *self._set_snapshots())
         event = said.get(PUSHED, {})
+        if BACKUP_PRUNED in said:
+            event = {**event, "pruned": counts_of(said[BACKUP_PRUNED])}
         problem = "" if event and not ended.problem else ended.problem or SILENT_END
         if problem:
             self._failed("backup", problem)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store.server.figures import Figures, number
+from store.server.figures import Figures, counts_of, number
 
 
 def test_what_was_let_go_adds_up() -> None:
@@ -49,3 +49,8 @@ def test_of_each_kind_the_last_success_and_the_last_failure_are_kept() -> None:
     figures.note_failed("backup", "no bucket", at=8.0)
     assert figures.last() == {"backup": {"done": {"url": "x"}, "done_at": 5.0, "failed": "no bucket", "failed_at": 8.0}}
     assert figures.measured().labelled["store_maintenance_failures_total"] == {"backup": 2}
+
+
+def test_what_a_record_says_of_many_names_is_how_many() -> None:
+    """A prune of a large backup names thousands of objects, and a record has a limit."""
+    assert counts_of({"segments": ["a", "b"], "unread": {}, "bytes": 7}) == {"segments": 2, "unread": 0, "bytes": 7}

@@ -403,6 +403,16 @@ def test_pushes_come_by_themselves_where_there_is_a_place_for_them(tended: Kept)
         assert {name for name, _, _ in tenant.records()} == {"backup"}
 
 
+def test_a_push_prunes_where_that_is_wanted(tended: Kept) -> None:
+    """Afterwards, in the same child; the record says how much went."""
+    with tended(backup=BackupOptions(url="/somewhere", interval_s=0.2, prune=True)) as tenant:
+        pruned = {"event": "backup_pruned", "snapshots": ["a", "b"], "blocks": 7}
+        tenant.script(push=[["say", {"event": "pushed", "bytes_sent": 10}], ["say", pruned]])
+        tenant.wait_until(lambda: tenant.maintenance.figures.backup_bytes >= 10)
+        assert "--prune" in tenant.ran()[0]["words"]
+        assert tenant.records()[0][1]["pruned"] == {"snapshots": 2, "blocks": 7}
+
+
 @pytest.mark.parametrize("name", ["child_silence_max_s", "child_time_max_s", "waiting_max"])
 def test_an_option_that_cannot_be_is_named(name: str) -> None:
     """Before anything is served."""

@@ -178,6 +178,40 @@ def test_a_clone_needs_no_source_beside_a_backup(data: Path) -> None:
     assert "copied, as of offset" in run("clone", "data", "other", cwd=cwd).stdout
 
 
+def test_a_backup_is_pruned_by_the_rules_of_snapshots(data: Path) -> None:
+    """A dry run says what would go and why the rest stays; what went is not missed, and the rest restores."""
+    cwd = data.parent
+    for amount in (20, 21, 22):
+        deposit(data, amount, amount)
+        run("snapshot", "take", "data", cwd=cwd)
+    run("backup", "push", "data", "backup", cwd=cwd)
+    rules = ("--keep-last", "0", "--keep-daily", "0", "--keep-for", "0s", "--grace", "0s")
+    before = files(cwd / "backup")
+    would = run("backup", "prune", "backup", *rules, "--dry-run", cwd=cwd).stdout
+    assert "nothing needs it, and its grace is over" in would
+    assert "one of the two newest" in would
+    assert files(cwd / "backup") == before
+    (pruned,) = events("backup", "prune", "backup", *rules, cwd=cwd)
+    assert len(pruned["snapshots"]) == 3
+    assert pruned["segments"]
+    run("backup", "verify", "backup", cwd=cwd)
+    (*_, listed) = events("backup", "list", "backup", cwd=cwd)
+    assert (listed["missing"], listed["refused"]) == ([], {})
+    _, newest = events("restore", "--from", "backup", "--into", "bare", cwd=cwd)
+    assert balance(cwd / "bare") == balance(data)
+    assert newest["offset"] > 0
+    assert "0 snapshots, 0 segments and 0 blocks went" in run("backup", "prune", "backup", *rules, cwd=cwd).stdout
+    error("backup", "prune", "nowhere", cwd=cwd, exit_code=Exit.NOTHING_THERE)
+    error("backup", "prune", "backup", "--keep-for", "soon", cwd=cwd, exit_code=Exit.CONFIG)
+
+
+def test_a_push_may_prune_afterwards(data: Path) -> None:
+    """By the options of the backup, which keep a month; both results are said."""
+    pushed, pruned = events("backup", "push", "data", "backup", "--prune", cwd=data.parent)
+    assert (pushed["event"], pruned["event"]) == ("pushed", "backup_pruned")
+    assert pruned["snapshots"] == []
+
+
 def test_a_key_is_rotated(data: Path, keys: tuple[Path, Path]) -> None:
     """The new key opens everything, the old one nothing more; a file that is not there is made, for its owner."""
     cwd, (one, _) = data.parent, keys
