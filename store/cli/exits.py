@@ -12,6 +12,7 @@
    in use, or newer
 8  the tables do not fit the log's
 9  restore: no snapshot and log lead to that moment
+18 salvage: a whole store came out, and transactions behind it are or may be lost; 1: rows in it are, too
 """
 
 from enum import IntEnum
@@ -61,6 +62,7 @@ class Exit(IntEnum):
     CONSTRAINT = 15
     DENIED = 16
     OVERLOADED = 17
+    LOST = 18
     UNREACHABLE = 20
     PROTOCOL = 21
     OUTCOME_UNKNOWN = 22

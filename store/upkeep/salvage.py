@@ -9,6 +9,7 @@ offset.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -22,8 +23,10 @@ from store.env.world import Clock, Disk, Entropy
 from store.errors import CorruptionError, NotRestorable
 from store.ids import Epoch, Key, Offset, Timestamp
 from store.log.cutting import begin
-from store.log.format import CHAIN_START, SALT_SIZE, Batch
+from store.log.format import CHAIN_START, SALT_SIZE, Batch, segment_name
+from store.log.format import FOLDER as LOG
 from store.log.remains import Damage, follow
+from store.log.segment import segment_offsets
 from store.snapshot.format import Manifest, TableContent, content_of, fingerprint_of, snapshot_name
 from store.snapshot.merge import merge
 from store.snapshot.options import SnapshotOptions
@@ -70,6 +73,8 @@ class SalvageReport:
     """Whether it is not known any more which calls were answered: a retry from before may run a second time."""
     lost: Extent | None
     """Transactions behind `offset` that anything in the directory still speaks of; times 0 where nothing says them."""
+    doubtful: bool
+    """Whether the log is damaged behind `offset`, so that there may have been more than anything still speaks of."""
     unreachable: tuple[Extent, ...]
     """Those of them whose records hold by themselves, but cannot be linked: `store log dump` shows some."""
     damage: tuple[Damage, ...]
@@ -140,7 +145,7 @@ def _make(
         salt=entropy.bytes(SALT_SIZE),
     )
     _prove(into, manifest, told)
-    return _report(wreck, found, manifest)
+    return _report(wreck, found, manifest, doubtful=_doubtful(source, wreck, manifest.offset))
 
 
 def _furthest(source: Disk, wreck: Wreck) -> _Found | None:
@@ -315,7 +320,14 @@ def _prove(into: Disk, manifest: Manifest, told: Progress) -> None:
     Repository(into).note_verified(snapshot_name(manifest.offset), manifest.taken, manifest.fingerprint)
 
 
-def _report(wreck: Wreck, found: _Found, manifest: Manifest) -> SalvageReport:
+def _doubtful(source: Disk, wreck: Wreck, offset: Offset) -> bool:
+    """Whether any damage of the log lies in a segment that reaches behind what was salvaged, or may do so."""
+    firsts = segment_offsets(source)
+    covered = {segment_name(first) for first, later in pairwise(firsts) if later <= offset + 1}
+    return any(each.file.startswith(f"{LOG}/") and each.file not in covered for each in wreck.damage)
+
+
+def _report(wreck: Wreck, found: _Found, manifest: Manifest, *, doubtful: bool) -> SalvageReport:
     offset = manifest.offset
     unreachable = tuple(each for each in wreck.extents if each.last > offset)
     lost = None
@@ -335,6 +347,7 @@ def _report(wreck: Wreck, found: _Found, manifest: Manifest) -> SalvageReport:
         lost_keys=found.lost_keys,
         lost_answers=found.lost_answers,
         lost=lost,
+        doubtful=doubtful,
         unreachable=unreachable,
         damage=tuple(wreck.damage),
         passed_over=tuple(wreck.passed_over),

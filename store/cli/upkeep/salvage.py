@@ -40,7 +40,8 @@ def salvage(  # Options of a command.
 ) -> None:
     """Write everything provable of a damaged store into a new directory, and report what is lost.
 
-    Exit code: 0 all rows of the last provable moment are there, 1 some rows are lost, 9 nothing can be proven.
+    Exit code: 0 nothing is lost, 18 transactions are or may be lost, but no row of the last provable moment is, 1 rows
+    of it are lost, too, 9 nothing can be proven.
     """
     options = configure(config, set_, tenant__data=source)
     if same(source, into):
@@ -75,7 +76,14 @@ def salvage(  # Options of a command.
                 (f"store serve --data {where}", "opens a new epoch: clients are told, and take their rows anew"),
             ]
         )
-    raise typer.Exit(Exit.CHECK_FAILED if report.partial else Exit.DONE)
+    raise typer.Exit(_code(report))
+
+
+def _code(report: SalvageReport) -> Exit:
+    """0 is for a store that lost nothing: a script that looks no further may believe it."""
+    if report.partial:
+        return Exit.CHECK_FAILED
+    return Exit.DONE if report.lost is None and not report.doubtful else Exit.LOST
 
 
 def _lines(report: SalvageReport) -> Iterator[tuple[str, str]]:
@@ -106,6 +114,8 @@ def _losses(report: SalvageReport) -> Iterator[str]:
         yield f"transactions {_extent(report.lost)}"
     for each in report.unreachable:
         yield f"  of these {_extent(each)} can be read, but nothing links them to what was salvaged (`store log dump`)"
+    if report.doubtful and report.lost is None:
+        yield "perhaps what came last: the log's end is damaged, and nothing says whether anybody was told of it"
     for keys in report.lost_keys[:SHOWN_MAX]:
         yield f"rows of {keys.table} with keys from {keys.first!r} to {keys.last!r}: up to {keys.rows:,}"
     if len(report.lost_keys) > SHOWN_MAX:

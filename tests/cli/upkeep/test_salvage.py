@@ -39,15 +39,34 @@ def test_damage_in_the_log_costs_what_lies_behind_it(data: Path) -> None:
     damaged = segments(data)[-3]
     flip(damaged, 150)
     before = files(data)
-    (report,) = events("salvage", "data", "new", cwd=data.parent)
+    (report,) = events("salvage", "data", "new", cwd=data.parent, exit_code=Exit.LOST)
     assert files(data) == before
     assert report["damage"][0]["file"].endswith(damaged.name)
     assert report["lost"]["first"] == report["offset"] + 1
-    plain = run("salvage", "data", "again", cwd=data.parent).stdout
+    plain = run("salvage", "data", "again", cwd=data.parent, exit_code=Exit.LOST).stdout
     assert f"damaged: log/{damaged.name} at byte" in plain
     assert f"lost: transactions {report['lost']['first']} to" in plain
     assert "store serve --data again" in plain
     assert balance(data.parent / "new") > 100
+
+
+def test_a_damaged_end_may_have_held_more(data: Path) -> None:
+    """Nothing speaks of anything behind it, and nothing proves that there was none: that is no 0, and it is said."""
+    last = segments(data)[-1]
+    last.write_bytes(last.read_bytes()[:-7])
+    (report,) = events("salvage", "data", "new", cwd=data.parent, exit_code=Exit.LOST)
+    assert (report["doubtful"], report["partial"], report["lost"]) == (True, False, None)
+    assert "perhaps what came last" in run("salvage", "data", "again", cwd=data.parent, exit_code=Exit.LOST).stdout
+
+
+def test_damage_that_a_snapshot_covers_costs_nothing(data: Path) -> None:
+    """In log from before it: all that was ever told is still there."""
+    run("snapshot", "take", "data", cwd=data.parent)
+    flip(segments(data)[0], 150)
+    (report,) = events("salvage", "data", "new", cwd=data.parent)
+    assert report["damage"]
+    assert (report["lost"], report["doubtful"]) == (None, False)
+    assert balance(data.parent / "new") == balance(data)
 
 
 def test_a_damaged_snapshot_alone_costs_nothing(data: Path) -> None:
