@@ -6,18 +6,21 @@ Laws: the source is only read. The new directory gets its marker last, once ever
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from store.engine.directory import abandon, mark
 from store.engine.loading import PassedOver
 from store.env.world import Clock, Disk, Entropy
 from store.ids import Offset
-from store.upkeep.history import look
+from store.upkeep.history import Stretch, look
 from store.upkeep.making import Making, PlannedFile, Progress, Restored, files_of, stretch_of
 from store.upkeep.ranges import Moment, Target, moment, resolve_in
 
 REASON: Final = "restore"
 """Why an epoch opens with the first start of what was restored."""
+BASES_HELD: Final = 2
+"""How many snapshots a restore holds that it may begin with."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class RestorePlan:
     """Offsets that no segment of the source holds: (first, last). None of them is needed for this moment."""
     passed_over: tuple[PassedOver, ...]
     """Snapshots that cannot be used."""
+    needs_from: Offset
+    """What lies behind this offset is needed, and the snapshot at it: the base before the one in use, where there is
+    one, in case this one turns out damaged; 0 for the whole log."""
 
 
 def plan(source: Disk, target: Target | Moment) -> RestorePlan:
@@ -48,7 +54,13 @@ def plan(source: Disk, target: Target | Moment) -> RestorePlan:
         bytes=sum(each.size for each in files),
         gaps=history.gaps,
         passed_over=history.refused,
+        needs_from=_needs_from(stretch, chosen.offset),
     )
+
+
+def _needs_from(stretch: Stretch, offset: Offset) -> Offset:
+    *_, last = islice(stretch.bases_of(offset), BASES_HELD)
+    return Offset(0) if last is None else last.offset
 
 
 def restore(

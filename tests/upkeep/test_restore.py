@@ -494,3 +494,12 @@ def test_whatever_happened_every_moment_in_a_range_is_restored(steps: list[tuple
     for offset in {1, ranges[-1].last // 2, ranges[-1].last + 1} - inside:
         with pytest.raises(NotRestorable):
             restored(disk, offset)
+
+
+def test_what_a_restore_needs_begins_with_a_base_to_spare() -> None:
+    """A reader holds that, and no more: the base it begins with and the one before, or the log from its start."""
+    past = a_past()
+    first, second = past.snapshots
+    needs = {offset: plan(past.disk, AtOffset(Offset(offset))).needs_from for offset in (1, first, second, past.last)}
+    assert needs == {1: 0, first: 0, second: first, past.last: first}
+    assert plan(past.drop_log(first).disk, AtOffset(Offset(first))).needs_from == first

@@ -136,6 +136,7 @@ def _rehearse(root: Path, folder: Path, options: Config, through: int | None, *,
     lease_s = options.snapshot.lease_s
     with Phases(json=json) as phases, directory_source(root, "drill", phases, lease_s=lease_s) as source:
         planned = plan(source.disk, target)
+        source.hold_from(planned.needs_from)
         check_room(Preview(str(root), into, planned, "drill", in_place=False))
         restored = restore(
             source.disk,

@@ -188,6 +188,7 @@ class Asked:
         if in_place and source.root is None:
             expect_same_tenant(look_at(self._root), source.disk, source.text)
         made = plan(source.disk, in_epoch(source.disk, self._target, self._epoch))
+        source.hold_from(made.needs_from)
         damage = tuple(each.message for each in look(source.disk).damage)
         preview = Preview(source.text, into, made, self._reason, in_place=in_place, damage=damage)
         tell_preview(preview, dry_run=self._dry_run, json=self._json)

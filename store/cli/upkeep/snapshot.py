@@ -217,6 +217,7 @@ def verify(  # Options of a command.
         entries = [each for each in entries if each.unverified_s >= read_span(older_than, "--older-than")]
     worst = Exit.DONE
     with Phases(json=json) as phases, leased(catalog.disk, "verify", phases, lease_s=options.snapshot.lease_s) as told:
+        told.hold_from(min((each.manifest.offset for each in entries if each.manifest is not None), default=Offset(0)))
         findings = [(each, *check(catalog, each, told, deep=not quick)) for each in entries]
     for entry, code, message in findings:
         worst = max(worst, code, key=_severity)

@@ -64,6 +64,7 @@ def export(  # Options of a command.
         entry = choose(catalog, name)
         if entry.manifest is None:
             raise entry.error or NothingThere(f"{entry.name} cannot be read")
+        told.hold_from(entry.manifest.offset)
         lines = export_lines(catalog.repository, entry.manifest, lambda done, total: told(EXPORTING, done, total))
         if to == STDIO:
             sys.stdout.buffer.writelines(lines)

@@ -1,6 +1,6 @@
 """Where a restore, a clone or a salvage reads from: a data directory, which may be in use, or a backup."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from store.env.objects import open_objects
 from store.env.secret import read_secret
 from store.env.world import Disk, ObjectStore
 from store.errors import NotRestorable
+from store.ids import Offset
 
 FromUrl = Annotated[
     str | None,
@@ -51,6 +52,8 @@ class Source:
     """None for a backup."""
     text: str
     told: Progress
+    hold_from: Callable[[Offset], None]
+    """Called with the offset from which on it is needed, once that is known."""
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def directory_source(root: Path, reason: str, phases: Phases, *, lease_s: float)
     disk = look_at(root)
     expect_store(root, disk)
     with leased(disk, reason, phases, lease_s=lease_s) as told:
-        yield Source(disk, root, str(root), told)
+        yield Source(disk, root, str(root), told, told.hold_from)
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def backup_source(url: str, config: Config, phases: Phases, *, epoch: str | None
     objects = backup_objects(url, config)
     with expect_backup():
         disk = BackupDisk(objects, key=operator_key(config), epoch=epoch or "")
-    yield Source(disk, None, objects.url, phases)
+    yield Source(disk, None, objects.url, phases, lambda _: None)  # Nobody holds anything there.
 
 
 @contextmanager

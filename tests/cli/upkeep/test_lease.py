@@ -8,6 +8,7 @@ import pytest
 from store.cli.directories import look_at
 from store.cli.upkeep.lease import leased
 from store.env.posix import PosixDisk
+from store.ids import Offset
 from store.snapshot.repository import Repository
 from tests.cli.history import deposit, events, run, segments
 
@@ -38,6 +39,26 @@ def test_nothing_is_pruned_under_a_lease(data: Path) -> None:
     run("snapshot", "prune", "data", *PRUNE, cwd=data.parent)
     assert len(segments(data)) < len(before)
     assert Repository(look_at(data)).pins() == {}
+
+
+def test_what_is_not_read_goes_while_the_rest_is_held(data: Path) -> None:
+    """Once it is known what is read: the snapshot before that offset, and all behind it, for as long as it takes."""
+    *_, newest = Repository(look_at(data)).names()
+    with leased(look_at(data), "a test", nobody, lease_s=60) as lease:
+        lease.hold_from(Offset(int(newest)))
+        *_, pruned = events("snapshot", "prune", "data", *PRUNE, cwd=data.parent)
+        assert pruned["segments"]
+        assert newest not in pruned["snapshots"]
+    deposit(data, 30)
+    run("snapshot", "take", "data", cwd=data.parent)
+    deposit(data, 31)
+    run("snapshot", "take", "data", cwd=data.parent)
+    with leased(look_at(data), "a test", nobody, lease_s=60) as lease:
+        lease.hold_from(Offset(int(newest) + 1))
+        events("snapshot", "prune", "data", *PRUNE, cwd=data.parent)
+        assert newest in Repository(look_at(data)).names()
+    events("snapshot", "prune", "data", *PRUNE, cwd=data.parent)
+    assert newest not in Repository(look_at(data)).names()
 
 
 def test_progress_renews_it(data: Path) -> None:

@@ -389,7 +389,7 @@ def _read(file: int) -> bytes:
 
 def test_what_does_not_fit_is_told_with_all_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The spare room is part of it: nobody is told that little is needed and much is free."""
-    needed = RestorePlan(Moment(Offset(1), Timestamp(0), Epoch(bytes(16)), None, 1, 10), (), 10, (), ())
+    needed = RestorePlan(Moment(Offset(1), Timestamp(0), Epoch(bytes(16)), None, 1, 10), (), 10, (), (), Offset(0))
     preview = Preview("data", Path("new"), needed, "restore", in_place=False)
     monkeypatch.setattr(Preview, "free_bytes", SPARE_BYTES)
     with pytest.raises(DirectoryError) as refused:
