@@ -18,6 +18,8 @@ SYNC_COUNT: Final = 400
 """Syncs measured for the p50 and p99."""
 SYNC_SIZE: Final = 256
 """Bytes appended before each sync: about one transfer's batch."""
+PAUSE_S: Final = 0.001
+"""Between two syncs, where a disk is measured that is not kept awake: many a virtual one is ten times slower then."""
 CORES_VARIABLE: Final = "BENCH_CORES"
 """The cores there were to give when the first process was pinned, for its children: they inherit its one core."""
 
@@ -25,6 +27,7 @@ CORES_VARIABLE: Final = "BENCH_CORES"
 def facts(directory: Path) -> list[Result]:
     """What a reader must know to read the numbers, measured and asked once a run."""
     syncs = sync_latencies(directory)
+    paused = sync_latencies(directory, pause_s=PAUSE_S)
     said: list[tuple[str, str | float | int | None, str]] = [
         ("machine", f"{platform.system()} {platform.release()} {platform.machine()}", ""),
         ("cpu", cpu_model(), ""),
@@ -35,13 +38,15 @@ def facts(directory: Path) -> list[Result]:
         ("filesystem", filesystem(directory), str(directory)),
         ("fdatasync p50", rounded(percentile(syncs, 0.50) * 1e6), "us"),
         ("fdatasync p99", rounded(percentile(syncs, 0.99) * 1e6), "us"),
+        ("fdatasync p50, each after a pause of 1 ms", rounded(percentile(paused, 0.50) * 1e6), "us"),
+        ("fdatasync p99, each after a pause of 1 ms", rounded(percentile(paused, 0.99) * 1e6), "us"),
         ("commit", commit(), ""),
         ("pinning", pinning(), ""),
     ]
     return [Result("machine", metric, value, unit) for metric, value, unit in said]
 
 
-def sync_latencies(directory: Path, count: int = SYNC_COUNT) -> list[float]:
+def sync_latencies(directory: Path, count: int = SYNC_COUNT, *, pause_s: float = 0.0) -> list[float]:
     """Seconds that appending a small batch and syncing it took, `count` times, on a file of its own."""
     path = directory / f"sync-{os.getpid()}"
     file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
@@ -54,6 +59,8 @@ def sync_latencies(directory: Path, count: int = SYNC_COUNT) -> list[float]:
             os.write(file, block)
             sync(file)
             seconds.append(time.perf_counter() - began)
+            if pause_s:
+                time.sleep(pause_s)
     finally:
         os.close(file)
         path.unlink()

@@ -19,6 +19,7 @@ def test_percentiles() -> None:
 def test_syncs_leave_nothing_behind(tmp_path: Path) -> None:
     """Every sync is timed, and the file is gone afterwards."""
     assert len(sync_latencies(tmp_path, count=3)) == 3
+    assert len(sync_latencies(tmp_path, count=3, pause_s=0.001)) == 3
     assert list(tmp_path.iterdir()) == []
 
 
