@@ -6,9 +6,8 @@ log's end is left aside, as a start would cut it.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
-
-import msgspec
 
 from store.codec import decode_batch, split_batch
 from store.engine.loading import Loaded, PassedOver, Progress, load
@@ -75,7 +74,7 @@ def absorb_all(state: State, batches: Iterable[Batch], *, through: Offset | None
 
 
 class Absorbing:
-    """Takes batches into a state, each as a whole: what it moves in the indexes is found out at once."""
+    """Takes batches into a state, each as a whole."""
 
     def __init__(self, state: State) -> None:
         self._state: Final = state
@@ -84,17 +83,14 @@ class Absorbing:
     def absorb(self, batch: Batch, *, through: Offset | None = None) -> None:
         """Take in the batch that comes next, as far as `through`. CorruptionError as `records`."""
         transactions = _read(batch)
-        raws = _keyed(batch, transactions)
-        # Tables that the batch itself brings are not there yet: then each transaction has to see for itself.
-        foreseen = not any(each.kind == _SCHEMA for each in transactions)
-        moves = self._moves.of(transactions) if foreseen else {}
-        unmoved = () if foreseen else None
-        absorb = self._state.absorb
-        for place, transaction in enumerate(transactions):
-            if through is not None and transaction.offset > through:
-                return
-            record = None if raws is None or transaction.call_key is None else bytes(raws[place])
-            absorb(transaction, record, moves.get(place, unmoved))
+        if through is not None and through < batch.last_offset:
+            transactions = transactions[: max(through + 1 - batch.first_offset, 0)]
+        found = _bytes_of(batch, transactions)
+        if any(each.kind == _SCHEMA for each in transactions):  # Tables that it brings are not there beforehand.
+            for transaction, record in zip(transactions, found, strict=False):
+                self._state.absorb(transaction, record)
+        elif transactions:
+            self._state.absorb_batch(transactions, found, self._moves)
 
 
 def records(batch: Batch) -> Iterator[tuple[Transaction, bytes | None]]:
@@ -103,9 +99,7 @@ def records(batch: Batch) -> Iterator[tuple[Transaction, bytes | None]]:
     CorruptionError where the records do not have the offsets that the batch says.
     """
     transactions = _read(batch)
-    raws = _keyed(batch, transactions)
-    for place, transaction in enumerate(transactions):
-        yield transaction, None if raws is None or transaction.call_key is None else bytes(raws[place])
+    return zip(transactions, _bytes_of(batch, transactions), strict=False)
 
 
 def _read(batch: Batch) -> list[Transaction]:
@@ -121,9 +115,12 @@ def _read(batch: Batch) -> list[Transaction]:
     return transactions
 
 
-def _keyed(batch: Batch, transactions: Sequence[Transaction]) -> Sequence[msgspec.Raw] | None:
-    """The bytes of a batch's records, or None where no key needs one."""
-    return split_batch(batch.body) if any(each.call_key is not None for each in transactions) else None
+def _bytes_of(batch: Batch, transactions: Sequence[Transaction]) -> Iterable[bytes | None]:
+    """The bytes of the records that have a key, None for the others; without an end where none has one."""
+    if all(each.call_key is None for each in transactions):
+        return repeat(None)
+    raws = split_batch(batch.body)
+    return [None if each.call_key is None else bytes(raw) for each, raw in zip(transactions, raws, strict=False)]
 
 
 def _has_more(disk: Disk, loaded: Loaded) -> bool:

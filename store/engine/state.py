@@ -1,10 +1,11 @@
 """All that follows from the log: what a replay rebuilds, byte for byte, and what a live call changes.
 
-Laws: live and in replay, a transaction changes the state through `absorb` alone. Nothing here reads a clock. Whatever
+Laws: live a transaction changes the state through `absorb` alone; a replay may take in a batch at once, through
+`absorb_batch`, which does the same. Nothing here reads a clock. Whatever
 is added here is added to the system part of a snapshot in the same change (snapshot/FORMAT.md, "The system part").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from store.engine.identity import STORE_IDENTITY, Identity, decode_identity
 from store.engine.remembered import Remembered, dump_windows, load_windows
 from store.ids import Epoch, IdentityReference, Offset, Timestamp
 from store.schema import Schema, Table, TableSchema
+from store.tables.batch_moves import BatchMoves
 from store.tables.database import Database, Move
 from store.transaction import Kind, Transaction
 
@@ -111,6 +113,29 @@ class State:
                 self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
         elif transaction.kind in _RARE:
             self._absorb_rare(transaction)
+
+    def absorb_batch(
+        self, transactions: Sequence[Transaction], records: Iterable[bytes | None], moves: BatchMoves
+    ) -> None:
+        """Take in, in order, what `absorb` would one by one; each with its record as `absorb` wants it.
+
+        They bring no tables: what they move in the indexes is found out for all of them, in the tables that are there.
+        """
+        writes = [write for each in transactions for write in each.writes]
+        self.database.apply(writes, moves.of(writes))
+        offset, timestamp = self.last_offset, self.last_timestamp
+        for transaction, record in zip(transactions, records, strict=False):  # There may be Nones without end.
+            assert transaction.offset == offset + 1
+            assert transaction.timestamp > timestamp
+            offset, timestamp = transaction.offset, transaction.timestamp
+            if transaction.call_key is not None:
+                assert record is not None
+                self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
+            elif transaction.kind in _RARE:
+                assert transaction.kind != Kind.SCHEMA
+                self._absorb_rare(transaction)
+        self.last_offset, self.last_timestamp = offset, timestamp
+        self.next_offset = Offset(offset + 1)
 
     def _absorb_rare(self, transaction: Transaction) -> None:
         if transaction.kind == Kind.SCHEMA:

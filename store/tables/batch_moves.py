@@ -1,7 +1,7 @@
 """What a batch of transactions moves in the indexes, found out at once: how a replay keeps them.
 
-Laws: it is what Database.apply would find out transaction by transaction. Of rows only the indexed columns are decoded,
-all of a table's in one call; where none of them changed, as in most batches of updates, no row is looked at by itself.
+Laws: it is what Database.apply would find out write by write. Of rows only the indexed columns are decoded, all of a
+table's in one call; where none of them changed, as in most batches of updates, no row is looked at by itself.
 """
 
 from collections import defaultdict
@@ -14,10 +14,7 @@ from store.ids import TableId
 from store.tables.database import Move
 from store.tables.loading import indexed_columns
 from store.tables.table import StoredTable
-from store.transaction import Transaction, Write
-
-Moves = Mapping[int, Sequence[Move]]
-"""By a transaction's place in its batch, for Database.apply; a transaction that is not here moves nothing."""
+from store.transaction import Write
 
 
 class BatchMoves:
@@ -27,31 +24,28 @@ class BatchMoves:
         self._tables: Final = tables
         self._decoders: Final[dict[TableId, Callable[[bytes], Any]]] = {}
 
-    def of(self, transactions: Sequence[Transaction]) -> Moves:
-        """What these move. Every table that they write to is there by now.
+    def of(self, writes: Sequence[Write]) -> list[Move]:
+        """What these move, for Database.apply. Every table that they are to is there by now.
 
         msgspec.DecodeError or ValidationError where a row's bytes are no row of its table.
         """
-        moves: dict[int, list[Move]] = {}
+        moves: list[Move] = []
         if any(table.indexes for table in self._tables.values()):
-            for table_id, (places, writes) in _by_table(transactions).items():
+            for table_id, its in _by_table(writes).items():
                 table = self._tables[table_id]
                 if table.indexes:
-                    for place, move in self._of_table(table, places, writes):
-                        moves.setdefault(place, []).append(move)
+                    moves.extend(self._of_table(table, its))
         return moves
 
-    def _of_table(
-        self, table: StoredTable, places: Sequence[int], writes: Sequence[Write]
-    ) -> Iterator[tuple[int, Move]]:
-        """(place, move) of every write that changes an indexed value, in the order in which they were made."""
+    def _of_table(self, table: StoredTable, writes: Sequence[Write]) -> Iterator[Move]:
+        """Nothing where no write changes an indexed value, else one for each, in the order in which they were made."""
         before = self._decode(table, [row for _, _, _, row, _ in writes if row is not None])
         after = self._decode(table, [row for _, _, _, _, row in writes if row is not None])
         if len(before) == len(after) == len(writes) and not _differ(table, before, after):
             return
         was, now = iter(before), iter(after)
-        for place, (_, _, key, old, new) in zip(places, writes, strict=True):
-            yield place, (table, key, None if old is None else next(was), None if new is None else next(now))
+        for _, _, key, old, new in writes:
+            yield table, key, None if old is None else next(was), None if new is None else next(now)
 
     def _decode(self, table: StoredTable, rows: Sequence[bytes]) -> list[Any]:
         """Rows' indexed columns."""
@@ -62,14 +56,14 @@ class BatchMoves:
         return decoded
 
 
-def _by_table(transactions: Sequence[Transaction]) -> dict[TableId, tuple[list[int], list[Write]]]:
-    """(places of their transactions, writes) by table, in order."""
-    found: defaultdict[TableId, tuple[list[int], list[Write]]] = defaultdict(lambda: ([], []))
-    for place, transaction in enumerate(transactions):
-        for write in transaction.writes:
-            places, writes = found[write[0]]
-            places.append(place)
-            writes.append(write)
+def _by_table(writes: Sequence[Write]) -> Mapping[TableId, Sequence[Write]]:
+    """Writes by table, in order."""
+    tables = {write[0] for write in writes}
+    if len(tables) == 1:
+        return {tables.pop(): writes}
+    found: defaultdict[TableId, list[Write]] = defaultdict(list)
+    for write in writes:
+        found[write[0]].append(write)
     return found
 
 

@@ -1,6 +1,7 @@
 """The state: what follows from the log, whoever applies it."""
 
 import re
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,9 @@ from store.engine.remembered import Remembered, RememberedClient, RememberedKey
 from store.engine.state import SYSTEM_VERSION, EpochRecord, State, System, decode_epoch, decode_system
 from store.ids import ClientId, Epoch, IdentityReference, Offset, Timestamp
 from store.snapshot import format as snapshot_format
+from store.tables.batch_moves import BatchMoves
 from store.tables.changes import Changes
-from store.transaction import Op
+from store.transaction import Kind, Op
 from tests.canonical import canonical
 from tests.engine.scenes import DOMAIN, a_caller, call, committed, logged, memory_disk, open_shop
 
@@ -55,6 +57,46 @@ def test_a_gap_or_a_step_back_is_a_bug() -> None:
     state.absorb(first, None)
     with pytest.raises(AssertionError):
         state.absorb(first, None)
+
+
+def test_a_batch_is_taken_in_as_one_by_one() -> None:
+    """Rows, indexes, first answers under both kinds of key, identities, the last moment: also in several batches."""
+    engine = open_shop()
+    for sequence in range(1, 8):
+        call(engine, "add", "ada", f"s{sequence}", caller=a_caller(client="c"), sequence=sequence, acknowledged=0)
+        call(engine, "give", sequence, f"owner {sequence % 2}", caller=a_caller("bob"), key=f"k{sequence}")
+    engine.group_commit.commit()
+    log = logged(memory_disk(engine))
+    schema = next(place for place, each in enumerate(log, 1) if each.kind == Kind.SCHEMA)
+    for size in (1, 3, len(log)):
+        state = State(row_types())
+        for each in log[:schema]:
+            state.absorb(each, None)
+        moves = BatchMoves(state.database.tables)
+        for begin in range(schema, len(log), size):
+            batch = log[begin : begin + size]
+            state.absorb_batch(batch, [encode_transaction(each) for each in batch], moves)
+        assert canonical(state) == canonical(engine.state)
+
+
+def test_a_gap_or_a_step_back_in_a_batch_is_a_bug() -> None:
+    """As in a single transaction: the next one has the next offset and a later moment."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    log = logged(memory_disk(engine))
+    schema = next(place for place, each in enumerate(log, 1) if each.kind == Kind.SCHEMA)
+    state = State({})
+    for each in log[:schema]:
+        state.absorb(each, None)
+    moves = BatchMoves(state.database.tables)
+    behind, last = log[schema], log[schema + 1]
+    for wrong in (
+        [last],
+        [behind, behind],
+        [behind, msgspec.structs.replace(last, timestamp=behind.timestamp)],
+    ):
+        with pytest.raises(AssertionError):
+            state.absorb_batch(wrong, repeat(None), moves)
 
 
 def test_an_epoch_record_is_read_as_it_was_written() -> None:
