@@ -5,7 +5,7 @@ was held. Followers see every transaction once, in offset order, with the tables
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -55,6 +55,10 @@ class Feed:
         self._tail_measured = 0
         self.remember: Final[Callable[[bytes], None]] = self._tail.append
         """Add the next record to the tail. The oldest go when the next group is published."""
+
+    def remember_all(self, records: Iterable[bytes]) -> None:
+        """Add many to the tail, in order."""
+        self._tail.extend(records)
 
     @property
     def waiting(self) -> int:

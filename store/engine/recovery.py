@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from store.codec import split_batch
@@ -213,7 +214,7 @@ class Tail:
 
     def records(self) -> list[bytes]:
         """Every record kept, in order."""
-        return [bytes(raw) for batch in self._batches for raw in split_batch(batch.body)]
+        return [*chain.from_iterable(map(bytes, split_batch(batch.body)) for batch in self._batches)]
 
 
 def _why_an_epoch_opens(disk: Disk, marker: Marker | None) -> str:

@@ -1,5 +1,6 @@
 """The rules of `store serve`, and of commands that need no tenant."""
 
+import gc
 import json
 import shlex
 import signal
@@ -9,7 +10,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from cryptography import x509
@@ -20,9 +21,26 @@ from cryptography.x509.oid import NameOID
 from store import config
 from store.cli.arguments import configure
 from store.cli.exits import Exit, FailedThere, exit_of
-from store.cli.serve import own_name, what_next
-from store.errors import CALL_ERRORS, CallError, StoreError
+from store.cli.serve import open_tenant, own_name, what_next
+from store.engine.reducer import Domain
+from store.env.memory import NoDeadline
+from store.errors import CALL_ERRORS, CallError, CorruptionError, StoreError
 from tests.cli.tenant import ROOT, Tenant, environment, process, store
+
+
+def test_the_collector_rests_while_a_tenant_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a recovery makes stays; afterwards the collector goes on, also where the recovery failed."""
+    resting: list[bool] = []
+
+    def recovering(*_: Any, **__: Any) -> NoReturn:
+        resting.append(not gc.isenabled())
+        raise CorruptionError("found nothing", file="log/1", position=0)
+
+    monkeypatch.setattr("store.cli.serve.open_engine", recovering)
+    options = configure(None, None, tenant__data=tmp_path / "data")
+    with pytest.raises(CorruptionError):
+        open_tenant(options, Domain((), {}), NoDeadline())
+    assert (resting, gc.isenabled()) == ([True], True)
 
 
 def test_a_tenant_stops_in_order_and_comes_back(tmp_path: Path) -> None:
