@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from store.ids import Key
 from store.query.budget import Budget
 from store.query.expressions import Evaluate, Expression
-from store.query.live import LiveQuery
 from store.query.membership import Membership
 from store.query.routing import equalities, member_terms, same_form, terms
 from store.schema import ColumnSchema, TableSchema
@@ -97,21 +96,25 @@ def fill(membership: Membership, database: Database, budget: Budget) -> None:
             membership.add(value(row))
 
 
-def candidates(query: LiveQuery, table: StoredTable, *, count_max: int) -> list[Key] | None:
-    """The keys among which a followed query's rows are, in no order, where a key or an index leads to them.
+def candidates(
+    table: TableSchema, where: Expression | None, stored: StoredTable, *, count_max: int
+) -> list[Key] | None:
+    """The keys of one table among which are those a condition is true of, in no order, where a key or an index leads.
 
     None where none does, or where more than `count_max` are found before the last value was looked up.
     """
-    best = _best(query.table, 0, query.where)
+    if where is not None and where.is_value and where.detail is not True:
+        return []
+    best = _best(table, 0, where)
     if best is None:
         return None
     column, values = best
-    index = table.index(column.id)
+    index = stored.index(column.id)
     found: dict[Key, None] = {}
     for value in values():
         if len(found) > count_max:
             return None
-        found.update(dict.fromkeys(table.lookup(column.id, value) if index is None else index.keys(value)))
+        found.update(dict.fromkeys(stored.lookup(column.id, value) if index is None else index.keys(value)))
     return list(found)
 
 

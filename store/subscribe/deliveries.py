@@ -84,13 +84,23 @@ class Deliveries:
     """All that is on its way to subscribers. `wake` is called when there is something to do for `step`."""
 
     def __init__(
-        self, engine: Engine, options: Options, *, follow: Callable[[Recipient, LiveQuery], None], changes_of: ChangesOf
+        self,
+        engine: Engine,
+        options: Options,
+        *,
+        follow: Callable[[Recipient, LiveQuery], None],
+        changes_of: ChangesOf,
+        prepare: Callable[[LiveQuery], bool],
     ) -> None:
-        """`follow` has a recipient told what changes in a query from the next transaction on."""
+        """`follow` has a recipient told what changes in a query from the next transaction on.
+
+        `prepare` does a piece of the work that a query needs before it has rows, and says whether there is more.
+        """
         self.wake: Callable[[], None] = _nothing
         self.options: Final = options
         self.follow: Final = follow
         self.changes_of: Final = changes_of
+        self.prepare: Final = prepare
         self.backlog: Final[Backlog[_Missed]] = Backlog(engine.feed, engine.world.disk, engine.log)
         self.missing: Final[dict[QueryId, int]] = {}
         """Queries that something missed is looked for, and for how many."""
@@ -210,6 +220,7 @@ class Deliveries:
             if self._stream_count >= STREAMS_MAX:
                 self._recent = None
                 return False
+            stream.open()
             self._engine.feed.follow(stream)
             self.streams[stream.query.id] = stream
             self._stream_count += 1
@@ -221,6 +232,7 @@ class Deliveries:
         stream.readers -= 1
         if stream.readers:
             return
+        stream.close()
         self._engine.feed.unfollow(stream)
         self._stream_count -= 1
         if self.streams.get(stream.query.id) is stream:
@@ -243,9 +255,16 @@ class _Rows:
         self._number = 0
 
     def advance(self) -> _State:
-        """Begin, gather, or tell a chunk."""
+        """Prepare, begin, gather, or tell a chunk."""
+        try:
+            return self._advance()
+        except CallError as error:
+            self.recipient.refuse(self.query, error)
+            return _State.DONE
+
+    def _advance(self) -> _State:
         stream = self._stream
-        if stream is not None and stream.gather():
+        if self._owner.prepare(self.query) if stream is None else stream.gather():
             return _State.GOING
         if not self.recipient.has_room():
             return _State.WAITING
@@ -253,13 +272,8 @@ class _Rows:
             return self._begin()
         kept_max = self._owner.options.first_rows_kept_max
         if stream.kept_size > kept_max:
-            self.recipient.refuse(self.query, _too_busy(kept_max))
-            return _State.DONE
-        try:
-            chunk = stream.chunk(self._number, self.recipient.encoding)
-        except CallError as error:
-            self.recipient.refuse(self.query, error)
-            return _State.DONE
+            raise _too_busy(kept_max)
+        chunk = stream.chunk(self._number, self.recipient.encoding)
         more = not stream.ends_with(self._number)
         self._number += 1
         if chunk:
@@ -273,11 +287,7 @@ class _Rows:
             return _State.WAITING
         rows, more = encoding.rows([]), True
         if stream.at_once:
-            try:
-                rows, self._number = stream.rows(0, encoding), 1
-            except CallError as error:
-                self.recipient.refuse(query, error)
-                return _State.DONE
+            rows, self._number = stream.rows(0, encoding), 1
             more = not stream.ends_with(0)
         if more:
             if not owner.join(stream):

@@ -8,11 +8,12 @@ rows share a chunk's bytes; one that is gone is made again, so nobody waits for 
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from store.ids import Key, Offset
 from store.query.access import candidates
 from store.query.live import LiveQuery
+from store.query.membership import Membership
 from store.subscribe.changes import Past
 from store.subscribe.encoding import Encoding
 from store.tables.database import Database
@@ -55,7 +56,9 @@ class FirstRows:
         self._kept: Final[dict[Key, bytes | None]] = {}
         self._starts: Final = [0]
         self._made: Final[dict[tuple[int, Encoding], bytes]] = {}
-        found = [] if query.never else candidates(query, self._table, count_max=LOOKED_UP_MAX)
+        self._pasts: Final[dict[Membership, dict[Any, bool]]] = {each: {} for each in query.members}
+        """What came into subqueries, or went, since `offset`."""
+        found = candidates(query.table, query.where, self._table, count_max=LOOKED_UP_MAX)
         self._plain: Final = query.is_table or (found is not None and query.is_equality)
         if found is None and len(self._table) <= SORTED_MAX:
             found = list(self._table.rows)
@@ -63,6 +66,16 @@ class FirstRows:
         self._gathering: _Gathering | None = _Gathering(self._table) if found is None else None
         self.at_once: Final = found is not None
         """Whether the first chunk can be made right away."""
+
+    def open(self) -> None:
+        """From here on what is needed of the past is kept."""
+        for membership, past in self._pasts.items():
+            membership.pasts.append(past)
+
+    def close(self) -> None:
+        """Nobody reads them any more."""
+        for membership, past in self._pasts.items():
+            membership.pasts[:] = [each for each in membership.pasts if each is not past]
 
     def evaluate(self, transaction: Transaction) -> None:
         """Keep what a row was before its first change (Follower)."""
@@ -133,7 +146,13 @@ class FirstRows:
     def _asked(self, rows: Sequence[bytes]) -> list[bytes]:
         """Those that match, projected. MalformedQuery where there is no value for one."""
         decode, matches, project = self._table.codec.decode, self.query.matches, self.query.project
-        return [project(row, data) for data in rows if matches(row := decode(data))]
+        try:
+            for membership, past in self._pasts.items():
+                membership.look_at(past)
+            return [project(row, data) for data in rows if matches(row := decode(data))]
+        finally:
+            for membership in self._pasts:
+                membership.look_at(None)
 
     def _images(self, keys: Sequence[Key]) -> list[bytes | None]:
         """Rows as they were at `offset`; None where there was none."""

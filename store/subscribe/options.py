@@ -44,6 +44,16 @@ class Options:
     """Bytes of rows as they were that are kept for one query's first rows on their way, default 256 MiB. More lets slow
     clients read large tables that change much; less bounds the memory that takes. Past it those subscriptions fail."""
 
+    affected_rows_max: int = 50_000
+    """Rows that may enter or leave one followed query because one transaction changed a subquery of it, default 50,000.
+    More lets larger groups of rows come and go at once; everybody waits while they are looked at, some microseconds
+    each. Past it the subscriptions to that query end with an error."""
+
+    unindexed_rows_max: int = 1_000_000
+    """Rows of a table whose column is asked for in `IN (SELECT …)` without an index on it, default 1,000,000: where a
+    row is, by its value, is kept in RAM then, about 200 bytes each. More follows larger tables without an index; less
+    bounds that memory. Such a subscription is refused when it begins."""
+
     query_length_max: int = _QUERY_LENGTH_MAX
     """Characters of a query's text, default 4,096. Parsing time grows with it; values belong into parameters."""
 

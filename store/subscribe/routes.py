@@ -176,7 +176,7 @@ class Route:
         def leave(watcher: Watcher) -> None:
             for value in values:
                 _take(buckets, value, watcher)
-            if not by_key and not buckets:
+            if not buckets and self._by_column.get(name) is buckets:
                 del self._by_column[name]
 
         return leave

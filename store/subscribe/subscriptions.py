@@ -15,7 +15,6 @@ from store.engine.identity import Caller
 from store.errors import CallError, Denied
 from store.ids import Offset, QueryId, TableId
 from store.query.live import LiveQuery, compile_live
-from store.query.problems import malformed
 from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
 from store.subscribe.deliveries import Deliveries, Recipient
@@ -24,6 +23,7 @@ from store.subscribe.followed import Followed
 from store.subscribe.frames import Frames
 from store.subscribe.options import Options
 from store.subscribe.routes import Asked, Changed, Route
+from store.subscribe.subqueries import Subqueries
 from store.transaction import Transaction
 
 
@@ -35,7 +35,14 @@ class Subscriptions:
         self._options: Final = options or Options()
         self._followed: Final[dict[QueryId, Followed]] = {}
         self._routes: Final[dict[TableId, Route]] = {}
-        self.deliveries: Final = Deliveries(engine, self._options, follow=self._add, changes_of=self._changes_of)
+        self._held: Final[dict[QueryId, tuple[LiveQuery, int]]] = {}
+        """Queries that rest on subqueries, with those who follow them or are about to."""
+        self.subqueries: Final = Subqueries(
+            engine.database, self._options, route_of=self._route, left=self._forget_route
+        )
+        self.deliveries: Final = Deliveries(
+            engine, self._options, follow=self._add, changes_of=self._changes_of, prepare=self.subqueries.prepare
+        )
         """First rows and what was missed, on their way."""
         self._frames: Final[dict[tuple[Encoding, int], Frames]] = {}
         self.subscription_count = 0
@@ -63,9 +70,12 @@ class Subscriptions:
             self._engine.database.schema,
             operate=caller.may_operate,
             length_max=self._options.query_length_max,
+            share=self.subqueries.sharing(),
         )
-        for each in query.uses:
-            malformed(each.operand.position, "a followed query has no subquery yet", hint="Ask it once")
+        known = self._held.get(query.id)
+        if known is not None:
+            return known[0]
+        self.subqueries.check(query)
         return query
 
     def follow(self, subscriber: Recipient, query: LiveQuery, *, epoch: str, after: Offset) -> None:
@@ -73,8 +83,12 @@ class Subscriptions:
 
         Rows come anew where what was missed cannot be known, or is more than resume_transactions_max.
         """
+        if query.uses:
+            self._hold(query)
         missed = self._engine.write_path.last_offset - after
-        if epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
+        if query.uses:
+            self.deliveries.begin(subscriber, query)
+        elif epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
             self.deliveries.resume(subscriber, query, after)
         else:
             self.deliveries.begin(subscriber, query)
@@ -86,6 +100,7 @@ class Subscriptions:
             followed = self._followed[query.id] = Followed(query)
             if not query.never:
                 self._route(query.table.id).add(followed)
+            self.subqueries.join(followed, query.uses)
         subscribers = followed.subscribers.setdefault(subscriber.encoding, {})
         assert subscriber not in subscribers
         subscribers[subscriber] = None
@@ -94,9 +109,13 @@ class Subscriptions:
 
     def remove(self, subscriber: Recipient, query: LiveQuery) -> None:
         """The subscriber is told no more; a query that nobody follows is forgotten."""
-        if not self.deliveries.forget(subscriber, query.id):
-            return
-        followed = self._followed[query.id]
+        if self.deliveries.forget(subscriber, query.id):
+            self._remove(subscriber, self._followed[query.id])
+        if query.uses:
+            self._release(query)
+
+    def _remove(self, subscriber: Recipient, followed: Followed) -> None:
+        query = followed.query
         subscribers = followed.subscribers[subscriber.encoding]
         del subscribers[subscriber]
         followed.broadcasts.pop(subscriber.encoding, None)
@@ -106,22 +125,37 @@ class Subscriptions:
         del followed.subscribers[subscriber.encoding]
         if not followed.subscribers:
             del self._followed[query.id]
+            self.subqueries.leave(followed, query.uses)
             if not query.never:
-                self._unroute(followed)
+                self._routes[query.table.id].remove(followed)
+                self._forget_route(query.table.id)
+
+    def _hold(self, query: LiveQuery) -> None:
+        """Keep a query's subqueries current: somebody follows it, or is about to."""
+        known = self._held.get(query.id)
+        if known is None:
+            self.subqueries.hold(query)
+        self._held[query.id] = query, 1 if known is None else known[1] + 1
+
+    def _release(self, query: LiveQuery) -> None:
+        _, count = self._held[query.id]
+        if count > 1:
+            self._held[query.id] = query, count - 1
+        else:
+            del self._held[query.id]
+            self.subqueries.release(query)
 
     def _route(self, table: TableId) -> Route:
         route = self._routes.get(table)
         if route is None:
             if not self._routes:  # A feed without followers costs a call nothing.
                 self._engine.feed.follow(self)
-            route = self._routes[table] = Route(self._engine.database.tables[table], lambda _: {})
+            route = self._routes[table] = Route(self._engine.database.tables[table], self.subqueries.joints_of)
         return route
 
-    def _unroute(self, followed: Followed) -> None:
-        table = followed.query.table.id
-        route = self._routes[table]
-        route.remove(followed)
-        if route.empty:
+    def _forget_route(self, table: TableId) -> None:
+        """One went from a table's route; without any it is not needed."""
+        if self._routes[table].empty:
             del self._routes[table]
             if not self._routes:
                 self._engine.feed.unfollow(self)
@@ -137,8 +171,8 @@ class Subscriptions:
             route = routes.get(table)
             if route is not None:
                 route.collect(key, before, after, changed, asked)
-        if asked:
-            self._answer(asked, changed)
+        if asked or self.subqueries:
+            self._answer(transaction, asked, changed)
         if self.deliveries.streams:
             self._note(transaction, changed)
         if len(changed) == 1:
@@ -164,16 +198,21 @@ class Subscriptions:
             followed.broadcasts[encoding] = made
         return made
 
-    def _answer(self, asked: Asked, changed: Changed) -> None:
+    def _answer(self, transaction: Transaction, asked: Asked, changed: Changed) -> None:
         """Find out what changed in each query that is to be asked. One without a value for a row ends."""
+        pasts, failed = self.subqueries.settle(transaction.writes, asked) if self.subqueries else ({}, {})
         for followed, about in asked.items():
             try:
-                change = followed.answer(about, {})
+                change = followed.answer(about, pasts)
             except CallError as error:
-                self._end(followed, error)
+                failed[followed] = error
             else:
                 if change is not None:
                     changed[followed] = change
+        self.subqueries.finish(pasts)
+        for followed, reason in failed.items():
+            changed.pop(followed, None)
+            self._end(followed, reason)
 
     def _end(self, followed: Followed, error: CallError) -> None:
         """End all subscriptions to a query: what it would hold is unknown."""
@@ -201,7 +240,7 @@ class Subscriptions:
         changes: dict[QueryId, Change | CallError] = {
             followed.query.id: change for followed, change in changed.items() if followed.query.id in wanted
         }
-        for followed in [each for each in asked if each.query.id in wanted]:
+        for followed in [each for each in asked if isinstance(each, Followed) and each.query.id in wanted]:
             try:
                 change = followed.answer(asked[followed], {})
             except CallError as error:

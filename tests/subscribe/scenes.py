@@ -1,5 +1,6 @@
 """Clients without sockets, talking to a real engine in memory."""
 
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -21,9 +22,9 @@ BY_AUTHOR: Final = "SELECT * FROM books WHERE author = $1"
 class Shelf:
     """One tenant that serves the shelf, and its clients."""
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options | None = None, domain: ModuleType = shelf) -> None:
         self.options = options or Options()
-        self.store = Store.in_memory(shelf)
+        self.store = Store.in_memory(domain)
         self.open()
 
     def open(self) -> None:

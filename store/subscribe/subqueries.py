@@ -1,0 +1,366 @@
+"""The subqueries of followed queries: their values, kept current, and the rows that enter and leave by them.
+
+Laws: subqueries that mean the same are one, however many queries ask it. It is filled in pieces, told of every write
+from the first piece on, and asked by nobody before the last. A transaction is worked through from the innermost
+subquery outwards: what a value that came or went bears on is asked about, by the values of before and of now, and
+nothing else is. Past a named limit, or where a row has no value, the queries that rest on it end with an error.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final
+
+from store.errors import CallError, Overloaded
+from store.ids import Key, TableId
+from store.query.access import candidates
+from store.query.live import LiveQuery
+from store.query.membership import Membership, Share
+from store.query.routing import MemberUse, member_uses
+from store.subscribe.followed import Followed, look
+from store.subscribe.lookups import Lookup
+from store.subscribe.options import Options
+from store.subscribe.routes import Asked, Joint, Route, Version, Watcher, Write, ask
+from store.tables.database import Database
+from store.transaction import Write as TableWrite
+from store.values import encode
+
+PREPARED_MAX: Final = 1_024
+"""Rows that are taken into subqueries at a time: a few milliseconds."""
+LOOKED_UP_MAX: Final = 65_536
+"""Keys up to which an index is asked for a subquery's rows: then all rows of its table are looked at."""
+PROBED_MIN: Final = 16
+"""Watchers of one subquery from which a row finds those it may concern, instead of each being asked."""
+
+Pasts = dict[Membership, dict[Any, bool]]
+"""What came or went in subqueries: a value, and whether it was in."""
+_Place = tuple[Lookup, bool]
+
+
+class Subquery(Watcher):
+    """One subquery that followed queries, or other subqueries, rest on."""
+
+    __slots__ = ("dependents", "error", "height", "holders", "joints", "membership", "pending", "ready", "seen", "uses")
+
+    def __init__(self, membership: Membership, height: int) -> None:
+        self.uses: Final[tuple[MemberUse, ...]] = member_uses(membership.where, [membership.column])
+        members = tuple(dict.fromkeys(each.membership for each in self.uses))
+        super().__init__(membership.table, membership.where, members, exact=False)
+        self.membership: Final = membership
+        self.height: Final = height
+        """0 where it rests on no other."""
+        self.holders = 0
+        """Queries and subqueries that rest on it, or are about to."""
+        self.dependents: Final[dict[_Place, dict[Watcher, None]]] = {}
+        """Who asks it, by where the rows are found that ask of a value."""
+        self.joints: Final[dict[Any, Joint]] = {}
+        self.pending: Iterator[Key] | None = None
+        """Rows that are still to be looked at; None before it has begun."""
+        self.seen: dict[Key, tuple[Any]] = {}
+        """What each row brought, until all were looked at: a row may come twice meanwhile."""
+        self.ready = False
+        self.error: CallError | None = None
+        """Why its values are not known any more."""
+
+    def put(self, about: Mapping[Key, Write]) -> Mapping[Any, int]:
+        """As `moved` while it is filled: take in rows as they are now, those that were seen before again."""
+        seen = self.seen
+        _, now = look((), {key: (None, new) for key, (_, new) in about.items()}, {}, self._image)
+        moved: dict[Any, int] = {}
+        for key in about:
+            before = seen.pop(key, None)
+            if before is not None:
+                moved[before[0]] = moved.get(before[0], 0) - 1
+        for key, after in now.items():
+            seen[key] = after
+            moved[after[0]] = moved.get(after[0], 0) + 1
+        return moved
+
+    def moved(self, about: Mapping[Key, Write], pasts: Pasts) -> Mapping[Any, int]:
+        """How many rows more or fewer bring each value, of rows as they were and are. CallError: one has none."""
+        was, now = look(self.members, about, pasts, self._image)
+        moved: dict[Any, int] = {}
+        for (each,) in was.values():
+            moved[each] = moved.get(each, 0) - 1
+        for (each,) in now.values():
+            moved[each] = moved.get(each, 0) + 1
+        return moved
+
+    def _image(self, row: Any, _data: bytes) -> tuple[Any] | None:
+        """What a row brings: a value, which may be NULL; None where it does not match."""
+        return (self.membership.value(row),) if self.membership.matches(row) else None
+
+
+class Subqueries:
+    """All subqueries of one engine's followed queries. `route_of` gives a table's route, `left` hears of one less."""
+
+    def __init__(
+        self,
+        database: Database,
+        options: Options,
+        *,
+        route_of: Callable[[TableId], Route],
+        left: Callable[[TableId], None],
+    ) -> None:
+        self._database: Final = database
+        self._options: Final = options
+        self._route_of: Final = route_of
+        self._left: Final = left
+        self._nodes: Final[dict[bytes, Subquery]] = {}
+        self._of: Final[dict[Membership, Subquery]] = {}
+        self._lookups: Final[dict[tuple[TableId, bytes], Lookup]] = {}
+        self._kept: Final[dict[TableId, list[Lookup]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def joints_of(self, membership: Membership) -> dict[Any, Joint]:
+        """Where its values lead to those who ask it."""
+        return self._of[membership].joints
+
+    def sharing(self) -> Share:
+        """What gives each subquery of one text the one that stands for all that mean the same."""
+        fresh: dict[bytes, Membership] = {}
+
+        def share(made: Membership) -> Membership:
+            name = encode(made.canonical())
+            known = self._nodes.get(name)
+            return fresh.setdefault(name, made) if known is None else known.membership
+
+        return share
+
+    # Who needs which.
+
+    def check(self, query: LiveQuery) -> None:
+        """Overloaded where a table is too large to find its rows in without an index."""
+        for each in query.uses:
+            self._check_size(each, query.table.id)
+
+    def hold(self, query: LiveQuery) -> None:
+        """A query is about to rest on its subqueries."""
+        for each in query.uses:
+            self._hold(each, query.table.id)
+
+    def release(self, query: LiveQuery) -> None:
+        """It does no longer."""
+        for each in query.uses:
+            self._release(each, query.table.id)
+
+    def _hold(self, use: MemberUse, table: TableId) -> int:
+        membership = use.membership
+        node = self._of.get(membership)
+        if node is None:
+            inner = member_uses(membership.where, [membership.column])
+            height = max((self._hold(each, membership.table.id) for each in inner), default=-1) + 1
+            node = self._of[membership] = self._nodes[encode(membership.canonical())] = Subquery(membership, height)
+        node.holders += 1
+        self._lookup(use, table).holders += 1
+        return node.height
+
+    def _release(self, use: MemberUse, table: TableId) -> None:
+        name = table, encode(use.operand.canonical())
+        lookup = self._lookups[name]
+        lookup.holders -= 1
+        if not lookup.holders:
+            del self._lookups[name]
+            if lookup.kept:
+                self._kept[table].remove(lookup)
+                if not self._kept[table]:
+                    del self._kept[table]
+        node = self._of[use.membership]
+        node.holders -= 1
+        if node.holders:
+            return
+        if node.pending is not None:
+            self.leave(node, node.uses)
+            self._route_of(node.table.id).remove(node)
+            self._left(node.table.id)
+        del self._of[use.membership], self._nodes[encode(use.membership.canonical())]
+        for each in node.uses:
+            self._release(each, node.table.id)
+
+    def _lookup(self, use: MemberUse, table: TableId) -> Lookup:
+        name = table, encode(use.operand.canonical())
+        lookup = self._lookups.get(name)
+        if lookup is None:
+            lookup = self._lookups[name] = Lookup(self._database.tables[table], use.operand)
+            if lookup.kept:
+                self._kept.setdefault(table, []).append(lookup)
+        return lookup
+
+    def _check_size(self, use: MemberUse, table: TableId) -> None:
+        stored, rows_max = self._database.tables[table], self._options.unindexed_rows_max
+        if len(stored) > rows_max and Lookup(stored, use.operand).kept:
+            raise _too_large(stored.schema.name, rows_max)
+        for each in member_uses(use.membership.where, [use.membership.column]):
+            self._check_size(each, use.membership.table.id)
+
+    def join(self, watcher: Watcher, uses: Sequence[MemberUse]) -> None:
+        """From now on it is asked about rows that a value which comes or goes bears on."""
+        for each in uses:
+            place = self._lookup(each, watcher.table.id), each.positive
+            self._of[each.membership].dependents.setdefault(place, {})[watcher] = None
+
+    def leave(self, watcher: Watcher, uses: Sequence[MemberUse]) -> None:
+        """It is no longer."""
+        for each in uses:
+            place = self._lookup(each, watcher.table.id), each.positive
+            watchers = self._of[each.membership].dependents.get(place)
+            if watchers is not None:
+                watchers.pop(watcher, None)
+                if not watchers:
+                    del self._of[each.membership].dependents[place]
+
+    # The values that are there when a query begins.
+
+    def prepare(self, query: LiveQuery) -> bool:
+        """Fill what a query rests on, for a piece; whether there is more. CallError where it cannot be."""
+        return self._prepare(query.uses, query.table.id, PREPARED_MAX) == 0
+
+    def _prepare(self, uses: Sequence[MemberUse], table: TableId, left: int) -> int:
+        """How many rows may still be looked at; 0: not all is there."""
+        for each in uses:
+            node = self._of[each.membership]
+            if node.error is not None:
+                raise node.error
+            if not node.ready:
+                left = self._prepare(node.uses, node.table.id, left)
+                if left:
+                    left = self._fill(node, left)
+            lookup = self._lookup(each, table)
+            while left and not lookup.ready:
+                left -= lookup.fill(left)
+            if not left:
+                return 0
+        return left
+
+    def _fill(self, node: Subquery, left: int) -> int:
+        table = self._database.tables[node.table.id]
+        if node.pending is None:
+            found = candidates(node.table, node.where, table, count_max=LOOKED_UP_MAX)
+            node.pending = iter(list(table.rows) if found is None else found)
+            self._route_of(node.table.id).add(node)
+            self.join(node, node.uses)
+        some = list(islice(node.pending, left))
+        decode, rows = table.codec.decode, table.rows
+        self._put(node, {key: (None, (decode(rows[key]), rows[key])) for key in some if key in rows})
+        if node.error is not None:
+            raise node.error
+        if len(some) < left:
+            node.ready = True
+            node.seen = {}
+        return left - len(some)
+
+    @staticmethod
+    def _put(node: Subquery, about: Mapping[Key, Write]) -> None:
+        try:
+            node.membership.move(node.put(about))
+        except CallError as error:
+            node.error = error
+
+    # What a transaction does.
+
+    def settle(self, writes: Sequence[TableWrite], asked: Asked) -> tuple[Pasts, dict[Followed, CallError]]:
+        """Bring all values to where the tables are, and find who is to be asked about which rows by that.
+
+        Subqueries are taken out of `asked`. Returns what came and went, and the queries that have ended by it.
+        """
+        for table, _, key, before, after in writes if self._kept else ():
+            for lookup in self._kept.get(table, ()):
+                lookup.take(key, before, after)
+        pasts: Pasts = {}
+        failed: dict[Followed, CallError] = {}
+        while due := [each for each in asked if type(each) is Subquery]:
+            self._take(min(due, key=_height), asked, writes, pasts, failed)
+        return pasts, failed
+
+    def _take(self, node: Subquery, asked: Asked, writes: Any, pasts: Pasts, failed: dict[Followed, CallError]) -> None:
+        about = asked.pop(node)
+        if node.error is not None:
+            return
+        if not node.ready:
+            self._put(node, about)
+            return
+        try:
+            was = node.membership.move(node.moved(about, pasts))
+            if was:
+                pasts[node.membership] = was
+                self._spread(node, was, asked, writes)
+        except CallError as error:
+            self._fail(node, error, failed)
+
+    def _fail(self, node: Subquery, error: CallError, failed: dict[Followed, CallError]) -> None:
+        """All that rests on it ends."""
+        node.error = error
+        for watchers in node.dependents.values():
+            for each in watchers:
+                if isinstance(each, Followed):
+                    failed.setdefault(each, error)
+                elif isinstance(each, Subquery) and each.error is None:
+                    self._fail(each, error, failed)
+
+    def _spread(self, node: Subquery, was: Mapping[Any, bool], asked: Asked, writes: Any) -> None:
+        """Ask those who rest on it about the rows that what came or went bears on."""
+        for value, was_in in was.items():
+            if not was_in:
+                for joint in node.joints.values():
+                    joint.add(value)
+        before = node.membership.count + sum(1 if was_in else -1 for was_in in was.values())
+        all_asked = None in was or not before or not node.membership.count
+        for (lookup, positive), watchers in node.dependents.items():
+            if all_asked and not positive:
+                keys: Iterable[Key] = lookup.table.rows
+            else:
+                keys = chain.from_iterable(lookup.keys(each) for each in was if each is not None)
+            self._ask_about(keys, lookup, watchers, asked, writes)
+
+    def _ask_about(
+        self, keys: Iterable[Key], lookup: Lookup, watchers: Mapping[Watcher, None], asked: Asked, writes: Any
+    ) -> None:
+        rows_max = self._options.affected_rows_max
+        found = list(islice(keys, rows_max + 1))
+        if len(found) > rows_max:
+            raise _too_many(lookup.table.schema.name, rows_max)
+        table, decode, rows = lookup.table.schema.id, lookup.table.codec.decode, lookup.table.rows
+        written = {key: (old, new) for number, _, key, old, new in writes if number == table} if found else {}
+        for key in found:
+            old, new = written.get(key, (rows[key], rows[key]))
+            among: Iterable[Watcher] = watchers
+            if len(watchers) >= PROBED_MIN:
+                probe: Asked = {}
+                self._route_of(table).collect(key, old, new, {}, probe)
+                among = [each for each in probe if each in watchers]
+            if among:
+                after: Version = None if new is None else (decode(new), new)
+                before = after if old is new else None if old is None else (decode(old), old)
+                ask(asked, among, key, (before, after))
+
+    def finish(self, pasts: Pasts) -> None:
+        """The transaction is worked through: values that went lead nowhere any more."""
+        for membership, was in pasts.items():
+            for joint in self._of[membership].joints.values():
+                for value, was_in in was.items():
+                    if was_in:
+                        joint.remove(value)
+
+
+def _height(node: Subquery) -> int:
+    return node.height
+
+
+def _too_many(table: str, rows_max: int) -> Overloaded:
+    return Overloaded(
+        f"one transaction changed a subquery such that more than {rows_max} rows of {table} may enter or leave",
+        hint="Subscribe again, or ask for fewer rows",
+        details={"limit": "affected_rows_max"},
+    )
+
+
+def _too_large(table: str, rows_max: int) -> Overloaded:
+    return Overloaded(
+        f"the column of {table} that a subquery is asked of has no index, and the table more than {rows_max} rows",
+        hint="Declare an index on that column",
+        details={"limit": "unindexed_rows_max"},
+    )

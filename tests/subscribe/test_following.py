@@ -1,0 +1,177 @@
+"""Followed queries of the whole language, over related tables: whatever happens, a view is its query.
+
+Random transactions of several tables, random queries with projections, ranges, IN, nested membership, NULLs and JSON;
+clients that join, leave, come back, and a store that crashes. After every step each view that is whole equals what the
+same query answers when it is asked once.
+"""
+
+import json
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from store.engine.identity import SCOPES, Caller, Identity
+from store.ids import ConnectionId
+from store.subscribe import deliveries, first_rows, missed, routes, subqueries
+from store.subscribe.reading import read
+from tests.subscribe import board
+from tests.subscribe.questions import followed, transaction
+from tests.subscribe.scenes import Client, Shelf, View
+
+SMALL = [
+    (first_rows, "CHUNK_ROWS_MAX", 2),
+    (first_rows, "SORTED_MAX", 2),
+    (first_rows, "GATHERED_MAX", 2),
+    (first_rows, "LOOKED_UP_MAX", 2),
+    (missed, "PIECE_COUNT_MAX", 2),
+    (deliveries, "AT_ONCE_MAX", 1),
+    (deliveries, "SLICE_MS", -1.0),
+    (subqueries, "PREPARED_MAX", 2),
+    (subqueries, "LOOKED_UP_MAX", 2),
+    (subqueries, "PROBED_MIN", 2),
+    (routes, "BUCKET_MAX", 2),
+    (routes, "ROUTED_VALUES_MAX", 2),
+]
+"""Constants as small as the tables."""
+
+ACTS = [*["change"] * 6, *["join"] * 3, "same", "leave", "return", "return", "step", "step", "step", "all", "crash"]
+
+
+def steps(chance: Random, count: int) -> list[tuple[Any, ...]]:
+    """So many things that happen."""
+    made: list[tuple[Any, ...]] = []
+    for _ in range(count):
+        name = chance.choice(ACTS)
+        what = {"change": transaction, "join": followed}.get(name, lambda chance: chance.randrange(10))
+        made.append((name, what(chance)))
+    return made
+
+
+class Follower:
+    """One who follows one query on a connection of its own."""
+
+    def __init__(self, shelf: Shelf, sql: str, old: "Follower | None" = None) -> None:
+        self.sql = sql
+        self.client: Client = shelf.client(name=None)
+        self.client.says(["hello", ""])
+        if old is None:
+            self.view = View(self.client, 1, sql)
+        else:
+            self.view = View(self.client, 1, sql, epoch=shelf.epoch, offset=max(old.view.offset, old.reached))
+            self.view.rows = dict(old.view.rows)
+        self.reached = self.view.offset
+        self.failure: Any = None
+
+    def hear(self) -> None:
+        """Take what was sent."""
+        for message in self.client.read():
+            if message[0] == "failure":
+                self.failure = message
+            self.view.take([message])
+            if message[0] == "delta":
+                self.reached = message[1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has all rows of one offset."""
+        return self.failure is None and bool(self.view.query) and not self.view.more
+
+    def leave(self) -> None:
+        """Go; what was whole can come back."""
+        self.hear()
+        self.client.session.detach()
+        self.view.held = []
+
+
+def answer(shelf: Shelf, sql: str) -> list[Any]:
+    """What the query says when it is asked now."""
+    caller = Caller(Identity("tests", "ann", SCOPES), ConnectionId(9), "memory")
+    return [msgspec.msgpack.decode(row) for row in read(shelf.engine, caller, sql, (), shelf.options).rows]
+
+
+def deliver(shelf: Shelf) -> None:
+    """One step of deliveries, with what it asks of the log."""
+    going = shelf.subscriptions.deliveries
+    going.step()
+    request = going.take_request()
+    if request is not None:
+        request.run()
+        going.complete(request)
+
+
+class History:
+    """A store and its followers."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf(domain=board)
+        self.writer = self.shelf.client()
+        self.here: list[Follower] = []
+        self.gone: list[Follower] = []
+
+    def do(self, name: str, *args: Any) -> None:
+        """One step."""
+        if name == "change":
+            self.writer.says(["call", 1, "change", [json.dumps(args[0])]])
+        elif name == "join":
+            self.here.append(Follower(self.shelf, args[0]))
+        elif name == "same" and self.here:
+            self.here.append(Follower(self.shelf, self.here[args[0] % len(self.here)].sql))
+        elif name == "leave" and self.here:
+            self.leave(args[0])
+        elif name == "return" and self.gone:
+            old = self.gone.pop(args[0] % len(self.gone))
+            self.here.append(Follower(self.shelf, old.sql, old))
+        elif name == "step":
+            deliver(self.shelf)
+        elif name == "all":
+            self.shelf.commit()
+        elif name == "crash":
+            self.shelf.engine.group_commit.commit()
+            while self.here:
+                self.leave(0)
+            self.shelf.crash()
+            self.writer = self.shelf.client()
+        self.check()
+
+    def leave(self, which: int) -> None:
+        """One goes."""
+        follower = self.here.pop(which % len(self.here))
+        follower.leave()
+        if follower.whole:
+            self.gone.append(follower)
+
+    def check(self) -> None:
+        """Every view that is whole is its query."""
+        self.shelf.engine.group_commit.commit()
+        assert all(each[0] != "failure" for each in self.writer.read())
+        for each in self.here:
+            each.hear()
+            assert each.failure is None, each.failure
+            if each.whole:
+                assert each.view.sorted() == sorted(answer(self.shelf, each.sql), key=lambda row: row[each.view.key])
+
+    def end(self) -> None:
+        """All is delivered; and when all are gone, nothing is left of them."""
+        self.shelf.commit()
+        self.check()
+        assert all(each.whole for each in self.here)
+        while self.here:
+            self.leave(0)
+        held = self.shelf.subscriptions
+        assert (held.query_count, len(held.subqueries), held._routes, held._held) == (0, 0, {}, {})
+        assert (held.subqueries._lookups, held.subqueries._kept, held.subqueries._of) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("seed", range(40))
+def test_a_view_is_its_query_whatever_happens(seed: int, small: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """Rows enter, change and leave in the delta of the transaction that made it so, by whatever way."""
+    for module, name, value in SMALL if small else ():
+        monkeypatch.setattr(module, name, value)
+    chance = Random(seed)  # noqa: S311  # It is to be the same each time.
+    lived = History()
+    for step in steps(chance, 60):
+        lived.do(*step)
+    lived.end()
