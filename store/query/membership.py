@@ -81,6 +81,15 @@ class Membership:
                 past.setdefault(value, was_in)
         return was
 
+    def compare(self, moved: Mapping[Any, int]) -> dict[Any, bool]:
+        """What came or went since so many rows fewer, or more, brought each value; nothing is changed."""
+        counts = self._counts
+        return {
+            value: bool(now - more)
+            for value, more in moved.items()
+            if bool(now := counts.get(value, 0)) is not bool(now - more)
+        }
+
     def look_at(self, past: Mapping[Any, bool] | None) -> None:
         """Answer as of a moment since which these values came or went; None: as of now."""
         self._seen = self._counts if past is None else _Past(self._counts, past)

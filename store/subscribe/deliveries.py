@@ -7,14 +7,17 @@ them back until the last chunk, so what is to be delivered never grows while it 
 
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Final, Protocol
 
 from store.engine.engine import Engine
 from store.errors import CallError, Overloaded
-from store.ids import Offset, QueryId
+from store.ids import Offset, QueryId, TableId
 from store.query.live import LiveQuery
+from store.subscribe.absence import Absence
 from store.subscribe.broadcast import Listener
+from store.subscribe.changes import Change
 from store.subscribe.encoding import Encoding
 from store.subscribe.first_rows import FirstRows
 from store.subscribe.missed import Backlog, ChangesOf, LogRead, Piece
@@ -54,6 +57,18 @@ class Recipient(Listener, Protocol):
         ...
 
 
+class CatchUp(Protocol):
+    """Who knows what queries rest on."""
+
+    def tables(self, query: LiveQuery) -> AbstractSet[TableId]:
+        """The tables whose rows bear on it."""
+        ...
+
+    def change(self, query: LiveQuery, absence: Absence) -> Change | None:
+        """What an absence changed in it, as of now; None: nothing. CallError where that cannot be said."""
+        ...
+
+
 class _State(Enum):
     GOING = "there is more to do"
     WAITING = "it must wait for its reader, or for its turn"
@@ -68,8 +83,11 @@ class _Delivery(Protocol):
     query: LiveQuery
     ended: bool
     """It is wanted no more."""
-    started: bool
-    """Subscribed was said."""
+
+    @property
+    def started(self) -> bool:
+        """Subscribed was said."""
+        ...
 
     def advance(self) -> _State:
         """Do a little."""
@@ -78,6 +96,13 @@ class _Delivery(Protocol):
     def close(self) -> None:
         """Let go what it holds."""
         ...
+
+
+class _Asker(_Delivery, Protocol):
+    """One who waits for a piece of the log."""
+
+    given: Piece | None
+    """What it asked for: let go only when it is taken."""
 
 
 class Deliveries:
@@ -91,17 +116,20 @@ class Deliveries:
         follow: Callable[[Recipient, LiveQuery], None],
         changes_of: ChangesOf,
         prepare: Callable[[LiveQuery], bool],
+        catch_up: "CatchUp",
     ) -> None:
         """`follow` has a recipient told what changes in a query from the next transaction on.
 
         `prepare` does a piece of the work that a query needs before it has rows, and says whether there is more.
+        `catch_up` is asked about queries that rest on subqueries.
         """
         self.wake: Callable[[], None] = _nothing
         self.options: Final = options
         self.follow: Final = follow
         self.changes_of: Final = changes_of
         self.prepare: Final = prepare
-        self.backlog: Final[Backlog[_Missed]] = Backlog(engine.feed, engine.world.disk, engine.log)
+        self.catch_up: Final = catch_up
+        self.backlog: Final[Backlog[_Asker]] = Backlog(engine.feed, engine.world.disk, engine.log)
         self.missing: Final[dict[QueryId, int]] = {}
         """Queries that something missed is looked for, and for how many."""
         self.streams: Final[dict[QueryId, FirstRows]] = {}
@@ -125,7 +153,12 @@ class Deliveries:
 
     def resume(self, recipient: Recipient, query: LiveQuery, after: Offset) -> None:
         """Tell what changed after an offset; rows where that cannot be known any more."""
-        last = self._engine.write_path.last_offset
+        last = self.last_offset
+        if query.uses:
+            catching_up = _CatchingUp(self, recipient, query, after)
+            self._of[recipient, query.id] = catching_up
+            self._put(catching_up, self._at_once(catching_up, last - after))
+            return
         self.follow(recipient, query)
         none = recipient.encoding.rows([])
         if last == after or query.never:
@@ -134,10 +167,20 @@ class Deliveries:
         delivery = _Missed(self, recipient, query, Offset(after + 1), last)
         self._of[recipient, query.id] = delivery
         recipient.begin(query, after, none, resumed=True, more=True)
+        self._put(delivery, self._at_once(delivery, last - after))
+
+    @staticmethod
+    def _at_once(delivery: "_Delivery", count: int) -> "_State":
+        """Tell what can be told at once, where so many transactions were missed."""
         state = _State.GOING
-        while state is _State.GOING and last - after <= AT_ONCE_MAX and not delivery.ended:
+        while state is _State.GOING and count <= AT_ONCE_MAX and not delivery.ended:
             state = delivery.advance()
-        self._put(delivery, state)
+        return state
+
+    @property
+    def last_offset(self) -> Offset:
+        """Where the tables are."""
+        return self._engine.write_path.last_offset
 
     def forget(self, recipient: Recipient, query: QueryId) -> bool:
         """The subscription has ended; whether it had begun."""
@@ -319,7 +362,6 @@ class _Missed:
         self.ended = False
         self.started = True
         self.given: Piece | None = None
-        """What it asked for: let go only when it is taken."""
         self._owner: Final = owner
         self._next = first
         self._last: Final = last
@@ -361,6 +403,75 @@ class _Missed:
         missing[query] -= 1
         if not missing[query]:
             del missing[query]
+        if self._instead is not None:
+            self._instead.close()
+
+
+class _CatchingUp:
+    """What one recipient missed of a query that rests on subqueries: told as one change, of all after an offset.
+
+    It begins when it has caught up. Rows anew, where that cannot be said, or is more than an absence may be.
+    """
+
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery, after: Offset) -> None:
+        self.recipient: Recipient = recipient
+        self.query: LiveQuery = query
+        self.ended = False
+        self.given: Piece | None = None
+        self._owner: Final = owner
+        self._after: Final = after
+        self._absence: Final = Absence(owner.catch_up.tables(query), after)
+        self._begun = False
+        self._instead: _Rows | None = None
+
+    @property
+    def started(self) -> bool:
+        """Subscribed was said."""
+        return self._begun or (self._instead is not None and self._instead.started)
+
+    def advance(self) -> _State:
+        """Prepare, take in a piece of what was missed, or tell all of it."""
+        if self._instead is not None:
+            return self._instead.advance()
+        try:
+            return self._advance()
+        except CallError:  # Where it has to do with rows that are there, these will say so.
+            self._instead = _Rows(self._owner, self.recipient, self.query)
+            return _State.GOING
+
+    def _advance(self) -> _State:
+        owner, backlog, absence = self._owner, self._owner.backlog, self._absence
+        given, self.given = self.given, None
+        if owner.prepare(self.query):
+            return _State.GOING
+        if absence.too_long or backlog.lost(Offset(absence.offset + 1)):
+            self._instead = _Rows(owner, self.recipient, self.query)
+            return _State.GOING
+        if absence.offset == owner.last_offset:
+            return self._tell() if self.recipient.has_room() else _State.WAITING
+        piece = given or backlog.piece(Offset(absence.offset + 1))
+        if piece is None:
+            backlog.ask(Offset(absence.offset + 1), self)
+            return _State.ASKED
+        absence.take(piece.transactions)
+        return _State.GOING
+
+    def _tell(self) -> _State:
+        recipient, query, absence = self.recipient, self.query, self._absence
+        change = self._owner.catch_up.change(query, absence)
+        encoding = recipient.encoding
+        none = encoding.rows([])
+        self._begun = True
+        self._owner.follow(recipient, query)
+        recipient.begin(query, self._after, none, resumed=True, more=change is not None)
+        if change is not None and not self.ended:
+            missed = encoding.missed(absence.offset, absence.timestamp, change.rows, change.keys)
+            recipient.tell(encoding.chunk(query.id, none, [missed], more=False))
+        return _State.DONE
+
+    def close(self) -> None:
+        """Look for no more."""
+        self._owner.backlog.forget(Offset(self._absence.offset + 1), self)
         if self._instead is not None:
             self._instead.close()
 

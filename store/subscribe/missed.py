@@ -36,9 +36,9 @@ class Piece:
     """Transactions in a row, and what they changed in queries."""
 
     def __init__(self, records: Sequence[bytes]) -> None:
-        self._transactions: Final = [decode_transaction(record) for record in records]
-        self.first: Final = self._transactions[0].offset
-        self.last: Final = self._transactions[-1].offset
+        self.transactions: Final = [decode_transaction(record) for record in records]
+        self.first: Final = self.transactions[0].offset
+        self.last: Final = self.transactions[-1].offset
         self._evaluated: Final[dict[QueryId, list[Past]]] = {}
         self._errors: Final[dict[QueryId, CallError]] = {}
         self._chunks: Final[dict[tuple[QueryId, Encoding, Offset, bool], bytes]] = {}
@@ -47,7 +47,7 @@ class Piece:
         """Find what changed in the queries that are wanted and were not asked for before."""
         fresh = wanted - self._evaluated.keys()
         self._evaluated.update({query: [] for query in fresh})
-        for transaction in self._transactions:
+        for transaction in self.transactions:
             if transaction.writes:
                 for query, change in changes_of(transaction, fresh).items():
                     if isinstance(change, Change):

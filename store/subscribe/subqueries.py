@@ -307,22 +307,29 @@ class Subqueries:
             if not was_in:
                 for joint in node.joints.values():
                     joint.add(value)
-        before = node.membership.count + sum(1 if was_in else -1 for was_in in was.values())
-        all_asked = None in was or not before or not node.membership.count
         for (lookup, positive), watchers in node.dependents.items():
-            if all_asked and not positive:
-                keys: Iterable[Key] = lookup.table.rows
-            else:
-                keys = chain.from_iterable(lookup.keys(each) for each in was if each is not None)
-            self._ask_about(keys, lookup, watchers, asked, writes)
+            self._ask_about(
+                self._keys(node.membership, was, lookup, positive=positive), lookup, watchers, asked, writes
+            )
 
-    def _ask_about(
-        self, keys: Iterable[Key], lookup: Lookup, watchers: Mapping[Watcher, None], asked: Asked, writes: Any
-    ) -> None:
+    def _keys(
+        self, membership: Membership, was: Mapping[Any, bool], lookup: Lookup, *, positive: bool
+    ) -> Sequence[Key]:
+        """The rows that what came or went bears on. Overloaded where they are too many."""
+        before = membership.count + sum(1 if was_in else -1 for was_in in was.values())
+        if not positive and (None in was or not before or not membership.count):
+            keys: Iterable[Key] = lookup.table.rows
+        else:
+            keys = chain.from_iterable(lookup.keys(each) for each in was if each is not None)
         rows_max = self._options.affected_rows_max
         found = list(islice(keys, rows_max + 1))
         if len(found) > rows_max:
             raise _too_many(lookup.table.schema.name, rows_max)
+        return found
+
+    def _ask_about(
+        self, found: Sequence[Key], lookup: Lookup, watchers: Mapping[Watcher, None], asked: Asked, writes: Any
+    ) -> None:
         table, decode, rows = lookup.table.schema.id, lookup.table.codec.decode, lookup.table.rows
         written = {key: (old, new) for number, _, key, old, new in writes if number == table} if found else {}
         for key in found:
@@ -344,6 +351,42 @@ class Subqueries:
                 for value, was_in in was.items():
                     if was_in:
                         joint.remove(value)
+
+    # What happened while somebody was away.
+
+    def tables(self, uses: Sequence[MemberUse], table: TableId) -> set[TableId]:
+        """All tables that what asks subqueries of a table rests on."""
+        return {table}.union(*(self.tables(self._of[each.membership].uses, each.membership.table.id) for each in uses))
+
+    def compared(
+        self, uses: Sequence[MemberUse], table: TableId, writes: Sequence[TableWrite], pasts: Pasts
+    ) -> dict[Key, Write]:
+        """The rows of a table that are another's concern since these writes; what came and went is noted in `pasts`.
+
+        The writes are net, one a row, and all values know them already. CallError: a row has no value, or too many.
+        """
+        for each in uses:
+            membership = each.membership
+            if membership not in pasts:
+                node = self._of[membership]
+                about = self.compared(node.uses, node.table.id, writes, pasts)
+                pasts[membership] = membership.compare(node.moved(about, pasts))
+        stored = self._database.tables[table]
+        decode, rows = stored.codec.decode, stored.rows
+        about = {
+            key: (None if old is None else (decode(old), old), None if new is None else (decode(new), new))
+            for number, _, key, old, new in writes
+            if number == table
+        }
+        for each in uses:
+            was = pasts[each.membership]
+            for key in (
+                self._keys(each.membership, was, self._lookup(each, table), positive=each.positive) if was else ()
+            ):
+                if key not in about:
+                    same = decode(rows[key]), rows[key]
+                    about[key] = same, same
+        return about
 
 
 def _height(node: Subquery) -> int:

@@ -15,6 +15,7 @@ from store.engine.identity import Caller
 from store.errors import CallError, Denied
 from store.ids import Offset, QueryId, TableId
 from store.query.live import LiveQuery, compile_live
+from store.subscribe.absence import Absence
 from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
 from store.subscribe.deliveries import Deliveries, Recipient
@@ -23,7 +24,7 @@ from store.subscribe.followed import Followed
 from store.subscribe.frames import Frames
 from store.subscribe.options import Options
 from store.subscribe.routes import Asked, Changed, Route
-from store.subscribe.subqueries import Subqueries
+from store.subscribe.subqueries import Pasts, Subqueries
 from store.transaction import Transaction
 
 
@@ -41,7 +42,12 @@ class Subscriptions:
             engine.database, self._options, route_of=self._route, left=self._forget_route
         )
         self.deliveries: Final = Deliveries(
-            engine, self._options, follow=self._add, changes_of=self._changes_of, prepare=self.subqueries.prepare
+            engine,
+            self._options,
+            follow=self._add,
+            changes_of=self._changes_of,
+            prepare=self.subqueries.prepare,
+            catch_up=self,
         )
         """First rows and what was missed, on their way."""
         self._frames: Final[dict[tuple[Encoding, int], Frames]] = {}
@@ -86,9 +92,7 @@ class Subscriptions:
         if query.uses:
             self._hold(query)
         missed = self._engine.write_path.last_offset - after
-        if query.uses:
-            self.deliveries.begin(subscriber, query)
-        elif epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
+        if epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
             self.deliveries.resume(subscriber, query, after)
         else:
             self.deliveries.begin(subscriber, query)
@@ -226,6 +230,18 @@ class Subscriptions:
             stream = self.deliveries.streams.get(followed.query.id)
             if stream is not None:
                 stream.note(Past(transaction, change))
+
+    # What happened while somebody was away, for queries that rest on subqueries (CatchUp).
+
+    def tables(self, query: LiveQuery) -> AbstractSet[TableId]:
+        """The tables whose rows bear on a query."""
+        return self.subqueries.tables(query.uses, query.table.id)
+
+    def change(self, query: LiveQuery, absence: Absence) -> Change | None:
+        """What an absence up to now changed in a query."""
+        pasts: Pasts = {}
+        about = self.subqueries.compared(query.uses, query.table.id, absence.writes(), pasts)
+        return Followed(query).answer(about, pasts)
 
     def _changes_of(
         self, transaction: Transaction, wanted: AbstractSet[QueryId]

@@ -208,3 +208,71 @@ def test_a_large_table_wants_an_index() -> None:
     assert "index" in failure[5]
     by_owner = "SELECT * FROM items WHERE owner IN (SELECT owner FROM lists)"
     assert client.asks(["subscribe", 1, by_owner])[0][0] == "subscribed"
+
+
+# Who comes back.
+
+
+def away(client: Client, sql: str, *params: Any) -> tuple[Shelf, View]:
+    """Follow a query, and go."""
+    view = View(client, 1, sql, *params)
+    view.take(client.hears())
+    client.session.detach()
+    return client.shelf, view
+
+
+def back(shelf: Shelf, old: View, sql: str, *params: Any) -> tuple[View, list[Any]]:
+    """Come back with what was there; what is heard."""
+    view = View(shelf.client(), 1, sql, *params, epoch=shelf.epoch, offset=old.offset)
+    view.rows = dict(old.rows)
+    heard = view.client.hears()
+    view.take(heard)
+    return view, heard
+
+
+@pytest.mark.parametrize("tail", [True, False])
+def test_what_was_missed_comes_as_one_change(tail: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """From memory or from the log: what it comes to, at the last offset; rows that came and went are not told."""
+    if not tail:
+        monkeypatch.setattr("store.engine.feed.Feed.records", lambda *_, **__: None)
+    monkeypatch.setattr("store.subscribe.missed.PIECE_COUNT_MAX", 2)
+    _, client = opened(("people", "ann", {"team": 1}), *LISTS, *ITEMS)
+    shelf, old = away(client, OF_TEAM)
+    writer = shelf.client()
+    writer.asks(
+        change(("lists", 2, {"owner": "ann"})), change(("lists", 1, {"owner": "bob"})),
+        change(("items", 7, {"list": 2})), change(("items", 7, None)),
+        change(("items", 1, {"list": 2, "title": "new"})),
+        change(("people", "bob", {"team": 1})), change(("people", "bob", {"team": 2})), change(("items", 3, None)),
+    )  # fmt: skip
+    view, heard = back(shelf, old, OF_TEAM)
+    assert view.resumed
+    assert view.sorted() == shelf.rows(OF_TEAM)
+    (missed,) = [each for message in heard if message[0] == "chunk" for each in message[3]]
+    assert missed[0] == shelf.engine.write_path.last_offset
+    assert (missed[2], sorted(missed[3])) == ([[1, "new"], [5, "x"]], [0, 2, 4])
+    assert moved(view.client, ("lists", 2, None)) == [[], [1, 5]]
+
+
+def test_who_missed_nothing_of_it_is_told_nothing() -> None:
+    """Other tables and other rows do not count; deltas follow."""
+    _, client = opened(*LISTS, *ITEMS)
+    shelf, old = away(client, OF_ANN, "ann")
+    shelf.client().asks(change(("people", "ann", {"team": 1}), ("items", 1, {"list": 2, "title": "other"})))
+    view, heard = back(shelf, old, OF_ANN, "ann")
+    assert [each[0] for each in heard] == ["subscribed"]
+    assert (view.resumed, view.rows) == (True, old.rows)
+    assert moved(view.client, ("lists", 2, {"owner": "ann"})) == [[1, 3, 5], []]
+
+
+@pytest.mark.parametrize("how", ["absence.ABSENCE_ROWS_MAX", "Options"])
+def test_who_missed_too_much_gets_rows_anew(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marked as such, for that query alone: past what an absence may hold, or what one change may move."""
+    if how != "Options":
+        monkeypatch.setattr(f"store.subscribe.{how}", 1)
+    _, client = opened(*LISTS, *ITEMS, options=Options(affected_rows_max=5 if how != "Options" else 2))
+    shelf, old = away(client, OF_ANN, "ann")
+    shelf.client().asks(change(("lists", 2, {"owner": "ann"}), ("items", 8, {"list": 1})))
+    view, _ = back(shelf, old, OF_ANN, "ann")
+    assert not view.resumed
+    assert len(view.rows) == 7
