@@ -83,10 +83,10 @@ class RowReader(Generic[Row]):
                 f"found {info.name} with ({', '.join(names)})",
                 hint="Use the row type the server runs with, or none",
             )
-        key = info.columns[max(info.key, 0)]  # Without a key, rows are only read, never told apart.
+        key = max(info.key, 0)  # Without a key, rows are only read, never told apart.
         self.info: Final = info
-        self.key_of: Final[Callable[[Row], Any]] = operator.attrgetter(key.name)
-        self.read_key: Final[Callable[[Any], Any]] = UUID if key.type == "uuid" else _same
+        self.key_of: Final[Callable[[Row], Any]] = operator.attrgetter(names[key])
+        self.read_key: Final[Callable[[Any], Any]] = UUID if info.columns[key].type == "uuid" else _same
         self._row = msgspec.msgpack.Decoder(made, dec_hook=dec_hook_trusted)
         self._rows = msgspec.msgpack.Decoder(list[made], dec_hook=dec_hook_trusted)
 

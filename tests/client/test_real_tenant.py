@@ -9,6 +9,7 @@ from reducers.accounts import Account, deposit, open_accounts, transfer
 from reducers.accounts import total as total_of
 from store.client import ClientOptions, Delete, Insert, Update, connect
 from store.errors import Denied, MalformedQuery, Refused, SchemaMismatch, UnknownReducer
+from store.expression import col
 from store.schema import Table, column
 from tests.cli.tenant import Tenant, running
 
@@ -120,6 +121,32 @@ def test_a_query_said_in_python_is_a_live_view(tenant: Tenant) -> None:
                 assert await db.query(mine) == list(view.values())
             await db.call("deposit", 700, 1)
             assert view[700].balance == 3
+
+    asyncio.run(work())
+
+
+def test_a_view_is_of_any_condition_and_any_columns(tenant: Tenant) -> None:
+    """Projected, by range, by membership: rows have a type of their own, and come and go with those of others."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db, connect(tenant.url, tenant.token) as other:
+            rich = Account.where(Account.balance >= 900).select(Account.owner)
+            with_the_rich = Account.where(col(Account.owner).in_(rich)).select(Account.id, Account.balance)
+            middling = Account.where(col(Account.balance).between(70, 79) & (Account.owner != "ivy"))
+            twice = "SELECT balance * 2 AS twice, id FROM accounts WHERE owner LIKE 'iv%' AND balance % 2 = 0"
+            async with db.query(with_the_rich) as near, db.query(middling) as some, db.query(twice) as doubled:
+                for number, owner, balance in ((800, "ivy", 70), (801, "ivy", 71), (802, "jim", 72)):
+                    await other.call("open_account", number, owner, balance)
+                await other.call("deposit", 801, 1_000)
+                await db.synced(other.offset)
+                assert {key: row.balance for key, row in near.items()} == {800: 70, 801: 1071}
+                assert (list(some), {key: row.twice for key, row in doubled.items()}) == ([802], {800: 140})
+                changes = near.changes()
+                await other.call("transfer", 801, 802, 1_000)
+                await db.synced(other.offset)
+                assert set(near) == {802}
+                assert {type(await anext(changes)) for _ in range(3)} == {Insert, Delete}
+                assert list(some) == []
 
     asyncio.run(work())
 

@@ -66,6 +66,15 @@ def test_keys_are_values_of_their_column() -> None:
     assert live.rows == {}
 
 
+def test_a_key_is_found_under_whatever_name_it_has() -> None:
+    """A query names its columns as it likes: a name that is no attribute, or is taken, becomes its number's."""
+    columns = [("id", "int"), ("?column?", "int"), ("id", "str")]
+    info = TableInfo("things", 2, tuple(ColumnInfo(name, type_, True) for name, type_ in columns))
+    live: LiveRows[msgspec.Struct] = LiveRows(reader_of(info, None))
+    live.apply(Part(QueryId("q"), (raw([1, 2, "a"]), raw([1, 3, "b"])), ()), Offset(1))
+    assert {key: msgspec.structs.astuple(row) for key, row in live.rows.items()} == {"a": (1, 2, "a"), "b": (1, 3, "b")}
+
+
 def test_a_reader_is_made_once_for_a_type() -> None:
     """The same table and row type share one reader."""
     assert reader_of(ACCOUNTS, None) is reader_of(ACCOUNTS, None)
