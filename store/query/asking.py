@@ -15,16 +15,15 @@ from typing import Any, Final, NamedTuple
 from store.query.access import Access, Join, access, fill
 from store.query.budget import Budget
 from store.query.compiling import Compiler
-from store.query.expressions import Expression
-from store.query.grouping import GroupScope
-from store.query.kinds import Kind
+from store.query.grouping import GroupScope, group_scope
 from store.query.lexing import QUERY_LENGTH_MAX
 from store.query.live import TableScope, check_parameters
 from store.query.membership import Membership
+from store.query.ordering import SortKey, bound, meaning, sort_keys
 from store.query.parsing import parse
 from store.query.problems import malformed
 from store.query.projecting import is_whole, outputs, row_maker
-from store.query.statement import Aggregate, Call, Column, Constant, Order, Output, Select, Value
+from store.query.statement import Select
 from store.query.tables import ResultColumn, TableSource, find_sources
 from store.schema import Schema
 from store.tables.database import Database
@@ -39,12 +38,6 @@ class _Found(NamedTuple):
 
     row: Any
     data: bytes
-
-
-class _SortKey(NamedTuple):
-    made: Expression
-    descending: bool
-    nulls_first: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +88,14 @@ class _Plan:
             _join(place, sources, select, Compiler(scope.up_to(place + 1), params)) for place in range(1, len(sources))
         ]
         self._where: Final = None if select.where is None else below.condition(select.where, "WHERE")
-        self._grouping: Final = self._group(select, below)
+        self._grouping: Final = group_scope(select, below, sources)
         above = below if self._grouping is None else Compiler(self._grouping, params)
         self.outputs: Final = outputs(select.outputs, sources, above, joined=self._joined)
         self._having: Final = None if select.having is None else above.condition(select.having, "HAVING")
         self._distinct: Final = select.distinct
         self._order: Final = self._sort_keys(select, above)
-        self._limit: Final = _bound(select.limit, above, "LIMIT")
-        self._offset: Final = _bound(select.offset, above, "OFFSET") or 0
+        self._limit: Final = bound(select.limit, above, "LIMIT")
+        self._offset: Final = bound(select.offset, above, "OFFSET") or 0
         self._whole: Final = self._grouping is None and is_whole(select.outputs, sources)
         self._access: Final[Access] = access(sources[0].table, 0, self._where)
         self._backwards: Final = self._is_key_order(descending=True)
@@ -111,43 +104,13 @@ class _Plan:
 
     # Compiling.
 
-    def _group(self, select: Select, below: Compiler) -> GroupScope | None:
-        values = [each.value for each in select.outputs if each.value is not None]
-        values += [each.value for each in select.order]
-        if not select.group and select.having is None and not any(map(_has_aggregate, values)):
-            return None
-        keys = [_grouped_by(each, select.outputs, self._sources) for each in select.group]
-        return GroupScope(keys, below, self._sources)
-
-    def _sort_keys(self, select: Select, above: Compiler) -> list[_SortKey]:
-        made = [_SortKey(self._sort_value(each, above), each.descending, each.nulls_first) for each in select.order]
-        shown = {repr(_meaning(each.made)) for each in self.outputs}
+    def _sort_keys(self, select: Select, above: Compiler) -> list[SortKey]:
+        made = sort_keys(select, self.outputs, above)
+        shown = {repr(meaning(each.made)) for each in self.outputs}
         for key in made:
-            if key.made.kind in {Kind.JSONB, Kind.ARRAY}:
-                malformed(key.made.position, f"values of {key.made.kind} have no order here", hint="Cast to text")
-            if self._distinct and repr(_meaning(key.made)) not in shown:
+            if self._distinct and repr(meaning(key.made)) not in shown:
                 malformed(key.made.position, "with DISTINCT, ORDER BY takes outputs only")
         return made
-
-    def _sort_value(self, order: Order, above: Compiler) -> Expression:
-        """An output by its number or name, else any value."""
-        said = order.value
-        if isinstance(said, Constant):
-            return self._numbered(said)
-        if isinstance(said, Column) and said.source is None:
-            named = [each.made for each in self.outputs if each.column.name == said.name]
-            if len({repr(_meaning(each)) for each in named}) > 1:
-                malformed(said.position, f"two outputs are called {said.name}", hint="Order by the output's number")
-            if named:
-                return named[0]
-        return above.value(said)
-
-    def _numbered(self, said: Constant) -> Expression:
-        if not isinstance(said.value, int) or isinstance(said.value, bool):
-            malformed(said.position, "ORDER BY takes an output's number, its name, or a value of columns")
-        if not 1 <= said.value <= len(self.outputs):
-            malformed(said.position, f"there is no output {said.value}", hint=f"There are {len(self.outputs)}")
-        return self.outputs[said.value - 1].made
 
     def _is_key_order(self, *, descending: bool) -> bool:
         """Whether ORDER BY is the order in which rows are come by, or that backwards."""
@@ -198,6 +161,8 @@ class _Plan:
             found = self._groups(found, self._grouping, budget)
         if self._distinct:
             found = self._different(found)
+        if self._grouping is not None and (self._offset or end is not None):
+            found = self._by_key(found, self._grouping)
         if not self._sorted:
             found = iter(_sorted(list(found), self._order, budget))
         make = row_maker(self.outputs)
@@ -248,6 +213,11 @@ class _Plan:
             if having is None or having(row) is True:
                 yield _Found(row, b"")
 
+    @staticmethod
+    def _by_key(found: Iterator[_Found], grouping: GroupScope) -> Iterator[_Found]:
+        """Groups in the order of their keys' bytes, so that it is certain which are the first of those that tie."""
+        return iter(sorted(found, key=lambda each: grouping.encoded_key(each.row)))
+
     def _different(self, found: Iterator[_Found]) -> Iterator[_Found]:
         """The first of the rows that are shown alike."""
         shown = [each.made.evaluate for each in self.outputs]
@@ -265,7 +235,7 @@ def _join(place: int, sources: Sequence[TableSource], select: Select, compiler: 
     return Join(sources[place].table, place, compiler.condition(source.on, "ON"), outer=source.outer)
 
 
-def _sorted(found: list[_Found], keys: Sequence[_SortKey], budget: Budget) -> list[_Found]:
+def _sorted(found: list[_Found], keys: Sequence[SortKey], budget: Budget) -> list[_Found]:
     """In order, by the last key first: a sort keeps what it finds equal as it was."""
     for key in reversed(keys):
         get = key.made.evaluate
@@ -282,44 +252,3 @@ def _sorted(found: list[_Found], keys: Sequence[_SortKey], budget: Budget) -> li
 
 def _value_of(pair: tuple[Any, _Found]) -> Any:
     return pair[0]
-
-
-def _bound(said: Value | None, compiler: Compiler, what: str) -> int | None:
-    """LIMIT and OFFSET: a constant, or NULL for none."""
-    if said is None:
-        return None
-    made = compiler.as_kind(said, Kind.INT8, what)
-    if not made.is_value:
-        malformed(said.position, f"{what} is a constant or a parameter")
-    if made.detail is not None and made.detail < 0:
-        malformed(said.position, f"{what} must not be negative, found {made.detail}")
-    count: int | None = made.detail
-    return count
-
-
-def _has_aggregate(node: Value) -> bool:
-    if isinstance(node, Call):
-        return any(map(_has_aggregate, node.args))
-    return isinstance(node, Aggregate)
-
-
-def _grouped_by(node: Value, shown: Sequence[Output], sources: Sequence[TableSource]) -> Value:
-    """A group's key: a column, else an output by its name, an output by its number, or any value."""
-    if isinstance(node, Constant):
-        number = node.value
-        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= len(shown):
-            malformed(node.position, f"GROUP BY takes an output's number from 1 to {len(shown)}, or a value of columns")
-        value = shown[number - 1].value
-        if value is None:
-            malformed(node.position, "GROUP BY cannot take * by its number", hint="Name its columns")
-        return value
-    if isinstance(node, Column) and node.source is None and not any(each.table.column(node.name) for each in sources):
-        for each in shown:
-            if each.alias == node.name and each.value is not None:
-                return each.value
-    return node
-
-
-def _meaning(made: Expression) -> Any:
-    """What is equal where two values of one query are computed alike."""
-    return [made.op, [_meaning(each) for each in made.args], made.detail]

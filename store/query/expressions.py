@@ -23,10 +23,11 @@ class Expression:
 
     kind: Kind
     op: str
-    """What it is: "column", "value", "member", or the operator, function or construct."""
+    """What it is: "column", "value", "member", "slot" (a key or aggregate of a group), or the operator, function or
+    construct."""
     args: tuple["Expression", ...]
     detail: Any
-    """Of a column its (source, ColumnSchema), of a value the value, of a member its subquery."""
+    """Of a column its (source, ColumnSchema), of a value the value, of a member its subquery, of a slot its place."""
     evaluate: Evaluate
     position: int
 
@@ -53,6 +54,8 @@ class Expression:
             return ["column", source, column.id]
         if self.op == "value":
             return ["value", str(self.kind), self.one_form()]
+        if self.op == "slot":
+            return ["slot", self.detail]
         if self.op == "member":
             return ["member", self.args[0].canonical(), self.detail.canonical()]
         return [self.op, *(each.canonical() for each in self.args)]

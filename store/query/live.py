@@ -21,12 +21,15 @@ from uuid import UUID
 from store.ids import QueryId
 from store.query.compiling import Compiler
 from store.query.expressions import Expression
+from store.query.grouping import group_scope
 from store.query.lexing import QUERY_LENGTH_MAX
 from store.query.membership import Membership, Share, compile_member
+from store.query.options import Followed
 from store.query.parsing import parse
 from store.query.problems import malformed
 from store.query.projecting import Projected, is_whole, outputs, row_maker
 from store.query.routing import Equality, MemberUse, Range, equalities, member_uses, ranges
+from store.query.shapes import Shape, shape
 from store.query.statement import Aggregate, Column, Member, Statement, Value
 from store.query.tables import ResultColumn, TableSource, column_expression, find_column, find_sources
 from store.schema import Schema, TableSchema
@@ -41,7 +44,7 @@ class LiveQuery:
     table: TableSchema
     columns: tuple[ResultColumn, ...]
     key: int
-    """The place of the primary key among the columns."""
+    """The place of the primary key among the columns; -1 where rows are groups."""
     where: Expression | None
     projection: tuple[Projected, ...] | None
     """None where rows go as they are."""
@@ -57,6 +60,8 @@ class LiveQuery:
     """Whether a decoded row is in the query. MalformedQuery where the condition has no value for it."""
     project: Callable[[Any, bytes], bytes]
     """From a decoded row and its bytes to the bytes that are sent."""
+    shape: Shape | None
+    """What it shows where that is not just the rows that match: their groups, or the first in an order."""
 
     @property
     def is_table(self) -> bool:
@@ -136,15 +141,17 @@ def compile_live(
     operate: bool = False,
     length_max: int = QUERY_LENGTH_MAX,
     share: Share = _unshared,
+    options: Followed | None = None,
 ) -> LiveQuery:
     """Read a followed query's text and its parameters, in order ($1 or ?), against a schema.
 
-    `share` gives each subquery the one that is kept current for all that mean the same. A private table wants
-    `operate`: Denied. MalformedQuery names the place in the text, what was expected and found.
+    `share` gives each subquery the one that is kept current for all that mean the same. Without `options` it may show
+    nothing but rows: no groups, no order. A private table wants `operate`: Denied. MalformedQuery names the place in
+    the text, what was expected and found.
     """
     statement = parse(sql, length_max=length_max)
     check_parameters(statement, params)
-    _check_live(statement)
+    _check_live(statement, shapes=options is not None)
     select = statement.select
     sources = find_sources(select.sources, schema, operate=operate)
     scope = TableScope(sources, schema, params, operate=operate, share=share)
@@ -153,20 +160,29 @@ def compile_live(
     where = None if select.where is None else compiler.condition(select.where, "WHERE")
     if where is not None and where.is_value and where.detail is True:
         where = None
-    projection = None if is_whole(select.outputs, sources) else outputs(select.outputs, sources, compiler, joined=False)
+    grouped = None if options is None else group_scope(select, compiler, sources)
+    above = compiler if grouped is None else Compiler(grouped, params)
+    shown = outputs(select.outputs, sources, above, joined=False)
+    shaped = None if options is None else shape(select, grouped, shown, above, options)
+    projection = None if grouped is not None or is_whole(select.outputs, sources) else shown
     return LiveQuery(
-        id=_query_id(table, where, projection, said=(sql, params)),
+        id=_query_id(table, where, projection, shaped, said=(sql, params)),
         table=table,
-        columns=_columns(table, projection),
-        key=_key_place(table, projection, select.position),
+        columns=tuple(each.column for each in shown),
+        key=-1 if grouped is not None else _key_place(table, shown, select.position),
         where=where,
         projection=projection,
         equalities=equalities(where),
-        is_equality=projection is None and where is not None and where.op == "=" and bool(equalities(where)),
+        is_equality=shaped is None
+        and projection is None
+        and where is not None
+        and where.op == "="
+        and bool(equalities(where)),
         ranges=ranges(where),
         uses=member_uses(where, [each.made for each in projection or ()]),
         matches=_always if where is None else _truly(where),
         project=_as_is if projection is None else _projector(projection),
+        shape=shaped,
     )
 
 
@@ -180,34 +196,29 @@ def check_parameters(statement: Statement, params: Sequence[Any]) -> None:
         )
 
 
-def _check_live(statement: Statement) -> None:
-    """Refuse what only one-off queries have."""
+def _check_live(statement: Statement, *, shapes: bool) -> None:
+    """Refuse what only one-off queries have, or what has a shape where nobody follows those."""
     select = statement.select
     found = [
         (select.position, "EXPLAIN", statement.explain),
         (select.sources[-1].table.position, "JOIN", len(select.sources) > 1),
         (select.position, "DISTINCT", select.distinct),
-        (select.group[0].position if select.group else 0, "GROUP BY", bool(select.group)),
-        (select.having.position if select.having else 0, "HAVING", select.having is not None),
-        (select.order[0].value.position if select.order else 0, "ORDER BY", bool(select.order)),
-        (select.limit.position if select.limit else 0, "LIMIT", select.limit is not None),
-        (select.offset.position if select.offset else 0, "OFFSET", select.offset is not None),
     ]
+    if not shapes:
+        found += [
+            (select.group[0].position if select.group else 0, "GROUP BY", bool(select.group)),
+            (select.having.position if select.having else 0, "HAVING", select.having is not None),
+            (select.order[0].value.position if select.order else 0, "ORDER BY", bool(select.order)),
+            (select.limit.position if select.limit else 0, "LIMIT", select.limit is not None),
+            (select.offset.position if select.offset else 0, "OFFSET", select.offset is not None),
+        ]
     for position, what, is_there in found:
         if is_there:
             malformed(position, f"a followed query has no {what}", hint="Ask it once, or follow it without")
 
 
-def _columns(table: TableSchema, projection: tuple[Projected, ...] | None) -> tuple[ResultColumn, ...]:
-    if projection is None:
-        return tuple(ResultColumn(each.name, each.type, each.nullable) for each in table.columns)
-    return tuple(each.column for each in projection)
-
-
-def _key_place(table: TableSchema, projection: tuple[Projected, ...] | None, position: int) -> int:  # noqa: RET503  # It refuses.
-    if projection is None:
-        return [each.id for each in table.columns].index(table.primary_key)
-    for place, each in enumerate(projection):
+def _key_place(table: TableSchema, shown: Sequence[Projected], position: int) -> int:  # noqa: RET503  # It refuses.
+    for place, each in enumerate(shown):
         if each.made.op == "column" and each.made.detail[1].id == table.primary_key:
             return place
     malformed(
@@ -221,6 +232,7 @@ def _query_id(
     table: TableSchema,
     where: Expression | None,
     projection: tuple[Projected, ...] | None,
+    shaped: Shape | None,
     *,
     said: tuple[str, Sequence[Any]],
 ) -> QueryId:
@@ -228,6 +240,10 @@ def _query_id(
     meaning: list[Any]
     if where is not None and where.is_value:  # What is never true means nothing: its text tells such queries apart.
         meaning = [table.id, "never", said[0], repr(said[1])]
+    elif shaped is not None:
+        condition = None if where is None else where.canonical()
+        columns = [[each.column.name, each.made.canonical()] for each in projection or ()]
+        meaning = [table.id, columns, condition, shaped.canonical]
     elif projection is not None:
         columns = [[each.column.name, each.made.canonical()] for each in projection]
         meaning = [table.id, columns, None if where is None else where.canonical()]

@@ -1,9 +1,13 @@
 """Queries asked once: their rows, how they come by them, their bounds."""
 
+import math
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from store.errors import Denied, MalformedQuery, Overloaded
 from store.query.asking import Question, compile_question
@@ -231,3 +235,23 @@ def test_a_value_that_no_column_could_keep_is_refused() -> None:
     with pytest.raises(MalformedQuery, match="cannot be returned") as raised:
         answer("SELECT n * n * 1e999 FROM sample WHERE id = 4")
     assert raised.value.details["position"] == 8
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=20), st.randoms())
+def test_a_sum_of_floats_is_rounded_once(values: list[float], order: Random) -> None:
+    """It is the float nearest to the exact sum, whatever the order of rows."""
+    order.shuffle(values)
+    rows = [Sample(id=number, f=value) for number, value in enumerate(values)]
+    ((total, average),) = answer("SELECT sum(f), avg(f) FROM sample", of=database(*rows))
+    assert total == math.fsum(values)
+    assert average == math.fsum(values) / len(values)
+
+
+def test_of_groups_that_tie_those_with_the_lowest_keys_are_the_first() -> None:
+    """LIMIT takes them by the bytes of their keys, in whatever order their rows came."""
+    rows = [Sample(id=number, b=10 - number) for number in range(8)]
+    assert answer("SELECT b, count(*) FROM sample GROUP BY b ORDER BY 2 LIMIT 2", of=database(*rows)) == [
+        [3, 1],
+        [4, 1],
+    ]

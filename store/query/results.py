@@ -1,0 +1,107 @@
+"""What a followed query shows where that is more than the rows its condition is true of: the first of them, or groups.
+
+Laws: a result is kept current by what changes in the rows below it, and says what changes in its own; nothing here
+looks at a table, but for the rows that `source` gives when what is kept does not suffice. What is kept is counted, for
+all queries together.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from store.ids import Key
+from store.query.problems import exceeded
+
+
+class Matched(NamedTuple):
+    """A row below a result: one that the condition is true of, or a group."""
+
+    key: Key
+    row: Any
+    """What values are computed from: a decoded row, or a group's keys and aggregates."""
+    data: bytes
+    """The row as it is kept or told."""
+
+
+class RowChange(NamedTuple):
+    """What one transaction did to a row below a result; None where it was not there, or is not any more."""
+
+    key: Key
+    before: Any
+    after: Any
+    data: bytes
+    """Of the row after; b"" where there is none."""
+
+
+class ResultChange(NamedTuple):
+    """What one transaction did to a result."""
+
+    rows: Sequence[bytes]
+    """Rows that are in it now, as they are told: new ones and changed ones."""
+    keys: Sequence[Key]
+    """Of rows that left it. A group's key is a MessagePack array of its values."""
+
+
+Source = Callable[[], Iterable[Matched]]
+"""Gives every row below a result, as it is now."""
+NOTHING: Final = ResultChange((), ())
+
+
+class Result(Protocol):
+    """One query's result. Not to be used any more after an error."""
+
+    def take(self, rows: Iterable[Matched]) -> None:
+        """At the beginning: take in rows below it, some at a time. Overloaded, MalformedQuery."""
+        ...
+
+    def rows(self) -> list[bytes]:
+        """What it shows, as it is told: in its order, where it has one."""
+        ...
+
+    def apply(self, changes: Sequence[RowChange], source: Source) -> ResultChange:
+        """Take in what one transaction changed, behind the last `take`. Overloaded, MalformedQuery."""
+        ...
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it will soon need `source`: better to make another now, a little at a time, and use that."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds of the room."""
+        ...
+
+
+class Room:
+    """How much all results together may hold: rows, groups and values."""
+
+    def __init__(self, size_max: int) -> None:
+        self.size_max: Final = size_max
+        self.used = 0
+
+
+class Share:
+    """What one result holds of the room."""
+
+    __slots__ = ("_room", "_used")
+
+    def __init__(self, room: Room) -> None:
+        self._room: Final = room
+        self._used = 0
+
+    def spend(self, more: int) -> None:
+        """Hold more, or less. Overloaded where there is no room for it."""
+        room = self._room
+        self._used += more
+        room.used += more
+        if more > 0 and room.used > room.size_max:
+            exceeded(
+                "followed_values_max",
+                f"followed queries with LIMIT or aggregates hold {room.size_max} rows, groups and values, as many as"
+                " they may together",
+                hint="Follow fewer of them, group by less, or count DISTINCT values when you ask once",
+            )
+
+    def close(self) -> None:
+        """Give all of it back."""
+        self._room.used -= self._used
+        self._used = 0
