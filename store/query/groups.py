@@ -12,7 +12,7 @@ from store.query.aggregates import Retractable
 from store.query.grouping import GroupScope
 from store.query.problems import exceeded
 from store.query.ranked import Exhausted, Ranked
-from store.query.results import NOTHING, Matched, ResultChange, RowChange, Share, Source
+from store.query.results import NOTHING, Move, ResultChange, Share, Source
 
 
 class Grouped(NamedTuple):
@@ -35,7 +35,11 @@ class _Group:
         self.keys: Final = keys
         self.aggregates: Final = aggregates
         self.count = 0
-        self.shown: Matched | None = None
+        self.shown: _Shown | None = None
+
+
+_Shown = tuple[Any, bytes]
+"""A group's keys and aggregates, and its row: an image below an order."""
 
 
 class Groups:
@@ -59,39 +63,45 @@ class Groups:
         """Whether a MIN or MAX may soon not be known (Result)."""
         return bool(self._low)
 
-    def take(self, rows: Iterable[Matched]) -> None:
+    def image(self, row: Any, _data: bytes) -> tuple[tuple[Any, ...], list[Any]]:
+        """The key of a row's group, and what each aggregate takes of it (Result)."""
+        return self._key_of(row), self._values_of(row)
+
+    def take(self, images: Iterable[tuple[Key, Any]]) -> None:
         """Take in rows at the beginning (Result)."""
-        for each in rows:
-            self._add(each.row)
+        for _, image in images:
+            self._add(*image)
 
     def rows(self) -> list[bytes]:
         """The groups' rows, in no order (Result)."""
-        return [each.data for each in self.shown()]
+        return [data for _, (_, data) in self.shown()]
 
-    def shown(self) -> list[Matched]:
-        """The groups as rows below an order."""
+    def shown(self) -> list[tuple[Key, _Shown]]:
+        """The groups as rows below an order: images are their keys and aggregates, and their rows."""
         if not self.is_shown:
             self.is_shown = True
             for group in self._groups.values():
                 group.shown = self._made(group)
-        return [each.shown for each in self._groups.values() if each.shown is not None]
+        return [(each.key, each.shown) for each in self._groups.values() if each.shown is not None]
 
-    def apply(self, changes: Sequence[RowChange], source: Source) -> ResultChange:
+    def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
-        changed = self.change(changes, source)
+        changed = self.change(moves, source)
         if not changed:
             return NOTHING
-        rows = [each.data for each in changed if each.after is not None]
-        return ResultChange(rows, [each.key for each in changed if each.after is None])
+        rows = [after[1] for _, _, after in changed if after is not None]
+        return ResultChange(rows, [key for key, _, after in changed if after is None])
 
-    def change(self, changes: Sequence[RowChange], source: Source) -> list[RowChange]:
+    def change(self, moves: Sequence[Move], source: Source) -> list[Move]:
         """Take in what changed below; returns what changed of the groups."""
         touched: dict[tuple[Any, ...], None] = {}
-        for each in changes:
-            if each.before is not None:
-                touched[self._remove(each.before)] = None
-            if each.after is not None:
-                touched[self._add(each.after)] = None
+        for _, before, after in moves:
+            if before is not None:
+                touched[before[0]] = None
+                self._remove(*before)
+            if after is not None:
+                touched[after[0]] = None
+                self._add(*after)
         if not self.is_shown:
             return []
         try:
@@ -122,27 +132,23 @@ class Groups:
             found = self._groups[group] = made
         return found
 
-    def _add(self, row: Any) -> tuple[Any, ...]:
-        key = self._key_of(row)
+    def _add(self, key: tuple[Any, ...], values: Sequence[Any]) -> None:
         group = self._group(key)
         group.count += 1
-        for aggregate, value in zip(group.aggregates, self._values_of(row), strict=True):
+        for aggregate, value in zip(group.aggregates, values, strict=True):
             if value is not None:
                 aggregate.add(value)
-        return key
 
-    def _remove(self, row: Any) -> tuple[Any, ...]:
-        key = self._key_of(row)
+    def _remove(self, key: tuple[Any, ...], values: Sequence[Any]) -> None:
         group = self._groups[key]
         group.count -= 1
-        for aggregate, value in zip(group.aggregates, self._values_of(row), strict=True):
+        for aggregate, value in zip(group.aggregates, values, strict=True):
             if value is not None:
                 aggregate.remove(value)
                 if isinstance(aggregate, Ranked) and aggregate.is_low:
                     self._low.add(key)
-        return key
 
-    def _told(self, touched: Iterable[tuple[Any, ...]]) -> Iterator[RowChange]:
+    def _told(self, touched: Iterable[tuple[Any, ...]]) -> Iterator[Move]:
         """What changed of these groups; those without rows are forgotten. Exhausted: nothing is changed behind it."""
         made = [(key, self._made(self._groups[key])) for key in touched]
         for key, now in made:
@@ -150,12 +156,10 @@ class Groups:
             was, group.shown = group.shown, now
             if not group.count and key:
                 self._forget(key)
-            if was is None and now is None:
-                continue
-            if was is None or now is None or was.data != now.data:
-                yield RowChange(group.key, was and was.row, now and now.row, now.data if now else b"")
+            if was != now and (was is None or now is None or was[1] != now[1]):
+                yield group.key, was, now
 
-    def _made(self, group: _Group) -> Matched | None:
+    def _made(self, group: _Group) -> _Shown | None:
         """What is shown of a group. Exhausted, MalformedQuery."""
         if not group.count and self._grouped.scope.keys:
             return None
@@ -163,14 +167,14 @@ class Groups:
         row = (*group.keys, *scope.results(group.aggregates))
         if having is not None and having(row) is not True:
             return None
-        return Matched(group.key, row, make(row))
+        return row, make(row)
 
     def _forget(self, key: tuple[Any, ...]) -> None:
         del self._groups[key]
         self._low.discard(key)
         self._share.spend(-1 - len(self._grouped.scope.aggregates))
 
-    def _count_again(self, source: Source) -> list[RowChange]:
+    def _count_again(self, source: Source) -> list[Move]:
         """Begin anew with all rows there are. Returns what changed of the groups."""
         was = {group.key: group.shown for group in self._groups.values() if group.shown is not None}
         self._share.close()
@@ -178,10 +182,6 @@ class Groups:
         self._low.clear()
         self._begin()
         self.take(source())
-        now = {each.key: each for each in self.shown()}
-        gone = [RowChange(key, each.row, None, b"") for key, each in was.items() if key not in now]
-        return gone + [
-            RowChange(key, was[key].row if key in was else None, each.row, each.data)
-            for key, each in now.items()
-            if key not in was or was[key].data != each.data
-        ]
+        now = dict(self.shown())
+        moves: list[Move] = [(key, was.get(key), now.get(key)) for key in {**was, **now}]
+        return [each for each in moves if each[1] is None or each[2] is None or each[1][1] != each[2][1]]

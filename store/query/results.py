@@ -11,25 +11,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from store.ids import Key
 from store.query.problems import exceeded
 
-
-class Matched(NamedTuple):
-    """A row below a result: one that the condition is true of, or a group."""
-
-    key: Key
-    row: Any
-    """What values are computed from: a decoded row, or a group's keys and aggregates."""
-    data: bytes
-    """The row as it is kept or told."""
-
-
-class RowChange(NamedTuple):
-    """What one transaction did to a row below a result; None where it was not there, or is not any more."""
-
-    key: Key
-    before: Any
-    after: Any
-    data: bytes
-    """Of the row after; b"" where there is none."""
+Move = tuple[Key, Any, Any]
+"""A row below a result: its key, and its image before and after a transaction; None where it is not there."""
 
 
 class ResultChange(NamedTuple):
@@ -41,24 +24,28 @@ class ResultChange(NamedTuple):
     """Of rows that left it. A group's key is a MessagePack array of its values."""
 
 
-Source = Callable[[], Iterable[Matched]]
-"""Gives every row below a result, as it is now."""
+Source = Callable[[], Iterable[tuple[Key, Any]]]
+"""Gives the key and image of every row below a result, as it is now."""
 NOTHING: Final = ResultChange((), ())
 
 
 class Result(Protocol):
     """One query's result. Not to be used any more after an error."""
 
-    def take(self, rows: Iterable[Matched]) -> None:
+    def image(self, row: Any, data: bytes) -> Any:
+        """What it needs of a row below it, decoded and as bytes. MalformedQuery where there is no value for it."""
+        ...
+
+    def take(self, images: Iterable[tuple[Key, Any]]) -> None:
         """At the beginning: take in rows below it, some at a time. Overloaded, MalformedQuery."""
         ...
 
     def rows(self) -> list[bytes]:
-        """What it shows, as it is told: in its order, where it has one."""
+        """What it shows, as it is told: in its order, where it has one. From here on `apply` says what changes."""
         ...
 
-    def apply(self, changes: Sequence[RowChange], source: Source) -> ResultChange:
-        """Take in what one transaction changed, behind the last `take`. Overloaded, MalformedQuery."""
+    def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
+        """Take in what one transaction changed, one move a key, behind the last `take`. Overloaded, MalformedQuery."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from store.ids import Key
 from store.query.compiling import Compiler
 from store.query.expressions import Expression
 from store.query.grouping import GroupScope
@@ -16,7 +17,7 @@ from store.query.options import Followed
 from store.query.ordering import SortKey, bound, meaning, rank_maker, sort_keys
 from store.query.problems import malformed
 from store.query.projecting import Projected, row_maker
-from store.query.results import Matched, Result, ResultChange, Room, RowChange, Share, Source
+from store.query.results import Move, Result, ResultChange, Room, Share, Source
 from store.query.statement import Select
 from store.query.topk import TopK
 
@@ -70,9 +71,13 @@ class _TopGroups:
         """Whether a MIN or MAX may soon not be known (Result); an order of groups is filled from what is held."""
         return self._groups.is_low
 
-    def take(self, rows: Iterable[Matched]) -> None:
+    def image(self, row: Any, data: bytes) -> Any:
+        """As below (Result)."""
+        return self._groups.image(row, data)
+
+    def take(self, images: Iterable[tuple[Key, Any]]) -> None:
         """Take in rows at the beginning (Result)."""
-        self._groups.take(rows)
+        self._groups.take(images)
 
     def rows(self) -> list[bytes]:
         """The groups' rows in order (Result)."""
@@ -80,9 +85,9 @@ class _TopGroups:
             self._top.take(self._groups.shown())
         return self._top.rows()
 
-    def apply(self, changes: Sequence[RowChange], source: Source) -> ResultChange:
+    def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
-        return self._top.apply(self._groups.change(changes, source), self._groups.shown)
+        return self._top.apply(self._groups.change(moves, source), self._groups.shown)
 
     def close(self) -> None:
         """Give back the room (Result)."""
@@ -100,6 +105,9 @@ def shape(
     if scope is None and limit is None:
         return None
     having = None if select.having is None else above.condition(select.having, "HAVING")
+    if scope is not None:
+        for made in [*[each.made for each in shown], *([having] if having else [])]:
+            _check_above(made)
     asked = None if having is None else having.evaluate
     order = tuple(
         OrderColumn(_place(each, shown, said.value.position), each.descending, each.nulls_first)
@@ -135,6 +143,14 @@ def _check_limit(select: Select, limit: int | None, offset: int, options: Follow
             hint="Ask once for more",
             limit="followed_rows_max",
         )
+
+
+def _check_above(made: Expression) -> None:
+    """Refuse subqueries that groups are asked about: what comes into them would concern groups, not rows."""
+    if made.op == "member":
+        malformed(made.position, "a followed query has no subquery above its groups", hint="Ask it in WHERE")
+    for each in made.args:
+        _check_above(each)
 
 
 def _place(key: SortKey, shown: Sequence[Projected], position: int) -> int:  # noqa: RET503  # It refuses.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from store.ids import Key
 from store.query.ordering import Rank
-from store.query.results import NOTHING, Matched, ResultChange, RowChange, Share, Source
+from store.query.results import NOTHING, Move, ResultChange, Share, Source
 
 SPARE_ROWS: Final = 1_024
 """Rows held behind the last that is shown when a window was filled, and up to twice as many: so many may leave it
@@ -91,9 +91,13 @@ class TopK:
         window = self._window
         return window.bound is not None and len(window.ranks) < self._last + SPARE_ROWS // 4
 
-    def take(self, rows: Iterable[Matched]) -> None:
+    def image(self, row: Any, data: bytes) -> tuple[Any, bytes]:
+        """The row itself (Result): only of what is near is anything computed."""
+        return row, data
+
+    def take(self, images: Iterable[tuple[Key, Any]]) -> None:
         """Take in rows at the beginning (Result)."""
-        for key, row, data in rows:
+        for key, (row, data) in images:
             self._put(key, row, data)
 
     def rows(self) -> list[bytes]:
@@ -102,9 +106,9 @@ class TopK:
             self._shown = self._window.part(self._first, self._last)
         return list(self._window.part(self._first, self._last).values())
 
-    def apply(self, changes: Sequence[RowChange], source: Source) -> ResultChange:
+    def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
-        touched = [each.key for each in changes if self._change(each)]
+        touched = [each[0] for each in moves if self._move(*each)]
         window, first, last, count = self._window, self._first, self._last, len(touched)
         if window.bound is not None and len(window.ranks) < last:
             self._fill(source)
@@ -121,11 +125,10 @@ class TopK:
         """Give back the room (Result)."""
         self._share.close()
 
-    def _change(self, change: RowChange) -> bool:
+    def _move(self, key: Key, before: Any, after: tuple[Any, bytes] | None) -> bool:
         """Take in one change; whether the window knows of it."""
-        was_held = change.before is not None and self._window.drop(change.key)
-        is_held = change.after is not None and self._put(change.key, change.after, change.data)
-        return was_held or is_held
+        was_held = before is not None and self._window.drop(key)
+        return (after is not None and self._put(key, *after)) or was_held
 
     def _put(self, key: Key, row: Any, data: bytes) -> bool:
         rank = self._rank(row, key)

@@ -12,7 +12,7 @@ from store.query.asking import compile_question
 from store.query.budget import Budget
 from store.query.live import LiveQuery, compile_live
 from store.query.options import Followed, Options
-from store.query.results import Matched, ResultChange, Room, RowChange
+from store.query.results import Move, ResultChange, Room
 from store.schema import Table
 from store.tables.database import Database
 from store.transaction import Op
@@ -48,7 +48,7 @@ class Store:
         """One transaction: rows by key, None where one goes. Returns what it changed, which the view has taken in."""
         table = self.database.table("sample")
         assert table is not None
-        found: list[RowChange] = []
+        moves: list[Move] = []
         for key, row in changes.items():
             before = table.rows.get(key)
             if before is None and row is None:
@@ -56,31 +56,31 @@ class Store:
             after = None if row is None else table.codec.canonical(row)[1]
             kind = _KINDS[before is not None, after is not None]
             self.database.apply([(table.schema.id, int(kind), key, before, after)])
-            old, new = self._in_it(before), self._in_it(after)
+            old, new = self._image(before), self._image(after)
             if old is not None or new is not None:
-                found.append(RowChange(key, old, new, after or b""))
-        changed = self.result.apply(found, self._source)
+                moves.append((key, old, new))
+        changed = self.result.apply(moves, self._source)
         self._follow(changed)
         return changed
 
-    def _in_it(self, data: bytes | None) -> Any:
-        """The row, where the condition is true of it."""
+    def _image(self, data: bytes | None) -> Any:
+        """The row's image, where the condition is true of it."""
         table = self.database.table("sample")
         assert table is not None
         row = table.decoded(data)
-        return row if row is not None and self.query.matches(row) else None
+        return self.result.image(row, data or b"") if row is not None and self.query.matches(row) else None
 
-    def _source(self) -> Iterator[Matched]:
+    def _source(self) -> Iterator[tuple[Key, Any]]:
         self.sources += 1
         return self._matched()
 
-    def _matched(self) -> Iterator[Matched]:
+    def _matched(self) -> Iterator[tuple[Key, Any]]:
         table = self.database.table("sample")
         assert table is not None
         for key, data in table.rows.items():
-            row = self._in_it(data)
-            if row is not None:
-                yield Matched(key, row, data)
+            image = self._image(data)
+            if image is not None:
+                yield key, image
 
     def _follow(self, changed: ResultChange) -> None:
         for key in changed.keys:

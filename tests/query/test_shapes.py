@@ -164,6 +164,7 @@ def test_the_same_shape_has_the_same_id() -> None:
         ("SELECT a, count(*) FROM sample", "a", "must be in GROUP BY"),
         ("SELECT count(*) FROM sample HAVING b > 1", "b", "must be in GROUP BY"),
         ("SELECT sum(u) FROM sample", "u", "no SUM of text"),
+        ("SELECT b, b IN (SELECT a FROM other) FROM sample GROUP BY b", "b IN", "no subquery above its groups"),
         ("SELECT b FROM sample WHERE count(*) > 1 GROUP BY b", "count", "may not stand here"),
     ],
 )

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.errors import MalformedQuery
+from store.ids import Key
 from store.query import topk
-from store.query.results import NOTHING, Matched, ResultChange, Room, RowChange, Share
+from store.query.results import NOTHING, ResultChange, Room, Share
 from store.query.topk import SPARE_ROWS, TopK
 
 
@@ -33,18 +34,23 @@ class Numbers:
         key, number = map(int, data.split())
         return key, number
 
-    def _source(self) -> list[Matched]:
+    def _source(self) -> list[tuple[Key, Any]]:
         self.sources += 1
-        return [Matched(key, number, b"%d" % key) for key, number in self.there.items()]
+        return [(key, self._image(key, number)) for key, number in self.there.items()]
+
+    def _image(self, key: int, number: int | None) -> Any:
+        return None if number is None else self.top.image(number, b"%d" % key)
 
     def write(self, changes: dict[int, int | None]) -> ResultChange:
         """One transaction: numbers by key, None where one goes; the view takes in what it changed."""
-        found = [RowChange(key, self.there.get(key), after, b"%d" % key) for key, after in changes.items()]
+        moves = [
+            (key, self._image(key, self.there.get(key)), self._image(key, after)) for key, after in changes.items()
+        ]
         for key, after in changes.items():
             self.there.pop(key, None)
             if after is not None:
                 self.there[key] = after
-        changed = self.top.apply(found, self._source)
+        changed = self.top.apply(moves, self._source)
         for key in changed.keys:
             del self.view[key]  # type: ignore[arg-type]  # Keys are integers here.
         self.view.update(map(self._read, changed.rows))
@@ -123,8 +129,8 @@ def test_all_rows_are_held_where_they_are_few() -> None:
 def test_rows_that_come_before_anybody_looks_are_not_told() -> None:
     """What is taken in before the rows are asked for is in them."""
     top = TopK(lambda row, key: (row, key), lambda _row, data: data, Share(Room(99)), limit=2, offset=0)
-    top.take([Matched(1, 10, b"1"), Matched(2, 20, b"2")])
-    assert top.apply([RowChange(3, None, 5, b"3")], list) == NOTHING
+    top.take([(1, (10, b"1")), (2, (20, b"2"))])
+    assert top.apply([(3, None, (5, b"3"))], list) == NOTHING
     assert top.rows() == [b"3", b"1"]
 
 
@@ -138,4 +144,4 @@ def test_a_row_without_a_rank_is_an_error() -> None:
 
     top = TopK(rank, lambda _row, data: data, Share(Room(99)), limit=2, offset=0)
     with pytest.raises(MalformedQuery):
-        top.take([Matched(1, None, b"")])
+        top.take([(1, (None, b""))])
