@@ -31,7 +31,9 @@ class Follower:
     The first batch given out is the one that holds the record behind `after`; it may begin before that.
     """
 
-    def __init__(self, disk: Disk, *, after: Offset) -> None:
+    def __init__(self, disk: Disk, *, after: Offset, ended: bool = False) -> None:
+        """`ended`: nobody writes this log any more; what lies whole at its end is given out, proven or not."""
+        self._ended: Final = ended
         self._disk: Final = disk
         self._after: Final = after
         self._segment: Offset | None = None
@@ -73,7 +75,7 @@ class Follower:
                 if not sealed and self._idle == (first, size):
                     return
                 scan = self._scan(file, first, sealed=sealed)
-                for batch in _proven_of(scan, sealed=sealed):
+                for batch in _proven_of(scan, all_of_it=sealed or self._ended):
                     self._place = Place.behind(batch)
                     yield Followed(scan.header.epoch, batch)
             finally:
@@ -140,12 +142,12 @@ class Follower:
             )
 
 
-def _proven_of(scan: SegmentScan, *, sealed: bool) -> Iterator[Batch]:
+def _proven_of(scan: SegmentScan, *, all_of_it: bool) -> Iterator[Batch]:
     """The batches of a scan that are proven, vouching ones in front of proven records among them."""
     waiting: list[Batch] = []
     for batch in scan:
         waiting.append(batch)
-        proven = 0 if not sealed else len(waiting)
+        proven = len(waiting) if all_of_it else 0
         for index, each in enumerate(waiting):
             if each.count and each.last_offset <= scan.durable_offset:
                 proven = index + 1

@@ -120,6 +120,16 @@ def test_a_read_is_bounded_but_gives_at_least_one_batch() -> None:
     assert [told(follower, 1) for _ in range(5)] == [[each] for each in records(4)] + [[]]
 
 
+def test_of_a_log_that_nobody_writes_any_more_the_end_is_told_too() -> None:
+    """What lies whole in it may have been answered; a torn tail was not."""
+    disk, log, follower = following()
+    commit(log, 2)
+    log.close()
+    disk.open(FIRST).write(log.position, b"torn")
+    assert told(follower) == []
+    assert told(Follower(disk, after=Offset(1), ended=True)) == records(2)
+
+
 def test_a_torn_tail_is_waited_for() -> None:
     """Half a batch at the end is one that is being written."""
     disk, log, follower = following()
