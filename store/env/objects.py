@@ -1,6 +1,7 @@
 """What every object store of this room shares: which names there are, and how a URL becomes a store."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -31,22 +32,40 @@ def open_objects(url: str, *, endpoint: str = "", region: str = "") -> ObjectSto
     S3's credentials come from where its tools look for them: AWS_* in the environment, profiles, the machine's role.
     ConfigError: there is no such kind of URL. Nothing is asked of the store yet, and no folder made.
     """
+    place = place_of(url, "a backup")
+    if isinstance(place, Bucket):
+        from store.env.s3 import S3Objects  # noqa: PLC0415  # boto3 takes a third of a second to import.
+
+        return S3Objects(place.name, place.prefix, endpoint=endpoint, region=region)
+    from store.env.folder import FolderObjects  # noqa: PLC0415  # It imports this module.
+
+    return FolderObjects(place)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket, and what the names in it begin with."""
+
+    name: str
+    prefix: str
+
+
+def place_of(url: str, what: str) -> Path | Bucket:
+    """The folder or the bucket that a URL names, for `what`, such as "a backup". ConfigError: it names neither."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         if not url:
-            raise ConfigError("the backup has no URL", hint=_HINT)
+            raise ConfigError(f"{what[0].upper()}{what[1:]} needs a URL", hint=_HINT)
         if _ALMOST_A_SCHEME.match(url):
             scheme = url.partition(":")[0]
-            raise ConfigError(
-                f"{scheme}:… is no URL of a backup", hint=f"{_HINT} A folder of such a name begins with ./"
-            )
-        return _folder(Path(url))
+            raise ConfigError(f"{scheme}:… is no URL of {what}", hint=f"{_HINT} A folder of such a name begins with ./")
+        return Path(url).expanduser()
     if scheme == "file":
         if not rest.startswith("/"):
             raise ConfigError(f"{_shown(url)} names no absolute path", hint="Write file:///path, or the path alone.")
-        return _folder(Path(unquote(rest)))
+        return Path(unquote(rest)).expanduser()
     if scheme != "s3":
-        raise ConfigError(f"{_shown(url)} is no URL of a backup", hint=_HINT)
+        raise ConfigError(f"{_shown(url)} is no URL of {what}", hint=_HINT)
     parts = urlsplit(url)
     prefix = parts.path.strip("/")
     if not parts.netloc or "@" in parts.netloc or parts.query or parts.fragment or (prefix and not is_name(prefix)):
@@ -54,15 +73,7 @@ def open_objects(url: str, *, endpoint: str = "", region: str = "") -> ObjectSto
             f"{_shown(url)} is no s3://bucket/prefix",
             hint="A prefix is of letters, digits, '.', '_', '-' and '/'; credentials belong into the environment.",
         )
-    from store.env.s3 import S3Objects  # noqa: PLC0415  # boto3 takes a third of a second to import.
-
-    return S3Objects(parts.netloc, prefix, endpoint=endpoint, region=region)
-
-
-def _folder(path: Path) -> ObjectStore:
-    from store.env.folder import FolderObjects  # noqa: PLC0415  # It imports this module.
-
-    return FolderObjects(path.expanduser())
+    return Bucket(parts.netloc, prefix)
 
 
 def _shown(url: str) -> str:

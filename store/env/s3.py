@@ -109,13 +109,13 @@ class S3Objects:
         try:
             self._client.put_object(**arguments, **conditional)
         except ClientError as error:
-            code = _code(error)
+            code = error_code(error)
             if conditional and code in _TAKEN:
                 # Somebody was quicker, or it was us: an attempt whose answer was lost.
                 if self._taken(name, data):
                     return False
                 raise OSError(errno.EIO, f"others put and remove this name in {self._where}", name) from None
-            if not (conditional and code in _UNKNOWN_HEADER):
+            if not (conditional and code in UNKNOWN_HEADER_CODES):
                 self._fail(error, name)
             self._knows_if_none_match = False
             return self.put(name, data, if_absent=True)
@@ -145,9 +145,9 @@ class S3Objects:
         try:
             return self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, Range=wanted)
         except ClientError as error:
-            if _code(error) == "InvalidRange":
+            if error_code(error) == "InvalidRange":
                 return None
-            if _code(error) in _MISSING:
+            if error_code(error) in MISSING_CODES:
                 self._missing(name)
             self._fail(error, name)
         except BotoCoreError as error:
@@ -159,12 +159,12 @@ class S3Objects:
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name, ChecksumMode="ENABLED")
         except ClientError as error:
-            if _code(error) in _MISSING:
+            if error_code(error) in MISSING_CODES:
                 return None
             self._fail(error, name)
         except BotoCoreError as error:
             self._fail(error, name)
-        return ObjectHead(answer["ContentLength"], _hex(answer.get("ChecksumSHA256", "")))
+        return ObjectHead(answer["ContentLength"], hex_checksum(answer.get("ChecksumSHA256", "")))
 
     def names(self, prefix: str = "") -> list[str]:
         """All names that begin with `prefix`, page by page."""
@@ -185,7 +185,7 @@ class S3Objects:
         try:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
         except ClientError as error:
-            if _code(error) in {"AccessDenied", "403"}:
+            if error_code(error) in {"AccessDenied", "403"}:
                 raise PermissionError(errno.EPERM, f"{self._where} lets it not be removed", name) from None
             self._fail(error, name)
         except BotoCoreError as error:
@@ -228,7 +228,7 @@ class S3Objects:
         if isinstance(error, ClientError):
             self._answered(error, name)
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            raise DirectoryError(f"there are no credentials for {self._where}", hint=_CREDENTIALS) from None
+            raise DirectoryError(f"there are no credentials for {self._where}", hint=CREDENTIALS_HINT) from None
         if isinstance(error, NoRegionError):
             raise DirectoryError(f"no region is named for {self._where}", hint=_REGION) from None
         if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
@@ -245,22 +245,22 @@ class S3Objects:
         ) from None
 
     def _answered(self, error: ClientError, name: str) -> NoReturn:
-        code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, status = error_code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "NoSuchBucket" or (code == "404" and not name):
             message, hint = (
                 f"there is no {self._where.removeprefix('the ')}",
                 "Make the bucket first, or mend its name.",
             )
-        elif code in _CREDENTIAL_CODES:
-            message, hint = f"the credentials for {self._where} are not accepted ({code})", _CREDENTIALS
-        elif code in _REGION_CODES:
+        elif code in CREDENTIAL_CODES:
+            message, hint = f"the credentials for {self._where} are not accepted ({code})", CREDENTIALS_HINT
+        elif code in REGION_CODES:
             message, hint = f"{self._where} is in another region ({code})", _REGION + self._said_region(error)
         elif code in {"AccessDenied", "403", "AllAccessDisabled"}:
             message = f"the credentials for {self._where} do not allow this ({code})"
             hint = "They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects."
         elif code == "RequestTimeTooSkewed":
             message, hint = f"this machine's clock is not {self._where}'s", "Set the clock, then try again."
-        elif status >= 500 or code in _BUSY:
+        elif status >= 500 or code in BUSY_CODES:
             raise OSError(
                 errno.EIO, f"{self._where} answers {status} {code}, asked {ATTEMPTS_MAX} times", name
             ) from None
@@ -275,11 +275,12 @@ class S3Objects:
         return f" The server says: {found}." if found.replace("-", "").isalnum() else ""
 
 
-def _code(error: ClientError) -> str:
+def error_code(error: ClientError) -> str:
+    """The code in the server's answer: of it nothing else is told to anybody."""
     return str(error.response.get("Error", {}).get("Code", ""))[:64]
 
 
-def _hex(said: str) -> str | None:
+def hex_checksum(said: str) -> str | None:
     """A checksum as S3 says it, or None: there is none, or one of parts."""
     try:
         digest = base64.b64decode(said, validate=True)
@@ -288,11 +289,13 @@ def _hex(said: str) -> str | None:
     return digest.hex() if len(digest) == 32 else None
 
 
-_MISSING: Final = frozenset({"NoSuchKey", "404", "NotFound"})
+MISSING_CODES: Final = frozenset({"NoSuchKey", "404", "NotFound"})
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-_UNKNOWN_HEADER: Final = frozenset({"NotImplemented", "501"})
-_BUSY: Final = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "ThrottlingException"})
-_CREDENTIAL_CODES: Final = frozenset(
+UNKNOWN_HEADER_CODES: Final = frozenset({"NotImplemented", "501"})
+BUSY_CODES: Final = frozenset(
+    {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "ThrottlingException"}
+)
+CREDENTIAL_CODES: Final = frozenset(
     {
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
@@ -303,7 +306,7 @@ _CREDENTIAL_CODES: Final = frozenset(
         "401",
     }
 )
-_REGION_CODES: Final = frozenset(
+REGION_CODES: Final = frozenset(
     {
         "PermanentRedirect",
         "301",
@@ -313,6 +316,6 @@ _REGION_CODES: Final = frozenset(
         "IncorrectEndpoint",
     }
 )
-_CREDENTIALS: Final = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; are they for this server?"
+CREDENTIALS_HINT: Final = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; are they for this server?"
 _REGION: Final = "Name its region (AWS_REGION, or the backup's option region)."
 _REFUSED: Final = "Check the URL, the endpoint and the bucket's policy."

@@ -2,8 +2,10 @@
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -22,6 +24,17 @@ DROP, BUSY, SILENT, HALF, NOT_IMPLEMENTED = "drop", "busy", "silent", "half", "n
 the middle of the body, says 501 to a conditional put."""
 LOST = "lost"
 """It lets the server do it, and breaks the connection instead of handing on the answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the proxy says in the server's place."""
+
+    status: int
+    code: str
+    message: str = "no"
+    after: bool = False
+    """Whether the server has done it all the same."""
 
 
 @contextmanager
@@ -67,11 +80,15 @@ class Proxy:
     """Hands requests on to the server, but for those it has other plans with, in their order."""
 
     def __init__(self, target: str) -> None:
-        self.plans: list[str | None] = []
+        self.plans: list[str | Answer | None] = []
         """What becomes of the next requests; None, and those after the last: handed on."""
         self.requests: list[str] = []
         """Methods of all that came."""
+        self.paths: list[str] = []
+        """Paths of all that came, with their queries."""
         self.headers: list[dict[str, str]] = []
+        self.skew_s = 0
+        """Seconds by which the Date of its answers is ahead."""
         self.released = threading.Event()
         self._target = target.removeprefix("http://")
         proxy = self
@@ -83,6 +100,9 @@ class Proxy:
                 proxy._serve(self)
 
             do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = handle_one  # noqa: N815  # http.server names them.
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string((timestamp or time.time()) + proxy.skew_s)
 
             def log_message(self, *_: object) -> None:
                 """Nothing is said of requests."""
@@ -103,6 +123,7 @@ class Proxy:
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
         self.requests.append(handler.command)
+        self.paths.append(handler.path)
         self.headers.append({name.lower(): value for name, value in handler.headers.items()})
         plan = self.plans.pop(0) if self.plans else None
         if plan == SILENT:
@@ -116,7 +137,13 @@ class Proxy:
         if plan == NOT_IMPLEMENTED:
             self._answer(handler, 501, {}, b"<Error><Code>NotImplemented</Code><Message>no</Message></Error>")
             return
+        if isinstance(plan, Answer) and not plan.after:
+            self._answer(handler, plan.status, {}, error_body(plan))
+            return
         status, headers, answer = self._hand_on(handler, body)
+        if isinstance(plan, Answer):
+            self._answer(handler, plan.status, {}, error_body(plan))
+            return
         if plan == LOST:
             handler.close_connection = True
             return
@@ -145,3 +172,8 @@ class Proxy:
         if handler.command != "HEAD":
             handler.wfile.write(body[: len(body) // 2] if half else body)
         handler.close_connection = half
+
+
+def error_body(answer: Answer) -> bytes:
+    """As S3 writes an error."""
+    return f"<Error><Code>{answer.code}</Code><Message>{answer.message}</Message></Error>".encode()
