@@ -1,8 +1,7 @@
 """What kind of store an audit trail may be written to: made, looked at, and who may do what in it.
 
 Laws: without versions and locks nothing is written. A default retention is for what others put there: what a trail puts
-says its own. The writer may add and lengthen, and nothing else; the auditor may look, and nothing else. The policies
-are Amazon's; a server that knows less of them enforces less.
+says its own. The writer may add and lengthen, and nothing else; the auditor may look, and nothing else.
 """
 
 import json
@@ -60,8 +59,11 @@ def refuses_taken_keys(store: WormStore, until: Timestamp) -> bool:
     return False
 
 
-def writer_policy(bucket: str, log: str, *, prefix: str = "", retention: Retention) -> str:
-    """The policy of whoever ships this trail, as JSON: for a role of its own, in an account of its own."""
+def writer_policy(bucket: str, log: str, *, prefix: str = "", retention: Retention, amazon: bool = True) -> str:
+    """The policy of whoever ships this trail, as JSON: for a role of its own, in an account of its own.
+
+    `amazon`: with the two conditions on keys that other servers do not know: Ceph's denies every PUT for them.
+    """
     objects, everything = _objects(bucket, log, prefix), f"arn:aws:s3:::{bucket}"
     longest = min(RETENTION_DAYS_MAX, retention.days + 31)
     return _document(
@@ -128,6 +130,12 @@ def writer_policy(bucket: str, log: str, *, prefix: str = "", retention: Retenti
             "Resource": f"{everything}/*",
             "Condition": {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": str(longest)}},
         },
+        *(_amazons(everything) if amazon else ()),
+    )
+
+
+def _amazons(everything: str) -> tuple[dict[str, Any], ...]:
+    return (
         {
             "Sid": "OnlyFreeKeys",
             "Effect": "Deny",
@@ -146,7 +154,10 @@ def writer_policy(bucket: str, log: str, *, prefix: str = "", retention: Retenti
 
 
 def auditor_policy(bucket: str, log: str, *, prefix: str = "") -> str:
-    """The policy of whoever reads this trail, as JSON: versions, dates and holds, and nothing that writes."""
+    """The policy of whoever reads this trail, as JSON: versions, dates and holds, and nothing that writes.
+
+    What writes is denied by name: Ceph's gateway (16.2) lets others lock and hold where a policy is silent on it.
+    """
     return _document(
         {
             "Sid": "Read",
@@ -169,6 +180,19 @@ def auditor_policy(bucket: str, log: str, *, prefix: str = "") -> str:
                 "s3:GetBucketObjectLockConfiguration",
             ],
             "Resource": f"arn:aws:s3:::{bucket}",
+        },
+        {
+            "Sid": "NeverWrite",
+            "Effect": "Deny",
+            "Action": [
+                "s3:PutObject",
+                "s3:PutObjectRetention",
+                "s3:PutObjectLegalHold",
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:BypassGovernanceRetention",
+            ],
+            "Resource": f"arn:aws:s3:::{bucket}/*",
         },
     )
 

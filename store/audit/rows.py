@@ -278,9 +278,11 @@ class Rows:
         )
 
     def let_go(self, *, before: Timestamp) -> int:
-        """Remove what was acked before that moment, but the newest row, a few at a time; how many rows went."""
-        newest = self.newest
-        done = takewhile(lambda row: row.acked_at < before and row is not newest, self.all_in(State.ACKED))
+        """Remove what was acked before that moment, a few at a time; how many rows went.
+
+        The newest that was acked stays: the manifest of the row behind it names its manifest.
+        """
+        done = takewhile(lambda row: row.acked_at < before and self._is_acked(row.batch + 1), self.all_in(State.ACKED))
         gone = list(islice(done, LET_GO_MAX))
         puts: dict[bytes, bytes | None] = {}
         for row in gone:
@@ -291,6 +293,10 @@ class Rows:
             del self._rows[row.batch]
         self._low += len(gone)
         return len(gone)
+
+    def _is_acked(self, batch: int) -> bool:
+        row = self._rows.get(batch)
+        return row is not None and row.state is State.ACKED
 
     def _change(self, rows: list[Row], more: dict[bytes, bytes | None] | None = None) -> None:
         puts = dict(more or {})

@@ -113,7 +113,7 @@ class LmdbLedger:
     def _full(self) -> LedgerFull:
         return LedgerFull(
             f"the audit ledger {self._path} is full: {self._size_max} bytes wait to be shipped",
-            hint="Is its store reachable (store audit status)? Or give it more room (audit_ledger_size_max).",
+            hint="Is its store reachable (store audit status)? Or give it more room (audit.ledger_size_max).",
         )
 
     def _set_aside_what_is_damaged(self) -> None:

@@ -127,7 +127,7 @@ _ROWS: Final = (
         "the credentials for {where} do not allow this ({code}): {key}",
         _POLICY,
     ),
-    _Row(frozenset({"NoSuchBucket"}), NoBucket, "there is no {where} ({code})", "`store audit init` makes it."),
+    _Row(frozenset({"NoSuchBucket"}), NoBucket, "{where} does not exist ({code})", "`store audit init` makes it."),
     _Row(
         frozenset({_NO_VERSION, "NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}),
         NoSuchVersion,

@@ -111,10 +111,20 @@ def test_the_writer_puts_locked_objects_alone() -> None:
     ]
 
 
+def test_other_servers_get_no_condition_that_locks_the_writer_out() -> None:
+    """Those on free keys and event holds are Amazon's."""
+    known, all_of_them = (
+        {each["Sid"] for each in json.loads(writer_policy("b", LOG, retention=RETENTION, amazon=amazon))["Statement"]}
+        for amazon in (False, True)
+    )
+    assert all_of_them - known == {"OnlyFreeKeys", "NoEventHold"}
+
+
 def test_the_auditor_may_look_and_nothing_else() -> None:
     """At versions, dates and holds as well."""
     statements = json.loads(auditor_policy("b", LOG))["Statement"]
-    actions = {action for each in statements for action in each["Action"]}
-    assert all(each["Effect"] == "Allow" for each in statements)
+    actions = {action for each in statements if each["Effect"] == "Allow" for action in each["Action"]}
+    denied = {action for each in statements if each["Effect"] == "Deny" for action in each["Action"]}
     assert all(action.startswith(("s3:Get", "s3:List")) for action in actions)
+    assert {"s3:PutObject", "s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:DeleteObject"} <= denied
     assert {"s3:GetObjectVersion", "s3:GetObjectRetention", "s3:GetObjectLegalHold", "s3:ListBucketVersions"} <= actions

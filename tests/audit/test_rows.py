@@ -117,6 +117,16 @@ def test_what_is_done_goes_a_few_at_a_time() -> None:
     assert [row.batch for row in Rows(scene.ledger.crash(), LOG)] == [LET_GO_MAX + 4]
 
 
+def test_what_the_next_manifest_names_stays() -> None:
+    """A row that is done goes once the one behind it is done, too."""
+    scene = Scene().freeze(2).ship().freeze(1)
+    later = Timestamp(scene.clock.wall() + 1)
+    assert scene.rows.let_go(before=later) == 1
+    assert [(row.batch, row.state) for row in scene.rows] == [(1, State.ACKED), (2, State.FROZEN)]
+    scene.crash()
+    scene.ship().check()
+
+
 def test_what_is_not_done_never_goes() -> None:
     """However old it is."""
     rows = rows_of(MemoryLedger(), 3)

@@ -82,6 +82,8 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self.plans: list[str | Answer | None] = []
         """What becomes of the next requests; None, and those after the last: handed on."""
+        self.always: Answer | None = None
+        """What it says to every request."""
         self.requests: list[str] = []
         """Methods of all that came."""
         self.paths: list[str] = []
@@ -125,7 +127,7 @@ class Proxy:
         self.requests.append(handler.command)
         self.paths.append(handler.path)
         self.headers.append({name.lower(): value for name, value in handler.headers.items()})
-        plan = self.plans.pop(0) if self.plans else None
+        plan = self.plans.pop(0) if self.plans else self.always
         if plan == SILENT:
             self.released.wait()
         if plan in {DROP, SILENT}:

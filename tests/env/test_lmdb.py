@@ -163,7 +163,7 @@ def test_the_engines_own_bound_is_full_too(path: Path, monkeypatch: pytest.Monke
     """It is said in the same words, and nothing was written."""
     monkeypatch.setattr("store.env.lmdb.RESERVE_SIZE", 0)
     ledger = opened(path)
-    with pytest.raises(LedgerFull, match="audit_ledger_size_max"):
+    with pytest.raises(LedgerFull, match=r"audit\.ledger_size_max"):
         ledger.commit({b"a": bytes(2 * SIZE_MIN)}, reserve=True)
     assert content(ledger) == {}
     ledger.commit({b"a": b"1"})
