@@ -1,0 +1,40 @@
+"""Who signs for a trail: its keys, and the witnesses that its policy wants (the Notary of store/audit/shipper.py)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from store.audit.checkpoint import Checkpoint
+from store.audit.cosigning import Cosigner
+from store.audit.keys import Keyring
+from store.audit.notes import Signer, sign
+from store.audit.shipper import Unendorsed
+
+
+class TrailNotary:
+    """Signs manifests and checkpoints; without a cosigner nobody else has seen them."""
+
+    def __init__(self, keys: Keyring, cosigner: Cosigner | None = None) -> None:
+        self._keys: Final = keys
+        self.cosigner: Final = cosigner
+
+    def signer(self, size: int) -> Signer:
+        """Who signs the manifest behind which the tree has this size. ConfigError: that key is not at hand."""
+        return self._keys.signer(size)
+
+    def notes(self) -> Mapping[str, bytes]:
+        """What is said of the keys, by object names: stored before anything that they sign."""
+        return self._keys.notes
+
+    def endorse(self, checkpoint: Checkpoint) -> bytes:
+        """The checkpoint's note. Unendorsed: fewer witnesses have cosigned it than the policy wants."""
+        note = sign(checkpoint.text, self._keys.signers(checkpoint.size))
+        if self.cosigner is None:
+            return note.encode()
+        found = self.cosigner.collect(checkpoint, note)
+        if not self.cosigner.policy.enough(found.names):
+            raise Unendorsed(
+                f"{len(found.names)} witnesses have cosigned, which is fewer than the policy wants:"
+                f" {'; '.join(found.problems)}",
+                hint="Batches are shipped all the same; the checkpoint waits for its witnesses",
+            )
+        return found.note.encode()
