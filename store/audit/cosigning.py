@@ -143,12 +143,13 @@ class Cosigner:
         status, body = self._send(witness, checkpoint, note, view)
         if status == HTTPStatus.CONFLICT:
             seen = read_number(body.decode("ascii", "replace").strip(), "the size that it has seen")
-            if seen > checkpoint.size or (seen == view.size == checkpoint.size):
+            if seen <= checkpoint.size:
+                view = View(seen, self._trees.tree(seen).roots, seen)
+                status, body = self._send(witness, checkpoint, note, self._extended(view, checkpoint.size))
+            if status == HTTPStatus.CONFLICT:
                 raise Malformed(
                     f"it has cosigned {seen} events of this log, others than these: this history is not its"
                 )
-            view = View(seen, self._trees.tree(seen).roots, seen)
-            status, body = self._send(witness, checkpoint, note, self._extended(view, checkpoint.size))
         if status != HTTPStatus.OK:
             said = body.decode("utf-8", "replace").strip()[:200]
             raise Malformed(f"it answered {status} {said!r}")
