@@ -140,6 +140,10 @@ SHARED_TESTS = {
     "store/cli/upkeep/preview.py": RESTORE,
     "store/cli/upkeep/sources.py": RESTORE,
     "store/cli/upkeep/targets.py": RESTORE,
+    **dict.fromkeys(
+        [f"store/audit/verifying/{each}.py" for each in ("batch", "findings", "listing")],
+        "tests/audit/verifying/test_trail.py",
+    ),
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
     **dict.fromkeys(

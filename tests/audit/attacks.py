@@ -138,7 +138,7 @@ def truncated_tail() -> Attack:
     kept = trail.objects[LAST[2]].data
     for name in LAST:
         del trail.objects[name]
-    return Attack(trail, 2, "10 events were signed", trusted=kept)
+    return Attack(trail, 2, "10 events", trusted=kept)
 
 
 def rewritten(*, witnesses: tuple[Signer, ...] = ()) -> Trail:
@@ -194,7 +194,7 @@ def forged_rotation() -> Attack:
     """A key that the one before did not introduce."""
     trail = small_trail()
     trail.introduce(SECOND_KEY, FIRST_KEY, signer=SECOND_KEY)
-    return Attack(trail.grow(2), 1, "signed by")
+    return Attack(trail.grow(2), 1, "sign")
 
 
 def two_successors() -> Attack:
@@ -220,7 +220,7 @@ def revoked_key_goes_on() -> Attack:
     """A revoked key signs on."""
     trail = small_trail()
     trail.revoke(FIRST_KEY)
-    return Attack(trail.grow(2), 1, "not revoked")
+    return Attack(trail.grow(2), 1, "revoked")
 
 
 def forged_revocation() -> Attack:
@@ -234,14 +234,14 @@ def unlocked() -> Attack:
     """An object without a lock."""
     trail = small_trail()
     trail.objects[BATCH] = replace(trail.objects[BATCH], lock=None)
-    return Attack(trail, 3, "nothing says that it is locked")
+    return Attack(trail, 3, BATCH)
 
 
 def unlocked_mode() -> Attack:
     """A version without a mode."""
     trail = small_trail()
     trail.objects[CHECKPOINT] = replace(trail.objects[CHECKPOINT], lock=Lock(mode=None, retain_until=None))
-    return Attack(trail, 3, "mode None")
+    return Attack(trail, 3, CHECKPOINT)
 
 
 def governance() -> Attack:

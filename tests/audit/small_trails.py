@@ -119,7 +119,8 @@ class Lock:
     mode: str | None = "COMPLIANCE"
     retain_until: str | None = UNTIL
     marker: bool = False
-    version_id: str = "v1"
+    version_id: str = ""
+    """By default what a folder gives: the first half of its bytes' hash."""
     event_hold: bool | None = None
     data: bytes | None = None
     """Of a version that is not the first; None for a marker."""
@@ -194,7 +195,7 @@ class Trail:
                     "t_last": events[-1]["unmapped"]["timestamp"],
                     "ranges": list(ranges(events)),
                     "key": f"audit/v1/{self.log}/{name}",
-                    "version_id": "v1",
+                    "version_id": hashlib.sha256(packed).hexdigest()[:32],
                     "sha256": hashlib.sha256(packed).hexdigest(),
                     "size": len(packed),
                     "raw_size": len(raw),
@@ -240,6 +241,9 @@ class Trail:
 
     def write(self, folder: Path, *, locks: bool = True) -> Path:
         """As a write-once folder; without `locks` as a plain copy."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if locks:
+            (folder / ".worm.json").write_text('{"retention_days":1,"v":1}')
         for name, stored in self.objects.items():
             path = folder / "audit" / "v1" / self.log / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -258,7 +262,7 @@ def version_line(lock: Lock, *, latest: bool) -> dict[str, Any]:
     """One version in a folder's note."""
     data = lock.data or b""
     return {
-        "version_id": lock.version_id,
+        "version_id": lock.version_id or hashlib.sha256(data).hexdigest()[:32],
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "stored_at": datetime.fromtimestamp(START / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
