@@ -116,6 +116,7 @@ COMMANDS, DEMO = "tests/cli/test_commands.py", "tests/cli/test_demo.py"
 SNAPSHOT, RESTORE = "tests/cli/upkeep/test_snapshot.py", "tests/cli/upkeep/test_restore.py"
 SHARED_TESTS = {
     "store/audit/taxonomy.py": "tests/audit/test_events.py",
+    "store/cli/audit/app.py": "tests/cli/audit/test_witness.py",
     "store/cli/app.py": COMMANDS,
     "store/cli/arguments.py": COMMANDS,
     "store/cli/call.py": COMMANDS,

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from store.cli import exits
+from store.cli.audit.app import audit_app
 from store.cli.call import call, query
 from store.cli.configuration import show_config
 from store.cli.demonstration import demo
@@ -60,6 +61,7 @@ app.command()(clone)
 app.add_typer(backup_app, name="backup")
 app.command()(salvage)
 app.add_typer(log_app, name="log")
+app.add_typer(audit_app, name="audit")
 app.add_typer(token_app, name="token")
 app.command()(demo)
 app.command(name="config")(show_config)
