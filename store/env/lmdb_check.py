@@ -25,7 +25,8 @@ _SAID_MAX: Final = 500
 
 def checksum(key: bytes, value: bytes) -> bytes:
     """What stands before a value."""
-    return google_crc32c.extend(google_crc32c.value(key), value).to_bytes(CHECKSUM_SIZE, "big")
+    check: int = google_crc32c.extend(google_crc32c.value(key), value)
+    return check.to_bytes(CHECKSUM_SIZE, "big")
 
 
 def damage(folder: Path, *, timeout_s: float = TIMEOUT_S) -> str:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """Check the folder that is named."""
     [folder] = arguments
     try:
-        problems = verify(str(Path(folder) / DATA_NAME), subdir=False) or _unequal(folder)
+        problems = verify(str(Path(folder) / DATA_NAME), subdir=False) or _unequal(folder)  # type: ignore[no-untyped-call]
     except (VerifyError, lmdb.Error, OSError) as error:
         problems = [str(error)]
     if not problems:
