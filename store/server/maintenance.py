@@ -28,6 +28,7 @@ from store.engine.engine import Engine
 from store.engine.housekeeping import SYSTEM_SPACE_MIN
 from store.engine.identity import Caller
 from store.engine.snapshot_policy import SnapshotPolicy, SnapshotRequest
+from store.env.posix import PosixDisk
 from store.errors import ConfigError, Overloaded, Refused, StoreError
 from store.ids import Offset, Timestamp
 from store.log.survey import segments
@@ -40,6 +41,7 @@ from store.server.schedule import Schedule
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Repository
 from store.transaction import Kind
+from store.upkeep import generations
 from store.values import encode
 
 COMMAND: Final = (sys.executable, "-m", "store")
@@ -154,6 +156,7 @@ class Maintenance:
         self._working: asyncio.Task[None] | None = None
         self._asked: _Job | None = None
         self._stopping = False
+        self._confirming: Final = asyncio.Lock()
         self.live: Final = Live(engine, runner)
         self._drills: Final = Schedule(snapshots.drill_interval_s, FIRST_DRILL_S, self._clock.monotonic())
         self._pushes: Final = Schedule(backup.interval_s, FIRST_PUSH_S, self._clock.monotonic())
@@ -246,6 +249,17 @@ class Maintenance:
         self._check_able()
         job = next((each for each in self._jobs if each.kind == "drill"), None)
         return self._wait_for(job or self._add(_Job("drill", BY_HAND, said=_said_by(caller))))
+
+    async def confirm(self, caller: Caller) -> tuple[Offset, int]:
+        """Let go the files from before the last restore in place, which nothing here reads: (of its record, bytes).
+
+        NotRestorable: nothing was restored in place, or it was decided already.
+        """
+        self._check_able()
+        assert self._data is not None
+        async with self._confirming:
+            freed = await asyncio.to_thread(_confirm, self._data)
+        return self._record("confirm", {"reason": BY_HAND, "bytes": freed}, _said_by(caller)), freed
 
     # What is due.
 
@@ -554,6 +568,12 @@ def check_drill_folder(options: MaintenanceOptions, data: Path | None) -> None:
         raise ConfigError(
             f"drill_folder {folder} lies in the data directory {data}", hint="Name a folder outside of it"
         )
+
+
+def _confirm(data: Path) -> int:
+    root = PosixDisk(data)
+    old = generations.previous(root)
+    return generations.confirm(root, PosixDisk(data / (old or generations.ROOT), root=data))
 
 
 def _said_by(caller: Caller) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from store.engine.identity import Caller
 from store.env.world import Disk
-from store.errors import Denied, MalformedCall, Refused, StoreError
+from store.errors import Denied, MalformedCall, NotRestorable, Refused, StoreError
 from store.server.maintenance import Done
 from store.server.service import Service, headers_of
 from store.snapshot.repository import Repository
@@ -44,6 +44,7 @@ class OperatorDoors:
             Route("/v1/snapshots", door(self._operators(self._snapshots)), methods=["GET"]),
             Route("/v1/operations", door(self._operators(self._operations)), methods=["GET"]),
             Route("/v1/seal", door(self._operators(self._seal)), methods=["POST"]),
+            Route("/v1/confirm", door(self._operators(self._confirm)), methods=["POST"]),
             Route("/v1/fingerprint", door(self._operators(self._fingerprint)), methods=["POST"]),
             Route("/v1/drill", door(self._operators(self._drill)), methods=["POST"]),
         ]
@@ -74,6 +75,14 @@ class OperatorDoors:
         offset = await self._maintenance.live.seal()
         assert offset >= answer.offset
         return _json(HTTPStatus.OK, {"offset": offset, "segment": self._service.engine.log.segment})
+
+    async def _confirm(self, _: Request, caller: Caller) -> Response:
+        """Let the files from before a restore in place go, while what was restored is served."""
+        try:
+            offset, freed = await self._maintenance.confirm(caller)
+        except NotRestorable as error:
+            raise Refused("nothing_to_confirm", message=str(error)) from None
+        return _json(HTTPStatus.OK, {"offset": offset, "bytes": freed})
 
     async def _fingerprint(self, _: Request, __: Caller) -> Response:
         """The fingerprint of the tables at one offset of now."""

@@ -33,6 +33,7 @@ DOORS = [
     ("GET", "/v1/snapshots"),
     ("GET", "/v1/operations"),
     ("POST", "/v1/seal"),
+    ("POST", "/v1/confirm"),
     ("POST", "/v1/fingerprint"),
     ("POST", "/v1/drill"),
 ]
@@ -160,6 +161,22 @@ def test_what_is_being_done_is_told_with_how_far_it_is(tended: Kept) -> None:
         last = tenant.request("GET", "/v1/operations").body["last"]
         assert (last["drill"]["failed"], set(last["drill"])) == ("no space left", {"failed", "failed_at"})
         assert "SIGKILL" in last["snapshot"]["failed"]
+
+
+def test_what_was_restored_in_place_is_confirmed_while_it_is_served(tmp_path: Path) -> None:
+    """The files from before go, it is recorded, and serving goes on; once it is decided there is nothing more to do."""
+    with kept(tmp_path, QUIET, real=True) as tenant:
+        assert tenant.request("POST", "/v1/confirm").body["details"]["reason"] == "nothing_to_confirm"
+        old = f"restored-{7:020d}-00000000"
+        (tenant.data / old / "log").mkdir(parents=True)
+        (tenant.data / old / "log" / "x.log").write_bytes(bytes(100))
+        (tenant.data / "previous").write_text(json.dumps({"generation": old, "current": ""}))
+        said = tenant.request("POST", "/v1/confirm")
+        assert (said.status, said.body["bytes"]) == (200, 100)
+        assert list((tenant.data / old).rglob("*.log")) == []
+        assert tenant.records()[-1][0] == "confirm"
+        assert tenant.call("write", 1, "one").status == 200
+        assert tenant.request("POST", "/v1/confirm").status == 409
 
 
 def test_who_asked_is_recorded(tended: Kept) -> None:

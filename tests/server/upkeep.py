@@ -113,7 +113,7 @@ class RealTenant(Tenant):
         """(name, content, who asked) of everything that maintenance recorded and that is durable."""
         log = LogReader(PosixDisk(self.data, read_only=True))
         found = [each for batch in log for each in decode_batch(batch.body) if each.kind == Kind.ADMIN]
-        names = {"snapshot", "retention", "drill", "backup"}
+        names = {"snapshot", "retention", "drill", "backup", "confirm"}
         return [(each.reducer, *msgspec.msgpack.decode(each.args)) for each in found if each.reducer in names]
 
     def metrics(self) -> dict[str, float]:

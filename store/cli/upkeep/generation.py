@@ -1,18 +1,21 @@
 """Restoring in place: a new generation beside the one in force, then confirm or undo.
 
-Laws: only a stopped store is restored in place, confirmed or undone, since the directory's lock is held throughout.
+Laws: only a stopped store is restored in place or undone, since the directory's lock is held throughout. What was
+restored may be confirmed while it is served: by whoever serves it, who holds the lock, and reads none of what goes.
 What was begun and did not come to its end is removed, or said to be there.
 """
 
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from store.cli.directories import generation_of, work_on
+from store.cli.asking import Tenant
+from store.cli.directories import generation_of, look_at
 from store.cli.exits import NothingThere
 from store.cli.moments import folder_size, show_bytes
 from store.cli.output import note, print_json, stdout
@@ -88,7 +91,10 @@ class InPlace:
 
 
 _STOPPED_OR_BESIDE: Final = "In place needs the store stopped: stop that process, or restore beside it with --into NEW"
-_STOPPED: Final = "Stop that process first: which files are in force is changed only while nobody serves them"
+_STOPPED: Final = (
+    "Stop that process first: which files are in force is changed only while nobody serves them. What a running tenant "
+    "serves can be confirmed through it (--url, --token)"
+)
 
 
 def hold(root: Path, hint: str = _STOPPED_OR_BESIDE) -> PosixDisk:
@@ -103,24 +109,47 @@ def hold(root: Path, hint: str = _STOPPED_OR_BESIDE) -> PosixDisk:
     return disk
 
 
-def confirm_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
-    """Remove the files from before the last restore in place. NothingThere: there was none."""
+Confirm = Callable[[PosixDisk, Path], None]
+"""What lets the files of the generation before go: (the root, that generation's folder)."""
+
+
+def confirm_restored(root: Path, tenant: Tenant | None, *, yes: bool, dry_run: bool, json: bool) -> None:
+    """Remove the files from before the last restore in place. NothingThere: there was none.
+
+    A `tenant` that serves what was restored does it itself, and goes on serving.
+    """
+    if tenant is not None:
+        disk, let_go = PosixDisk(root, read_only=True), partial(_by_tenant, tenant)
+        _confirm(root, disk, let_go, yes=yes, dry_run=dry_run, json=json)
+        return
     disk = hold(root, _STOPPED)
     try:
-        folder = _previous(disk, root)
-        lost = list(map(str, generations.lost_by_confirming(PosixDisk(folder, read_only=True), work_on(root))))
-        size = sum(folder_size(folder / each) for each in FOLDERS)
-        if not json:
-            _tell_lost(lost, folder, size)
-        if dry_run or not agree("let them go?", yes=yes or json):
-            _done({"event": "would_confirm", **_lost_line(lost, size)}, "", json=json and dry_run)
-            return
-        generations.confirm(disk, PosixDisk(folder, root=root))
-        _remove_empty(folder, root)
-        said = f"confirmed: {generation_of(root)} is in force, and {show_bytes(size)} of older files are gone"
-        _done({"event": "confirmed", "generation": str(generation_of(root)), **_lost_line(lost, size)}, said, json=json)
+        _confirm(root, disk, _remove_here, yes=yes, dry_run=dry_run, json=json)
     finally:
         disk.unlock()
+
+
+def _confirm(root: Path, disk: PosixDisk, let_go: Confirm, *, yes: bool, dry_run: bool, json: bool) -> None:
+    folder = _previous(disk, root)
+    lost = list(map(str, generations.lost_by_confirming(PosixDisk(folder, read_only=True), look_at(root))))
+    size = sum(folder_size(folder / each) for each in FOLDERS)
+    if not json:
+        _tell_lost(lost, folder, size)
+    if dry_run or not agree("let them go?", yes=yes or json):
+        _done({"event": "would_confirm", **_lost_line(lost, size)}, "", json=json and dry_run)
+        return
+    let_go(disk, folder)
+    _remove_empty(folder, root)
+    said = f"confirmed: {generation_of(root)} is in force, and {show_bytes(size)} of older files are gone"
+    _done({"event": "confirmed", "generation": str(generation_of(root)), **_lost_line(lost, size)}, said, json=json)
+
+
+def _remove_here(disk: PosixDisk, folder: Path) -> None:
+    generations.confirm(disk, PosixDisk(folder, root=disk.path))
+
+
+def _by_tenant(tenant: Tenant, _: PosixDisk, __: Path) -> None:
+    tenant.post("/v1/confirm")
 
 
 def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:

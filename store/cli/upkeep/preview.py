@@ -182,7 +182,7 @@ def _next(preview: Preview) -> list[tuple[str, str]]:
     if preview.in_place:
         return [
             opens,
-            (f"store restore {where} --confirm", "stop it, once it is what you wanted: the old files go"),
+            (f"store restore {where} --confirm", "once it is what you wanted: the old files go, also while it runs"),
             (f"store restore {where} --undo", "stop it, else: back to the files from before"),
         ]
     return [

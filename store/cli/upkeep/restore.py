@@ -12,7 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
-from store.cli.arguments import ConfigFile, DryRun, SetOptions, Yes, configure
+from store.cli.arguments import (
+    Authority,
+    ConfigFile,
+    DryRun,
+    SetOptions,
+    Token,
+    Url,
+    Yes,
+    configure,
+    was_typed,
+)
+from store.cli.asking import find_tenant
 from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, same
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
@@ -46,6 +57,7 @@ Undo = Annotated[bool, typer.Option("--undo", help="Go back to the files from be
 
 
 def restore(  # Options of a command.
+    context: typer.Context,
     directory: Directory = None,
     to_time: ToTime = None,
     to_offset: ToOffset = None,
@@ -61,21 +73,29 @@ def restore(  # Options of a command.
     key: KeyFile = None,
     endpoint: Endpoint = None,
     region: Region = None,
+    url: Url = None,
+    token: Token = None,
+    ca: Authority = None,
     config: ConfigFile = None,
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
     """Restore to a moment: into a new directory with --into, else in place, where the old files stay until --confirm.
 
-    In place the store must be stopped. Without a terminal nothing is asked. Exit code 9: that moment cannot be
-    restored, and what can be is listed.
+    In place the store must be stopped, and to undo; a tenant that runs confirms it itself. Without a terminal nothing
+    is asked. Exit code 9: that moment cannot be restored, and what can be is listed.
     """
     options = _configure(config, set_, directory, key, endpoint, region)
     root = options.tenant.data
     if confirm or undo:
         if confirm and undo:
             raise ConfigError("--confirm and --undo cannot be together", hint="Look at `store snapshot list` first")
-        (confirm_restored if confirm else undo_restored)(root, yes=yes, dry_run=dry_run, json=json)
+        if undo:
+            undo_restored(root, yes=yes, dry_run=dry_run, json=json)
+            return
+        named, without = was_typed(context, "url"), "the running tenant is not asked to confirm"
+        tenant = find_tenant(options, url, token, ca, named=named, without=without, timeout_s=None)
+        confirm_restored(root, tenant, yes=yes, dry_run=dry_run, json=json)
         return
     if from_ is not None and into is None and not root.exists():
         into = root  # A bare machine: there is nothing to be in place of.

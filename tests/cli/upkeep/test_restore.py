@@ -1,5 +1,6 @@
 """The rules of `store restore` and `store clone`: what is said before, what there is after, and what never happens."""
 
+import json
 import os
 import pty
 import signal
@@ -309,10 +310,20 @@ def test_beside_a_running_tenant_and_then_in_place(tenant: Tenant) -> None:
     tenant.start()
     row = store("query", "SELECT * FROM accounts", "--json", cwd=cwd, **tenant.variables).stdout
     assert '"balance":100' in row
-    for decided in ("--confirm", "--undo"):
-        busy = process("restore", "data", decided, cwd=cwd)
-        assert busy.returncode == Exit.DIRECTORY
-        assert "Stop that process first" in busy.stderr
+    busy = process("restore", "data", "--undo", cwd=cwd)
+    assert busy.returncode == Exit.DIRECTORY
+    assert "Stop that process first" in busy.stderr
+    blind = process("restore", "data", "--confirm", cwd=cwd, STORE_TOKEN="stale")  # Nobody who may confirm.
+    assert blind.returncode == Exit.DIRECTORY
+    assert "--token" in blind.stderr
+    confirmed = process("restore", "data", "--confirm", "--json", cwd=cwd, **tenant.variables)
+    assert confirmed.returncode == Exit.DONE, confirmed.stderr
+    assert json.loads(confirmed.stdout)["event"] == "confirmed"
+    assert not (tenant.data / "log").exists()
+    error("restore", "data", "--confirm", cwd=cwd, exit_code=Exit.NOTHING_THERE)
+    assert '"balance":100' in store("query", "SELECT * FROM accounts", "--json", cwd=cwd, **tenant.variables).stdout
+    tenant.stop()
+    run("log", "verify", "data", cwd=cwd)
 
 
 def test_interrupted_it_says_what_is_there(data: Path) -> None:
