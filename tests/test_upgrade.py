@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from store.backup.bucket import FORMAT as BACKUP_FORMAT
+from store.backup.checking import check
+from store.backup.index import INDEX_FORMAT
+from store.backup.keys import OperatorKey
+from store.backup.push import push
+from store.backup.view import BackupDisk
 from store.codec import decode_batch
 from store.engine.directory import DIRECTORY_FORMAT
 from store.engine.engine import Engine, open_engine
@@ -15,6 +21,7 @@ from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
 from store.engine.reexecution import reexecute, start_of
 from store.engine.replay import replay
+from store.env.folder import FolderObjects
 from store.env.memory import MemoryClock, NoDeadline, SeededEntropy
 from store.env.posix import PosixDisk
 from store.env.world import World
@@ -24,10 +31,13 @@ from store.log.reader import LogReader
 from store.log.segment import segment_offsets
 from store.snapshot.format import SNAPSHOT_VERSION
 from store.snapshot.repository import Repository
+from store.upkeep.ranges import AtOffset, resolve
+from store.upkeep.restore import restore
 from store.values import encode
 from tests.data import domain
 
 KEPT = sorted(path for path in (Path(__file__).parent / "data").iterdir() if (path / "expected.json").is_file())
+BACKUPS = sorted((Path(__file__).parent / "data").glob("*-*backup.json"))
 DOMAIN = Domain.of(domain)
 
 
@@ -113,7 +123,52 @@ def test_a_kept_snapshot_is_whole_and_leads_to_the_same_rows(kept: tuple[Path, d
     assert replay(disk).state.database.fingerprint() == expected["fingerprint"]
 
 
+@pytest.fixture(params=BACKUPS, ids=lambda path: path.stem)
+def backup(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FolderObjects, OperatorKey | None, dict[int, str]]:
+    """One that an earlier version pushed, copied, with its key and the fingerprints at two of its moments."""
+    folder = shutil.copytree(request.param.with_suffix(""), tmp_path / "backup")
+    expected: dict[str, Any] = json.loads(request.param.read_text())
+    key = OperatorKey(bytes.fromhex(expected["key"])) if expected["key"] else None
+    return FolderObjects(folder), key, {int(offset): each for offset, each in expected["moments"].items()}
+
+
+def test_a_kept_backup_is_whole_and_brings_its_moments_back(
+    backup: tuple[FolderObjects, OperatorKey | None, dict[int, str]], tmp_path: Path
+) -> None:
+    """Every object checks, and a middle moment and the last are restored to the rows they had, and open."""
+    objects, key, moments = backup
+    assert check(objects, key=key) == []
+    disk = BackupDisk(objects, key=key)
+    for offset, fingerprint in moments.items():
+        into = tmp_path / f"restored-{offset}"
+        moment = resolve(disk, AtOffset(Offset(offset)))
+        report = restore(disk, PosixDisk(into), moment, clock=MemoryClock(), entropy=SeededEntropy(3))
+        assert (report.offset, report.fingerprint) == (offset, fingerprint)
+        engine = opened(into)
+        assert engine.database.fingerprint() == fingerprint
+        engine.close()
+
+
+def test_a_kept_backup_is_pushed_to_again(
+    backup: tuple[FolderObjects, OperatorKey | None, dict[int, str]], tmp_path: Path
+) -> None:
+    """By the store that was restored from it: only what is new is sent, and all of it is still whole."""
+    objects, key, moments = backup
+    disk = BackupDisk(objects, key=key)
+    moment = resolve(disk, AtOffset(Offset(max(moments))))
+    restore(disk, PosixDisk(tmp_path / "data"), moment, clock=MemoryClock(), entropy=SeededEntropy(3))
+    engine = opened(tmp_path / "data")
+    engine.log.seal(engine.world.clock.wall())
+    before = set(objects.names())
+    pushed = push(PosixDisk(tmp_path / "data"), objects, clock=MemoryClock(), entropy=SeededEntropy(5), key=key)
+    engine.close()
+    assert pushed.last_offset > max(moments)
+    assert before < set(objects.names())
+    assert check(objects, key=key) == []
+
+
 def test_there_is_one_of_every_version() -> None:
     """What is not kept cannot be tested."""
     assert {path.name for path in KEPT} == {"1-log", "1-snapshots"}
-    assert DIRECTORY_FORMAT == SNAPSHOT_VERSION == 1
+    assert {path.stem for path in BACKUPS} == {"1-backup", "1-sealed-backup"}
+    assert DIRECTORY_FORMAT == SNAPSHOT_VERSION == BACKUP_FORMAT == INDEX_FORMAT == 1

@@ -1,22 +1,28 @@
-"""python tests/data/make.py FOLDER [--snapshots]: write one more data directory to be kept, with what it must hold.
+"""python tests/data/make.py FOLDER [--snapshots | --backup | --sealed]: write one more directory to be kept.
 
-With --snapshots it holds two of them, a pin, and no log from before the first. Run it before a format is released, and
-never write into a folder that is there: an old directory is a promise.
+Beside it lies what it must hold. With --snapshots it holds two of them, a pin, and no log from before the first. With
+--backup it is a backup of such a store, all its log included; with --sealed one that only KEY opens. Run it before a
+format is released, and never write into a folder that is there: what is old is a promise.
 """
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from store.backup.keys import OperatorKey
+from store.backup.push import push
 from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
+from store.engine.replay import replay
+from store.env.folder import FolderObjects
 from store.env.memory import MemoryClock, NoDeadline, SeededEntropy
 from store.env.posix import PosixDisk
 from store.env.world import World
-from store.ids import ClientId, ConnectionId, Timestamp
+from store.ids import ClientId, ConnectionId, Offset, Timestamp
 from store.log.commitlog import LogOptions
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Pin, Repository
@@ -30,9 +36,11 @@ SNAPSHOTS_AFTER: Final = (70, 100)
 """Calls after which one is taken."""
 NOTHING_KEPT: Final = SnapshotOptions(block_size=1_500, keep_daily=0, keep_for_s=0, grace_s=0)
 SEGMENT_SIZE: Final = 12_000
+KEY: Final = bytes(range(32)).hex()
+"""Of the sealed backup: an operator's key that keeps no secret."""
 
 
-def write(folder: Path, *, snapshots: bool) -> None:
+def write(folder: Path, *, snapshots: bool, prune_too: bool = True) -> None:
     """Make the directory, and `expected.json` beside its log."""
     clock = MemoryClock()
     world = World(PosixDisk(folder), clock, SeededEntropy(1), NoDeadline())
@@ -54,7 +62,7 @@ def write(folder: Path, *, snapshots: bool) -> None:
         "rows": {each.schema.name: len(each) for each in engine.database.tables.values()},
     }
     engine.close()
-    if snapshots:
+    if snapshots and prune_too:
         _let_go(world)
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
 
@@ -78,5 +86,23 @@ def _call(engine: Engine, caller: Caller, number: int) -> None:
     engine.write_path.call(caller, name, encode(args), sequence=number, acknowledged=max(0, number - 20))
 
 
+def write_backup(folder: Path, *, key: OperatorKey | None) -> None:
+    """Make the backup, and FOLDER.json beside it: in a backup it would be foreign."""
+    clock = MemoryClock()
+    with tempfile.TemporaryDirectory() as made:
+        write(Path(made) / "data", snapshots=True, prune_too=False)
+        disk = PosixDisk(Path(made) / "data")
+        pushed = push(disk, FolderObjects(folder), clock=clock, entropy=SeededEntropy(4), key=key)
+        assert not pushed.refused
+        moments = {}
+        for offset in (pushed.last_offset // 2, pushed.last_offset):
+            moments[offset] = replay(disk, through=Offset(offset)).state.database.fingerprint()
+    expected = {"key": KEY if key else "", "moments": moments}
+    folder.with_name(f"{folder.name}.json").write_text(json.dumps(expected, indent=2) + "\n")
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), snapshots="--snapshots" in sys.argv)
+    if {"--backup", "--sealed"} & set(sys.argv):
+        write_backup(Path(sys.argv[1]), key=OperatorKey(bytes.fromhex(KEY)) if "--sealed" in sys.argv else None)
+    else:
+        write(Path(sys.argv[1]), snapshots="--snapshots" in sys.argv)
