@@ -4,6 +4,7 @@ Laws: every command that takes a data directory finds its files here, so that al
 restore in place. No command but `store serve` makes a directory by looking for it.
 """
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from store.cli.exits import NothingThere
-from store.engine.directory import CURRENT, MARKER, refuse_newer
+from store.engine.directory import CURRENT, GENERATION, MARKER, refuse_newer
 from store.env.posix import PosixDisk
 from store.env.world import Disk
 from store.errors import CorruptionError, DirectoryError
@@ -32,10 +33,31 @@ _NAME_IT: Final = "Name a store's data directory, or set tenant.data"
 
 
 def generation_of(root: Path) -> Path:
-    """Where the files of the generation in force lie: the directory itself until something was restored in place."""
+    """Where the files of the generation in force lie: the directory itself until something was restored in place.
+
+    DirectoryError: `current` names a folder that is not there, or is no whole one. A fresh one is never made of it.
+    """
     if not root.is_dir():
         return root
-    return root / generations.current(PosixDisk(root, read_only=True))
+    name = generations.current(PosixDisk(root, read_only=True))
+    if name and not (root / name / MARKER).is_file():
+        raise DirectoryError(
+            f"{root / CURRENT} says that {name} is in force, and there is no store in a folder of that name",
+            hint=_other_generations(root),
+        )
+    return root / name
+
+
+def _other_generations(root: Path) -> str:
+    """What an operator can do whose generation is gone."""
+    ways = ["Put the folder back, or restore from a backup (--into a new directory)"]
+    with suppress(DirectoryError):
+        if generations.previous(PosixDisk(root, read_only=True)) is not None:
+            ways.append(f"`store restore {shlex.quote(str(root))} --undo` goes back to the files from before")
+    whole = [each.name for each in root.iterdir() if GENERATION.fullmatch(each.name) and (each / MARKER).is_file()]
+    if whole:
+        ways.append(f"{CURRENT} may name another one that is there: {', '.join(sorted(whole))}")
+    return "; ".join(ways)
 
 
 def look_at(root: Path) -> PosixDisk:

@@ -77,11 +77,12 @@ class NothingThere(StoreError):
     """What a command is to work on is not there: no log, no snapshot, no such name. Nothing is damaged."""
 
 
-class FailedThere(StoreError):
+class FailedThere(Refused):
     """What a running tenant was asked to do failed there, in a process that ended with `exit`: so does this one."""
 
-    def __init__(self, message: str, exit: Exit) -> None:  # noqa: A002  # What it is called in JSON, too.
-        super().__init__(message, hint="The tenant counted and recorded it; calls there go on")
+    def __init__(self, refused: Refused, exit: Exit) -> None:  # noqa: A002  # What it is called in JSON, too.
+        super().__init__(refused.reason, message=refused.message, details=refused.details)
+        self.hint = "The tenant counted and recorded it; calls there go on"
         self.exit = exit
 
 

@@ -118,7 +118,7 @@ def _by_tenant(tenant: Tenant, *, json: bool) -> dict[str, Any]:
         code = error.details.get("exit")
         if code not in set(Exit):
             raise
-        raise FailedThere(f"the tenant's drill failed: {error.message}", Exit(code)) from None
+        raise FailedThere(error, Exit(code)) from None
     return {"event": "drilled", **answer["drill"], "recorded": answer["offset"]}
 
 

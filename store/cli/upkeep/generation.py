@@ -157,7 +157,7 @@ def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
     disk = hold(root, _STOPPED)
     try:
         folder = _previous(disk, root)
-        left = generation_of(root)
+        left = root / generations.current(disk)
         if not json:
             note(f"{folder} will be in force again; {left} stays there, unused, with what was written since")
         if dry_run or not agree("go back?", yes=yes or json):

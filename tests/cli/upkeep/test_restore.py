@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from store.cli.directories import generation_of
 from store.cli.exits import Exit
 from store.cli.moments import show_bytes
 from store.cli.upkeep.preview import SPARE_BYTES, Preview, check_room
@@ -266,6 +267,25 @@ def test_what_a_killed_restore_left_is_begun_anew(data: Path) -> None:
     ended = run("restore", "data", "--to-offset", "5", cwd=data.parent)
     assert not left.exists()
     assert "half made" in ended.stderr
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_a_generation_that_is_gone_is_no_fresh_store(data: Path, left: str) -> None:
+    """Every command says what `current` names and that it is not there; to serve makes no empty store of it."""
+    run("restore", "data", "--to-offset", "5", cwd=data.parent)
+    folder = generation_of(data)
+    folder.rename(data.parent / "gone")
+    if left != "nothing":
+        folder.mkdir()
+    run("token", "mint", "--data", "data", cwd=data.parent)
+    for command in (("serve", "--data", "data", "--port", "0"), ("snapshot", "list", "data")):
+        refused = error(*command, cwd=data.parent, exit_code=Exit.DIRECTORY)
+        assert folder.name in refused["message"]
+        assert "--undo" in refused["hint"]
+    assert folder.name in run("log", "verify", "data", cwd=data.parent, exit_code=Exit.DIRECTORY).stdout
+    assert not (folder / "log").exists()
+    run("restore", "data", "--undo", cwd=data.parent)
+    assert balance(data) == 100 + sum(range(1, 15))
 
 
 def test_a_clone_goes_its_own_way(data: Path) -> None:
