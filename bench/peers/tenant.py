@@ -88,8 +88,9 @@ class Tenant:
         else:
             words = [sys.executable, "-m", "bench.hosted", "--data", self.data, "--token-file", self._token_file]
             words += self._hosted
-        # No option of a shell that was used for something else.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STORE_")}
+        # No option of a shell that was used for something else; and compiled but once, as what is installed is.
+        left_out = ("STORE_", "PYTHONDONTWRITEBYTECODE")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         self.process = start([str(word) for word in words], log=log, environment=environment)
         began = time.monotonic()
         while (port := _port(log.read_text())) is None:
