@@ -99,9 +99,11 @@ class Client:
         raise AssertionError(f"closed: {code} {reason}")
 
 
-def clients(engine: Engine, count: int = CONNECTIONS, *, named: bool = False) -> list[Client]:
+def clients(
+    engine: Engine, count: int = CONNECTIONS, *, named: bool = False, subscriptions: Subscriptions | None = None
+) -> list[Client]:
     """So many connections that have said hello."""
-    subscriptions = Subscriptions(engine)
+    subscriptions = subscriptions or Subscriptions(engine)
     made = [
         Client(engine, subscriptions, number, name=f"bench-{number}" if named else "") for number in range(1, count + 1)
     ]
@@ -109,9 +111,11 @@ def clients(engine: Engine, count: int = CONNECTIONS, *, named: bool = False) ->
     return made
 
 
-def rounds(calls: int, *, keys: str, frame_calls: int, in_flight: int, named: bool) -> Sequence[list[bytes]]:
+def rounds(
+    calls: int, *, keys: str, frame_calls: int, in_flight: int, named: bool = False, accounts: int = ACCOUNTS
+) -> Sequence[list[bytes]]:
     """What each of the connections sends before each commit, as its socket would bring it; one list a round."""
-    drawn = list(transfers(calls, keys, seed=1))
+    drawn = list(transfers(calls, keys, seed=1, accounts=accounts))
     window = in_flight * CONNECTIONS
     wires = [
         StoreWire(port=0, token="", client="bench" if named else "", in_flight=in_flight, checked=True)

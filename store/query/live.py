@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -36,7 +37,7 @@ from store.schema import Schema, TableSchema
 from store.values import encode
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class LiveQuery:
     """All rows of one table of which a condition is true, whole or projected. Equal ids mean equal queries."""
 
@@ -66,7 +67,7 @@ class LiveQuery:
     @property
     def is_table(self) -> bool:
         """Whether it holds all rows as they are."""
-        return self.where is None and self.projection is None
+        return self.where is None and self.projection is None and self.shape is None
 
     @property
     def members(self) -> tuple[Membership, ...]:
@@ -162,14 +163,16 @@ def compile_live(
         where = None
     grouped = None if options is None else group_scope(select, compiler, sources)
     above = compiler if grouped is None else Compiler(grouped, params)
-    shown = outputs(select.outputs, sources, above, joined=False)
+    whole = grouped is None and is_whole(select.outputs, sources)
+    plain = whole and not select.order and select.limit is None and select.offset is None
+    shown = () if plain else outputs(select.outputs, sources, above, joined=False)
     shaped = None if options is None else shape(select, grouped, shown, above, options)
-    projection = None if grouped is not None or is_whole(select.outputs, sources) else shown
+    projection = None if grouped is not None or whole else shown
     return LiveQuery(
         id=_query_id(table, where, projection, shaped, said=(sql, params)),
         table=table,
-        columns=tuple(each.column for each in shown),
-        key=-1 if grouped is not None else _key_place(table, shown, select.position),
+        columns=tuple(each.column for each in shown) if shown else _table_columns(table),
+        key=-1 if grouped is not None else _key_place(table, shown, select.position) if shown else _table_key(table),
         where=where,
         projection=projection,
         equalities=equalities(where),
@@ -215,6 +218,16 @@ def _check_live(statement: Statement, *, shapes: bool) -> None:
     for position, what, is_there in found:
         if is_there:
             malformed(position, f"a followed query has no {what}", hint="Ask it once, or follow it without")
+
+
+@lru_cache(maxsize=1_024)
+def _table_columns(table: TableSchema) -> tuple[ResultColumn, ...]:
+    """Made once: as many queries as there are followers may name no column."""
+    return tuple(ResultColumn(each.name, each.type, each.nullable) for each in table.columns)
+
+
+def _table_key(table: TableSchema) -> int:
+    return [each.id for each in table.columns].index(table.primary_key)
 
 
 def _key_place(table: TableSchema, shown: Sequence[Projected], position: int) -> int:  # noqa: RET503  # It refuses.

@@ -22,8 +22,8 @@ class Options:
     since a frame is worked through at once. A frame past it closes the connection."""
 
     subscriptions_max: int = 10_000
-    """Queries one session may follow at a time, default 10,000. More lets one connection watch more; each costs about
-    a kilobyte. The next Subscribe is refused."""
+    """Queries one session may follow at a time, default 10,000. More lets one connection watch more; each costs some
+    kilobytes, one with a subquery of its own some more. The next Subscribe is refused."""
 
     outbox_bytes_max: int = 64 << 20
     """Bytes that may be held or unsent for one client, default 64 MiB; an answer with rows may fill seven eighths of
