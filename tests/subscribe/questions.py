@@ -44,7 +44,13 @@ def condition(chance: Random, table: str, depth: int, terms: int = 3) -> str:
         f"{numeric} IS NULL",
     ]
     if table == "items":
-        choices += ["data ->> 'k' = 'x'", "data @> '{\"n\": 1}'", "weight > 1.5", "weight * 2 = points"]
+        choices += [
+            "data ->> 'k' = 'x'",
+            "data @> '{\"n\": 1}'",
+            "weight > 1.5",
+            "weight * 2 = points",
+            "6 / points > 2",
+        ]
     return pick([*choices, "open"] if table == "lists" else choices)
 
 

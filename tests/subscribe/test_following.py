@@ -6,6 +6,7 @@ same query answers when it is asked once.
 """
 
 import json
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -13,9 +14,17 @@ import msgspec
 import pytest
 
 from store.engine.identity import SCOPES, Caller, Identity
+from store.errors import MalformedQuery
 from store.ids import ConnectionId
+from store.query.intervals import Intervals
+from store.query.membership import Membership
 from store.subscribe import deliveries, first_rows, missed, routes, subqueries
+from store.subscribe import followed as followed_module
+from store.subscribe.absence import Absence
+from store.subscribe.followed import Rows
+from store.subscribe.lookups import Lookup
 from store.subscribe.reading import read
+from store.subscribe.subqueries import Subqueries
 from tests.subscribe import board
 from tests.subscribe.questions import followed, transaction
 from tests.subscribe.scenes import Client, Shelf, View
@@ -35,6 +44,10 @@ SMALL = [
     (routes, "ROUTED_VALUES_MAX", 2),
 ]
 """Constants as small as the tables."""
+
+SEEDS = 40
+"""Histories that are lived through, each with tables that are small beside every constant, and with small constants."""
+DIVISION = "division by zero"
 
 ACTS = [*["change"] * 6, *["join"] * 3, "same", "leave", "return", "return", "step", "step", "step", "all", "crash"]
 
@@ -65,13 +78,15 @@ class Follower:
         self.failure: Any = None
 
     def hear(self) -> None:
-        """Take what was sent."""
+        """Take what was sent. What is told of a projection is new."""
         for message in self.client.read():
             if message[0] == "failure":
                 self.failure = message
-            self.view.take([message])
-            if message[0] == "delta":
+            elif message[0] == "delta":
                 self.reached = message[1]
+                for _, rows, _ in [] if self.view.more or "*" in self.sql else message[3]:
+                    assert all(self.view.rows.get(row[self.view.key]) != row for row in rows), "told though unchanged"
+            self.view.take([message])
 
     @property
     def whole(self) -> bool:
@@ -146,11 +161,15 @@ class History:
         """Every view that is whole is its query."""
         self.shelf.engine.group_commit.commit()
         assert all(each[0] != "failure" for each in self.writer.read())
-        for each in self.here:
+        for each in tuple(self.here):
             each.hear()
-            assert each.failure is None, each.failure
-            if each.whole:
-                assert each.view.sorted() == sorted(answer(self.shelf, each.sql), key=lambda row: row[each.view.key])
+            if each.failure is not None:
+                assert DIVISION in each.failure[5], each.failure
+                self.here.remove(each)
+            elif each.whole:
+                with suppress(MalformedQuery):  # Asked once it may look at other rows first: 6 / 0 ends the question.
+                    fresh = answer(self.shelf, each.sql)
+                    assert each.view.sorted() == sorted(fresh, key=lambda row: row[each.view.key])
 
     def end(self) -> None:
         """All is delivered; and when all are gone, nothing is left of them."""
@@ -164,14 +183,88 @@ class History:
         assert (held.subqueries._lookups, held.subqueries._kept, held.subqueries._of) == ({}, {}, {})
 
 
+def live(seed: int, *, small: bool) -> None:
+    """A whole history. AssertionError where a view is not its query."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for module, name, value in SMALL if small else ():
+            monkeypatch.setattr(module, name, value)
+        chance = Random(seed)  # noqa: S311  # It is to be the same each time.
+        lived = History()
+        for step in steps(chance, 60):
+            lived.do(*step)
+        lived.end()
+
+
 @pytest.mark.parametrize("small", [False, True])
-@pytest.mark.parametrize("seed", range(40))
-def test_a_view_is_its_query_whatever_happens(seed: int, small: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_view_is_its_query_whatever_happens(seed: int, small: bool) -> None:  # noqa: FBT001  # A parameter.
     """Rows enter, change and leave in the delta of the transaction that made it so, by whatever way."""
-    for module, name, value in SMALL if small else ():
-        monkeypatch.setattr(module, name, value)
-    chance = Random(seed)  # noqa: S311  # It is to be the same each time.
-    lived = History()
-    for step in steps(chance, 60):
-        lived.do(*step)
-    lived.end()
+    live(seed, small=small)
+
+
+def _now_and_then(whole: Any) -> Any:
+    """Every third time nothing is done."""
+    count = 0
+
+    def some(*args: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        return whole(*args, **named) if count % 3 else None
+
+    return some
+
+
+class _Untold(Rows):
+    """What left is not told."""
+
+    def fold(self, moves: Any) -> Any:
+        return super().fold(moves)[0], []
+
+
+class _Talkative(Rows):
+    """What did not change is told."""
+
+    def fold(self, moves: Any) -> Any:
+        return [after for _, _, after in moves if after is not None], super().fold(moves)[1]
+
+
+_uses, _at, _writes = subqueries.member_uses, Intervals.at, Absence.writes
+
+
+def _positive(*said: Any) -> Any:
+    return tuple(each._replace(positive=True) for each in _uses(*said))
+
+
+def _only_small(intervals: Any, value: Any) -> Any:
+    return [] if isinstance(value, int) and value > 1 else _at(intervals, value)
+
+
+def _only_what_is_there(absence: Any) -> Any:
+    return [each for each in _writes(absence) if each[4] is not None]
+
+
+PLANTED: dict[str, tuple[object, str, Any]] = {
+    "members come and go unseen": (Subqueries, "_spread", _now_and_then(Subqueries._spread)),
+    "what was is judged by what is": (Membership, "look_at", lambda *_: None),
+    "NULL and nothing are like any value": (subqueries, "member_uses", _positive),
+    "rows that leave are not told": (followed_module, "Rows", _Untold),
+    "a projection that did not change is told": (followed_module, "Rows", _Talkative),
+    "a value is looked for where it was": (Lookup, "take", lambda *_: None),
+    "ranges do not hold what is large": (Intervals, "at", _only_small),
+    "only what is there now was missed": (Absence, "writes", _only_what_is_there),
+}
+"""What goes wrong: where, and what is there instead."""
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_defect_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the histories that are lived through here."""
+    where, what, instead = PLANTED[name]
+    monkeypatch.setattr(where, what, instead)
+    for seed in range(SEEDS):
+        for small in (False, True):
+            try:
+                live(seed, small=small)
+            except (AssertionError, LookupError):
+                return
+    pytest.fail("nobody noticed")
