@@ -72,17 +72,24 @@ class Groups:
         for _, image in images:
             self._add(*image)
 
-    def rows(self) -> list[bytes]:
+    def rows(self, source: Source) -> list[bytes]:
         """The groups' rows, in no order (Result)."""
+        if not self.is_shown:
+            try:
+                self._show()
+            except Exhausted:
+                self._begin_anew(source)
         return [data for _, (_, data) in self.shown()]
 
     def shown(self) -> list[tuple[Key, _Shown]]:
         """The groups as rows below an order: images are their keys and aggregates, and their rows."""
-        if not self.is_shown:
-            self.is_shown = True
-            for group in self._groups.values():
-                group.shown = self._made(group)
         return [(each.key, each.shown) for each in self._groups.values() if each.shown is not None]
+
+    def _show(self) -> None:
+        """Exhausted: a MIN or MAX is not known any more."""
+        for group in self._groups.values():
+            group.shown = self._made(group)
+        self.is_shown = True
 
     def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
@@ -175,13 +182,17 @@ class Groups:
         self._share.spend(-1 - len(self._grouped.scope.aggregates))
 
     def _count_again(self, source: Source) -> list[Move]:
-        """Begin anew with all rows there are. Returns what changed of the groups."""
-        was = {group.key: group.shown for group in self._groups.values() if group.shown is not None}
-        self._share.close()
-        self._groups, self.is_shown = {}, False
-        self._low.clear()
-        self._begin()
-        self.take(source())
+        """Count all rows there are. Returns what changed of the groups."""
+        was = dict(self.shown())
+        self._begin_anew(source)
         now = dict(self.shown())
         moves: list[Move] = [(key, was.get(key), now.get(key)) for key in {**was, **now}]
         return [each for each in moves if each[1] is None or each[2] is None or each[1][1] != each[2][1]]
+
+    def _begin_anew(self, source: Source) -> None:
+        self._share.close()
+        self._groups = {}
+        self._low.clear()
+        self._begin()
+        self.take(source())
+        self._show()

@@ -22,7 +22,7 @@ from uuid import UUID
 from store.ids import QueryId
 from store.query.compiling import Compiler
 from store.query.expressions import Expression
-from store.query.grouping import group_scope
+from store.query.grouping import GroupScope, group_scope
 from store.query.lexing import QUERY_LENGTH_MAX
 from store.query.membership import Membership, Share, compile_member
 from store.query.options import Followed
@@ -182,11 +182,18 @@ def compile_live(
         and where.op == "="
         and bool(equalities(where)),
         ranges=ranges(where),
-        uses=member_uses(where, [each.made for each in projection or ()]),
+        uses=member_uses(where, _values(grouped, projection)),
         matches=_always if where is None else _truly(where),
         project=_as_is if projection is None else _projector(projection),
         shape=shaped,
     )
+
+
+def _values(grouped: GroupScope | None, projection: tuple[Projected, ...] | None) -> list[Expression]:
+    """What is computed of each row."""
+    if grouped is None:
+        return [each.made for each in projection or ()]
+    return [*grouped.keys, *(each.argument for each in grouped.aggregates if each.argument is not None)]
 
 
 def check_parameters(statement: Statement, params: Sequence[Any]) -> None:

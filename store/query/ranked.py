@@ -13,6 +13,9 @@ from store.query.aggregates import rank
 HELD_MAX: Final = 64
 """Different values held before the worse half is let go: so many bests may go before all are counted again."""
 
+LOW_VALUES: Final = HELD_MAX // 4
+"""Values held below which another result is made, a little at a time."""
+
 
 class Exhausted(Exception):  # It is no error: whoever keeps the values counts them again.
     """Which value is the best is not known any more."""
@@ -38,7 +41,7 @@ class Ranked:
     @property
     def is_low(self) -> bool:
         """Whether most of what was held is gone, and others are there: it is time to count again."""
-        return self._bound is not None and len(self._held) < HELD_MAX // 4
+        return self._bound is not None and len(self._held) < LOW_VALUES
 
     def add(self, value: Any) -> None:
         """Take in a value that is not NULL."""

@@ -40,12 +40,18 @@ class Result(Protocol):
         """At the beginning: take in rows below it, some at a time. Overloaded, MalformedQuery."""
         ...
 
-    def rows(self) -> list[bytes]:
-        """What it shows, as it is told: in its order, where it has one. From here on `apply` says what changes."""
+    def rows(self, source: Source) -> list[bytes]:
+        """What it shows, as it is told: in its order, where it has one. From the first time on it is shown.
+
+        CallError as `apply`.
+        """
         ...
 
     def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
-        """Take in what one transaction changed, one move a key, behind the last `take`. Overloaded, MalformedQuery."""
+        """Take in what one transaction changed, one move a key, behind the last `take`. Overloaded, MalformedQuery.
+
+        Returns what changed of what is shown. Only then is `source` asked, so it may be later where nothing is shown.
+        """
         ...
 
     @property
@@ -78,15 +84,15 @@ class Share:
     def spend(self, more: int) -> None:
         """Hold more, or less. Overloaded where there is no room for it."""
         room = self._room
-        self._used += more
-        room.used += more
-        if more > 0 and room.used > room.size_max:
+        if more > 0 and room.used + more > room.size_max:
             exceeded(
                 "followed_values_max",
                 f"followed queries with LIMIT or aggregates hold {room.size_max} rows, groups and values, as many as"
                 " they may together",
                 hint="Follow fewer of them, group by less, or count DISTINCT values when you ask once",
             )
+        self._used += more
+        room.used += more
 
     def close(self) -> None:
         """Give all of it back."""

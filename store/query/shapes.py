@@ -79,11 +79,12 @@ class _TopGroups:
         """Take in rows at the beginning (Result)."""
         self._groups.take(images)
 
-    def rows(self) -> list[bytes]:
+    def rows(self, source: Source) -> list[bytes]:
         """The groups' rows in order (Result)."""
         if not self._groups.is_shown:
+            self._groups.rows(source)
             self._top.take(self._groups.shown())
-        return self._top.rows()
+        return self._top.rows(self._groups.shown)
 
     def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""

@@ -17,6 +17,9 @@ SPARE_ROWS: Final = 1_024
 """Rows held behind the last that is shown when a window was filled, and up to twice as many: so many may leave it
 before it is filled anew, which takes about a microsecond for each row of the table."""
 
+LOW_ROWS: Final = SPARE_ROWS // 4
+"""Rows to spare below which another window is made, a little at a time."""
+
 
 class _Window:
     """The rows before a bound, in order."""
@@ -89,7 +92,7 @@ class TopK:
     def is_low(self) -> bool:
         """Whether most of what is to spare has left (Result)."""
         window = self._window
-        return window.bound is not None and len(window.ranks) < self._last + SPARE_ROWS // 4
+        return window.bound is not None and len(window.ranks) < self._last + LOW_ROWS
 
     def image(self, row: Any, data: bytes) -> tuple[Any, bytes]:
         """The row itself (Result): only of what is near is anything computed."""
@@ -100,22 +103,28 @@ class TopK:
         for key, (row, data) in images:
             self._put(key, row, data)
 
-    def rows(self) -> list[bytes]:
+    def rows(self, source: Source) -> list[bytes]:
         """The rows in order (Result)."""
         if self._shown is None:
+            if self._is_short:
+                self._fill(source)
             self._shown = self._window.part(self._first, self._last)
         return list(self._window.part(self._first, self._last).values())
+
+    @property
+    def _is_short(self) -> bool:
+        return self._window.bound is not None and len(self._window.ranks) < self._last
 
     def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
         touched = [each[0] for each in moves if self._move(*each)]
-        window, first, last, count = self._window, self._first, self._last, len(touched)
-        if window.bound is not None and len(window.ranks) < last:
-            self._fill(source)
-            count = last
-        shown = self._shown
+        shown, first, last, count = self._shown, self._first, self._last, len(touched)
         if shown is None or not count:
             return NOTHING
+        if self._is_short:
+            self._fill(source)
+            count = last
+        window = self._window
         if 4 * count < last - first:
             outside = [*window.part(first - count, first), *window.part(last, last + count)]
             return self._tell(shown, self._near(touched), [*touched, *outside])

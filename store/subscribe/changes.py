@@ -5,8 +5,8 @@ Laws: a change is of one query and one transaction. Its bytes are made at the fi
 
 from typing import Final
 
-from store.ids import Key, Offset, QueryId, Timestamp
-from store.subscribe.encoding import Encoding
+from store.ids import Offset, QueryId, Timestamp
+from store.subscribe.encoding import Encoding, WireKey
 from store.transaction import Transaction
 
 
@@ -15,7 +15,7 @@ class Change:
 
     __slots__ = ("_encoded", "_query", "keys", "rows")
 
-    def __init__(self, query: QueryId, rows: list[bytes], keys: list[Key]) -> None:
+    def __init__(self, query: QueryId, rows: list[bytes], keys: list[WireKey]) -> None:
         self._query: Final = query
         self.rows: Final = rows
         self.keys: Final = keys

@@ -19,9 +19,10 @@ from store.subscribe.absence import Absence
 from store.subscribe.broadcast import Listener
 from store.subscribe.changes import Change
 from store.subscribe.encoding import Encoding
-from store.subscribe.first_rows import FirstRows
+from store.subscribe.first_rows import FirstRows, split_rows
 from store.subscribe.missed import Backlog, ChangesOf, LogRead, Piece
 from store.subscribe.options import Options
+from store.subscribe.shaped import Shaped
 
 SLICE_MS: Final = 0.5
 """How long one step works, or a chunk longer: calls wait for it."""
@@ -117,11 +118,13 @@ class Deliveries:
         changes_of: ChangesOf,
         prepare: Callable[[LiveQuery], bool],
         catch_up: "CatchUp",
+        open_shaped: Callable[[LiveQuery], Shaped],
     ) -> None:
         """`follow` has a recipient told what changes in a query from the next transaction on.
 
         `prepare` does a piece of the work that a query needs before it has rows, and says whether there is more.
-        `catch_up` is asked about queries that rest on subqueries.
+        `catch_up` is asked about queries that rest on subqueries. `open_shaped` has the changes found that bear on what
+        a query shows, and gives where that is held.
         """
         self.wake: Callable[[], None] = _nothing
         self.options: Final = options
@@ -129,6 +132,7 @@ class Deliveries:
         self.changes_of: Final = changes_of
         self.prepare: Final = prepare
         self.catch_up: Final = catch_up
+        self.open_shaped: Final = open_shaped
         self.backlog: Final[Backlog[_Asker]] = Backlog(engine.feed, engine.world.disk, engine.log)
         self.missing: Final[dict[QueryId, int]] = {}
         """Queries that something missed is looked for, and for how many."""
@@ -142,12 +146,14 @@ class Deliveries:
         self._waiting: Final[list[_Delivery]] = []
         self._served: Final[deque[_Delivery]] = deque()
         """Those for whom a piece of the log was read, which they have not taken yet."""
+        self._renewed: Final[dict[Shaped, None]] = {}
+        """Results of which others are made before they have to look for rows."""
 
     # What subscriptions ask for.
 
     def begin(self, recipient: Recipient, query: LiveQuery) -> None:
         """Tell all rows: few at once, many in chunks, when there is a turn."""
-        delivery = _Rows(self, recipient, query)
+        delivery = _Rows(self, recipient, query) if query.shape is None else _Shown(self, recipient, query)
         self._of[recipient, query.id] = delivery
         self._put(delivery, delivery.advance())
 
@@ -211,14 +217,15 @@ class Deliveries:
         """Work for a slice. Returns the seconds after which to come again, 0 where there is more; None: no need."""
         served, going, now = self._served, self._going, self._engine.world.clock.monotonic
         until = now() + SLICE_MS / 1000
-        while served or going:
+        while served or going or self._renewed:
+            self._renew_one()
             for turn in (served, going):  # Neither keeps the other waiting.
                 delivery = turn.popleft() if turn else None
                 if delivery is not None and not delivery.ended:
                     self._put(delivery, delivery.advance())
             if now() >= until:
                 break
-        if served or going:
+        if served or going or self._renewed:
             return 0.0
         wait = None
         if self._waiting or self.backlog.asked:
@@ -241,6 +248,28 @@ class Deliveries:
     def _look_again(self) -> None:
         self._going.extend(self._waiting)
         self._waiting.clear()
+
+    # Results that are kept current.
+
+    def build(self, shaped: Shaped) -> _State:
+        """Go on with a result on its way, for a piece."""
+        if not shaped.is_building:
+            last, size = self._engine.write_path.last_offset, self.options.chunk_size_max
+            stream = FirstRows(shaped.query, self._engine.database, last, chunk_size_max=size)
+            if not self.join(stream):
+                return _State.WAITING
+            shaped.begin(stream, lambda: self.leave(stream))
+        return _State.GOING if shaped.advance(self.options.first_rows_kept_max) else _State.DONE
+
+    def renew(self, shaped: Shaped) -> None:
+        """Make another result in place of one that will soon have to look for rows."""
+        self._renewed[shaped] = None
+        self.wake()
+
+    def _renew_one(self) -> None:
+        shaped = next(iter(self._renewed), None)
+        if shaped is not None and (shaped.error is not None or self.build(shaped) is not _State.GOING):
+            del self._renewed[shaped]
 
     # First rows that are shared.
 
@@ -351,6 +380,58 @@ class _Rows:
         stream, self._stream = self._stream, None
         if stream is not None:
             self._owner.leave(stream)
+
+
+class _Shown:
+    """What a result shows, for one recipient: all of it at one offset."""
+
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery) -> None:
+        self.recipient: Recipient = recipient
+        self.query: LiveQuery = query
+        self.ended = False
+        self.started = False
+        self._owner: Final = owner
+        self._chunks: deque[list[bytes]] = deque()
+
+    def advance(self) -> _State:
+        """Prepare, go on with the result, begin, or tell a chunk."""
+        try:
+            return self._advance()
+        except CallError as error:
+            self.recipient.refuse(self.query, error)
+            return _State.DONE
+
+    def _advance(self) -> _State:
+        owner, encoding = self._owner, self.recipient.encoding
+        if self.started:
+            if not self.recipient.has_room():
+                return _State.WAITING
+            rows = encoding.rows(self._chunks.popleft())
+            self.recipient.tell(encoding.chunk(self.query.id, rows, (), more=bool(self._chunks)))
+            return _State.GOING if self._chunks else _State.DONE
+        if owner.prepare(self.query):
+            return _State.GOING
+        shaped = owner.open_shaped(self.query)
+        if shaped.error is None and not shaped.ready:
+            state = owner.build(shaped)
+            if state is not _State.DONE:
+                return state
+        if shaped.error is not None:
+            raise shaped.error
+        return self._begin(shaped) if self.recipient.has_room() else _State.WAITING
+
+    def _begin(self, shaped: Shaped) -> _State:
+        owner, encoding = self._owner, self.recipient.encoding
+        self._chunks.extend(split_rows(shaped.rows(), owner.options.chunk_size_max))
+        self.started = True
+        owner.follow(self.recipient, self.query)
+        rows = encoding.rows(self._chunks.popleft())
+        self.recipient.begin(self.query, owner.last_offset, rows, resumed=False, more=bool(self._chunks))
+        return _State.GOING if self._chunks else _State.DONE
+
+    def close(self) -> None:
+        """Tell no more."""
+        self._chunks.clear()
 
 
 class _Missed:

@@ -22,6 +22,7 @@ from store.subscribe.messages import (
     ClientMessage,
     ColumnInfo,
     Message,
+    OrderInfo,
     TableInfo,
 )
 
@@ -29,6 +30,10 @@ UNREADABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
 """What reading somebody else's bytes may raise; msgspec's errors are ValueErrors."""
 JSON_COMMAS_MAX: Final = 1 << 20
 """Commas up to which a JSON frame with an unreadable message is taken apart: each may cost an object."""
+
+
+WireKey = Key | msgspec.Raw
+"""A key as deltas say it: a row's own, or a group's as MessagePack."""
 
 
 class Encoding(Protocol):
@@ -74,7 +79,7 @@ class Encoding(Protocol):
         """A Result."""
         ...
 
-    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         """A Part."""
         ...
 
@@ -82,7 +87,7 @@ class Encoding(Protocol):
         """A Delta of encoded parts."""
         ...
 
-    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         """A Missed."""
         ...
 
@@ -130,13 +135,13 @@ class _MessagePack:
     def result(self, sequence: int, offset: int, value: bytes) -> bytes:
         return _encode(("result", sequence, offset, None if value == NIL else msgspec.Raw(value)))
 
-    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         return b"\x93" + _encode(query) + concatenate(rows) + _encode(keys)
 
     def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
         return _DELTA + _encode(offset) + _encode(timestamp) + array_header(len(parts)) + b"".join(parts)
 
-    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         return b"\x94" + _encode(offset) + _encode(timestamp) + concatenate(rows) + _encode(keys)
 
     def chunk(self, query: QueryId, rows: bytes, missed: Sequence[bytes], *, more: bool) -> bytes:
@@ -188,13 +193,13 @@ class _Json:
     def result(self, sequence: int, offset: int, value: bytes) -> bytes:
         return b'["result",%d,%d,%b]' % (sequence, offset, self.value(value))
 
-    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+    def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         return b"[%b,%b,%b]" % (_encode_json(query), self.rows(rows), _encode_json(plain(list(keys))))
 
     def delta(self, offset: Offset, timestamp: Timestamp, parts: Sequence[bytes]) -> bytes:
         return b'["delta",%d,%d,[%b]]' % (offset, timestamp, b",".join(parts))
 
-    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[Key]) -> bytes:
+    def missed(self, offset: Offset, timestamp: Timestamp, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         return b"[%d,%d,%b,%b]" % (offset, timestamp, self.rows(rows), _encode_json(plain(list(keys))))
 
     def chunk(self, query: QueryId, rows: bytes, missed: Sequence[bytes], *, more: bool) -> bytes:
@@ -240,7 +245,7 @@ ENCODINGS: Final = {each.subprotocol: each for each in (MSGPACK, JSON)}
 
 
 def plain(value: Any) -> Any:
-    """A decoded MessagePack value as JSON can carry it; times are left to the JSON encoder."""
+    """A decoded MessagePack value, or one that is Raw, as JSON can carry it; times are left to the JSON encoder."""
     kind = type(value)
     if kind is int:
         return value if -NUMBER_MAX <= value <= NUMBER_MAX else str(value)
@@ -250,6 +255,8 @@ def plain(value: Any) -> Any:
         return {_plain_name(name): plain(each) for name, each in value.items()}
     if kind is bytes:
         return base64.b64encode(value).decode()
+    if kind is msgspec.Raw:
+        return plain(_decode(value))
     return base64.b64encode(value.data).decode() if kind is msgspec.msgpack.Ext else value
 
 
@@ -262,4 +269,10 @@ def _plain_name(name: Any) -> str:
 def table_info(query: LiveQuery) -> TableInfo:
     """What a client is told of a followed query's rows."""
     columns = tuple(ColumnInfo(name=each.name, type=each.type, nullable=each.nullable) for each in query.columns)
-    return TableInfo(name=query.table.name, key=query.key, columns=columns)
+    shape = query.shape
+    if shape is None:
+        return TableInfo(name=query.table.name, key=query.key, columns=columns)
+    order = tuple(OrderInfo(*each) for each in shape.order)
+    if not order and shape.grouped is None:  # LIMIT alone: those with the lowest keys.
+        order = (OrderInfo(query.key, descending=False, nulls_first=False),)
+    return TableInfo(name=query.table.name, key=query.key, columns=columns, group=shape.key, order=order)

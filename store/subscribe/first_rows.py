@@ -6,9 +6,9 @@ never copied as a whole: there are the keys, the images of what changed, and the
 rows share a chunk's bytes; one that is gone is made again, so nobody waits for a slow reader.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from store.ids import Key, Offset
 from store.query.access import candidates
@@ -38,6 +38,8 @@ SINCE_MAX: Final = 256
 """Transactions after `offset` up to which another subscriber may join: they are told to it first."""
 ENTRY_SIZE: Final = 128
 """What an image that is kept costs beside its bytes."""
+
+Made = TypeVar("Made")
 
 
 class FirstRows:
@@ -128,8 +130,18 @@ class FirstRows:
                 del self._made[next(iter(self._made))]
         return made
 
+    def images(self, number: int, image: Callable[[Any, bytes], Any]) -> list[tuple[Key, Any]]:
+        """A chunk's rows that match: their keys, and what `image` makes of each. MalformedQuery as for `rows`."""
+        key_of = self._table.codec.key
+        return self._asked(self._cut(number), lambda row, data: (key_of(row), image(row, data)))
+
     def _take(self, number: int) -> list[bytes]:
-        """The rows of a chunk, which is cut here where it is the next."""
+        """The rows of a chunk, as they are told."""
+        rows = self._cut(number)
+        return rows if self._plain else self._asked(rows, self.query.project)
+
+    def _cut(self, number: int) -> list[bytes]:
+        """The rows that are looked at for a chunk, which is cut here where it is the next."""
         starts = self._starts
         begin = starts[number]
         known = number + 1 < len(starts)
@@ -140,16 +152,15 @@ class FirstRows:
             end = begin + self._fitting(images)
             starts.append(end)
             del images[end - begin :]
-        rows = [row for row in images if row is not None]
-        return rows if self._plain else self._asked(rows)
+        return [row for row in images if row is not None]
 
-    def _asked(self, rows: Sequence[bytes]) -> list[bytes]:
-        """Those that match, projected. MalformedQuery where there is no value for one."""
-        decode, matches, project = self._table.codec.decode, self.query.matches, self.query.project
+    def _asked(self, rows: Sequence[bytes], made: Callable[[Any, bytes], Made]) -> list[Made]:
+        """What is made of those that match. MalformedQuery where there is no value for one."""
+        decode, matches = self._table.codec.decode, self.query.matches
         try:
             for membership, past in self._pasts.items():
                 membership.look_at(past)
-            return [project(row, data) for data in rows if matches(row := decode(data))]
+            return [made(row, data) for data in rows if matches(row := decode(data))]
         finally:
             for membership in self._pasts:
                 membership.look_at(None)
@@ -169,6 +180,20 @@ class FirstRows:
             if size > self._chunk_size_max:
                 return max(place, 1)
         return len(images)
+
+
+def split_rows(rows: Sequence[bytes], size_max: int) -> list[list[bytes]]:
+    """Rows in chunks, one at least: within the bounds of one, but for a row that is larger."""
+    size_max = min(size_max, CHUNK_SIZE_MAX)
+    chunks: list[list[bytes]] = [[]]
+    size = 0
+    for row in rows:
+        size += len(row)
+        if chunks[-1] and (size > size_max or len(chunks[-1]) >= CHUNK_ROWS_MAX):
+            chunks.append([])
+            size = len(row)
+        chunks[-1].append(row)
+    return chunks
 
 
 class _Gathering:

@@ -12,14 +12,14 @@ from store.errors import CallError, MalformedQuery
 from store.ids import Key
 from store.query.live import LiveQuery
 from store.query.membership import Membership
+from store.query.results import Move
 from store.subscribe.broadcast import Broadcast
 from store.subscribe.changes import Change
-from store.subscribe.encoding import Encoding
+from store.subscribe.encoding import Encoding, WireKey
 from store.subscribe.routes import Watcher, Write
+from store.subscribe.shaped import Shaped
 
-Move = tuple[Key, Any, Any]
-"""A row's key, and its image in the query before and after; None where it is not in it."""
-Told = tuple[list[bytes], list[Key]]
+Told = tuple[list[bytes], list[WireKey]]
 """Rows that are in what followers hold now, and keys of rows that left it."""
 
 
@@ -44,19 +44,21 @@ class Rows:
     def fold(self, moves: Sequence[Move]) -> Told:
         """A row whose projection did not change is not told."""
         rows = [after for _, before, after in moves if after is not None and after != before]
-        keys = [key for key, before, after in moves if after is None and before is not None]
+        keys: list[WireKey] = [key for key, before, after in moves if after is None and before is not None]
         return rows, keys
 
 
 class Followed(Watcher):
     """One followed query; its followers by their encoding."""
 
-    __slots__ = ("broadcasts", "query", "subscribers", "telling")
+    __slots__ = ("broadcasts", "query", "shaped", "subscribers", "telling")
 
-    def __init__(self, query: LiveQuery) -> None:
+    def __init__(self, query: LiveQuery, shaped: Shaped | None = None) -> None:
+        """`shaped` holds what it shows where that is not just rows."""
         super().__init__(query.table, query.where, query.members, exact=query.is_equality or query.is_table)
         self.query: Final = query
-        self.telling: Final[Telling] = Rows(query)
+        self.shaped: Final = shaped
+        self.telling: Final[Telling] = shaped or Rows(query)
         self.subscribers: Final[dict[Encoding, dict[Any, None]]] = {}
         self.broadcasts: Final[dict[Encoding, Broadcast]] = {}
         """To the subscribers of each encoding, made when it is needed."""

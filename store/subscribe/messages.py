@@ -89,12 +89,26 @@ class ColumnInfo(msgspec.Struct, frozen=True, array_like=True):
     nullable: bool
 
 
+class OrderInfo(msgspec.Struct, frozen=True, array_like=True):
+    """One key of an order: the place of its column, and how its values come."""
+
+    place: int
+    descending: bool
+    nulls_first: bool
+
+
 class TableInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What a query's rows are: arrays of these columns; `key` is the place of the primary key among them."""
+    """What a query's rows are: arrays of these columns; `key` is the place of the primary key among them.
+
+    It is -1 where rows have none. A followed query's rows are groups then: a row's key is an array of its values at the
+    places of `group`, empty where there is one row at most. `order` is what its rows are the first of, if anything.
+    """
 
     name: str
     key: int
     columns: tuple[ColumnInfo, ...]
+    group: tuple[int, ...] = ()
+    order: tuple[OrderInfo, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True):

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 from store.query.lexing import QUERY_LENGTH_MAX as _QUERY_LENGTH_MAX
+from store.query.options import FOLLOWED_GROUPS_MAX as _FOLLOWED_GROUPS_MAX
+from store.query.options import FOLLOWED_ROWS_MAX as _FOLLOWED_ROWS_MAX
+from store.query.options import FOLLOWED_VALUES_MAX as _FOLLOWED_VALUES_MAX
 from store.query.options import ROWS_EXAMINED_MAX as _ROWS_EXAMINED_MAX
 from store.query.options import ROWS_RETURNED_MAX as _ROWS_RETURNED_MAX
 from store.query.options import TIME_MAX_MS as _TIME_MAX_MS
+from store.query.options import Followed
 from store.query.options import Options as QueryOptions
 
 
@@ -73,6 +77,24 @@ class Options:
     """Transactions a returning subscriber may have missed and still resume, default 1,000,000: the horizon. The newest
     are in RAM (`tail_size_max`), the others are read from the log. More spares large tables being sent anew; each
     missed transaction costs some microseconds, once for all who come back together."""
+
+    followed_rows_max: int = _FOLLOWED_ROWS_MAX
+    """Rows that LIMIT and OFFSET of a followed query may come to, default 10,000. More shows longer lists live; each
+    query holds as many rows and about two thousand to spare, and tells them all to who comes."""
+
+    followed_groups_max: int = _FOLLOWED_GROUPS_MAX
+    """Groups that one followed query may have, default 10,000. More counts by finer keys; all of them are held, and
+    told to who comes. Past it the query's subscriptions end."""
+
+    followed_values_max: int = _FOLLOWED_VALUES_MAX
+    """Rows, groups, aggregates and values that all followed queries with LIMIT or aggregates may hold together, default
+    4,000,000; each is about 100 bytes. More lets more of them be followed; less bounds the memory. Past it the query
+    that wants more ends."""
+
+    @property
+    def followed(self) -> Followed:
+        """The bounds of one query that is followed."""
+        return Followed(self.followed_rows_max, self.followed_groups_max)
 
     @property
     def query(self) -> QueryOptions:

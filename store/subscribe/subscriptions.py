@@ -15,6 +15,7 @@ from store.engine.identity import Caller
 from store.errors import CallError, Denied
 from store.ids import Offset, QueryId, TableId
 from store.query.live import LiveQuery, compile_live
+from store.query.results import Room
 from store.subscribe.absence import Absence
 from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
@@ -24,6 +25,7 @@ from store.subscribe.followed import Followed
 from store.subscribe.frames import Frames
 from store.subscribe.options import Options
 from store.subscribe.routes import Asked, Changed, Route
+from store.subscribe.shaped import Shaped
 from store.subscribe.subqueries import Pasts, Subqueries
 from store.transaction import Transaction
 
@@ -37,7 +39,8 @@ class Subscriptions:
         self._followed: Final[dict[QueryId, Followed]] = {}
         self._routes: Final[dict[TableId, Route]] = {}
         self._held: Final[dict[QueryId, tuple[LiveQuery, int]]] = {}
-        """Queries that rest on subqueries, with those who follow them or are about to."""
+        """Queries that rest on subqueries or have a shape, with those who follow them or are about to."""
+        self._room: Final = Room(self._options.followed_values_max)
         self.subqueries: Final = Subqueries(
             engine.database, self._options, route_of=self._route, left=self._forget_route
         )
@@ -48,6 +51,7 @@ class Subscriptions:
             changes_of=self._changes_of,
             prepare=self.subqueries.prepare,
             catch_up=self,
+            open_shaped=self._open_shaped,
         )
         """First rows and what was missed, on their way."""
         self._frames: Final[dict[tuple[Encoding, int], Frames]] = {}
@@ -77,6 +81,7 @@ class Subscriptions:
             operate=caller.may_operate,
             length_max=self._options.query_length_max,
             share=self.subqueries.sharing(),
+            options=self._options.followed,
         )
         known = self._held.get(query.id)
         if known is not None:
@@ -89,37 +94,63 @@ class Subscriptions:
 
         Rows come anew where what was missed cannot be known, or is more than resume_transactions_max.
         """
-        if query.uses:
+        if _is_held(query):
             self._hold(query)
         missed = self._engine.write_path.last_offset - after
-        if epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
+        if query.shape is not None:
+            self.deliveries.begin(subscriber, query)
+        elif epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
             self.deliveries.resume(subscriber, query, after)
         else:
             self.deliveries.begin(subscriber, query)
 
     def _add(self, subscriber: Recipient, query: LiveQuery) -> None:
         """From the next transaction on, the subscriber is told what changes in the query."""
-        followed = self._followed.get(query.id)
-        if followed is None:
-            followed = self._followed[query.id] = Followed(query)
-            if not query.never:
-                self._route(query.table.id).add(followed)
-            self.subqueries.join(followed, query.uses)
+        followed = self._open(query)
         subscribers = followed.subscribers.setdefault(subscriber.encoding, {})
         assert subscriber not in subscribers
         subscribers[subscriber] = None
         followed.broadcasts.pop(subscriber.encoding, None)
         self.subscription_count += 1
 
+    def _open(self, query: LiveQuery) -> Followed:
+        """From the next transaction on, what changes in the query is found."""
+        followed = self._followed.get(query.id)
+        if followed is None:
+            shaped = None
+            if query.shape is not None:
+                table = self._engine.database.tables[query.table.id]
+                shaped = Shaped(query, table, self._room, self._options.followed, self.deliveries.renew)
+            followed = self._followed[query.id] = Followed(query, shaped)
+            if not query.never:
+                self._route(query.table.id).add(followed)
+            self.subqueries.join(followed, query.uses)
+        return followed
+
+    def _open_shaped(self, query: LiveQuery) -> Shaped:
+        shaped = self._open(query).shaped
+        assert shaped is not None
+        return shaped
+
+    def _close(self, followed: Followed) -> None:
+        """Nobody follows it, or is about to."""
+        query = followed.query
+        del self._followed[query.id]
+        self.subqueries.leave(followed, query.uses)
+        if not query.never:
+            self._routes[query.table.id].remove(followed)
+            self._forget_route(query.table.id)
+        if followed.shaped is not None:
+            followed.shaped.close()
+
     def remove(self, subscriber: Recipient, query: LiveQuery) -> None:
         """The subscriber is told no more; a query that nobody follows is forgotten."""
         if self.deliveries.forget(subscriber, query.id):
             self._remove(subscriber, self._followed[query.id])
-        if query.uses:
+        if _is_held(query):
             self._release(query)
 
     def _remove(self, subscriber: Recipient, followed: Followed) -> None:
-        query = followed.query
         subscribers = followed.subscribers[subscriber.encoding]
         del subscribers[subscriber]
         followed.broadcasts.pop(subscriber.encoding, None)
@@ -127,15 +158,11 @@ class Subscriptions:
         if subscribers:
             return
         del followed.subscribers[subscriber.encoding]
-        if not followed.subscribers:
-            del self._followed[query.id]
-            self.subqueries.leave(followed, query.uses)
-            if not query.never:
-                self._routes[query.table.id].remove(followed)
-                self._forget_route(query.table.id)
+        if not followed.subscribers and followed.shaped is None:
+            self._close(followed)
 
     def _hold(self, query: LiveQuery) -> None:
-        """Keep a query's subqueries current: somebody follows it, or is about to."""
+        """Keep current what a query rests on, and what it shows: somebody follows it, or is about to."""
         known = self._held.get(query.id)
         if known is None:
             self.subqueries.hold(query)
@@ -147,6 +174,9 @@ class Subscriptions:
             self._held[query.id] = query, count - 1
         else:
             del self._held[query.id]
+            followed = self._followed.get(query.id)
+            if followed is not None:
+                self._close(followed)
             self.subqueries.release(query)
 
     def _route(self, table: TableId) -> Route:
@@ -220,6 +250,8 @@ class Subscriptions:
 
     def _end(self, followed: Followed, error: CallError) -> None:
         """End all subscriptions to a query: what it would hold is unknown."""
+        if followed.shaped is not None:
+            followed.shaped.error = error
         for subscribers in tuple(followed.subscribers.values()):
             for subscriber in tuple(subscribers):
                 subscriber.refuse(followed.query, error)
@@ -265,6 +297,11 @@ class Subscriptions:
                 if change is not None:
                     changes[followed.query.id] = change
         return changes
+
+
+def _is_held(query: LiveQuery) -> bool:
+    """Whether something is kept current for it beside itself."""
+    return bool(query.uses) or query.shape is not None
 
 
 def _tell_all(transaction: Transaction, changed: Changed) -> None:

@@ -35,7 +35,7 @@ class Store:
         self.result = self.shape.begin(self.query.project, self.room, options or Followed())
         self.sources = 0
         self.result.take(self._matched())
-        self.view = {self.key(row): row for row in map(msgspec.msgpack.decode, self.result.rows())}
+        self.view = {self.key(row): row for row in map(msgspec.msgpack.decode, self.result.rows(self._source))}
 
     def key(self, row: Sequence[Any]) -> Key:
         """What a follower tells this row by."""
@@ -97,11 +97,19 @@ class Store:
     def ordered(self) -> list[Any]:
         """The view's rows as a follower orders them; what ties, by its key."""
         rows = sorted(self.view.values(), key=self.key)  # type: ignore[arg-type]  # One query, one key type.
-        return sorted(rows, key=cmp_to_key(self._compare))
+        return in_order(rows, self.shape.order, [each.type for each in self.query.columns])
 
-    def _compare(self, one: Sequence[Any], other: Sequence[Any]) -> int:
-        for place, descending, nulls_first in self.shape.order:
-            left, right = (self._value(row, place) for row in (one, other))
+
+def in_order(rows: Sequence[Any], order: Sequence[tuple[int, bool, bool]], types: Sequence[str]) -> list[Any]:
+    """Rows as plain values, in an order of (place, descending, nulls first); what ties stays as it is."""
+
+    def value(row: Any, place: int) -> Any:
+        said = row[place]
+        return Decimal(said) if said is not None and types[place] == "decimal" else said
+
+    def compare(one: Any, other: Any) -> int:
+        for place, descending, nulls_first in order:
+            left, right = value(one, place), value(other, place)
             if left == right:
                 continue
             if left is None or right is None:
@@ -109,6 +117,4 @@ class Store:
             return -1 if (left > right if descending else left < right) else 1
         return 0
 
-    def _value(self, row: Sequence[Any], place: int) -> Any:
-        value = row[place]
-        return Decimal(value) if value is not None and self.query.columns[place].type == "decimal" else value
+    return sorted(rows, key=cmp_to_key(compare))

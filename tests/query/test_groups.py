@@ -79,6 +79,7 @@ def test_values_leave_as_they_came() -> None:
 def test_what_is_not_known_any_more_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all groups at once; only what changed is told."""
     monkeypatch.setattr(ranked, "HELD_MAX", 8)
+    monkeypatch.setattr(ranked, "LOW_VALUES", 2)
     store = Store("SELECT b, min(a) FROM sample GROUP BY b", *rows(*((n, n, n % 2) for n in range(60))))
     told = low = 0
     for number in range(0, 40, 2):

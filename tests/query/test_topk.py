@@ -10,7 +10,7 @@ from store.errors import MalformedQuery
 from store.ids import Key
 from store.query import topk
 from store.query.results import NOTHING, ResultChange, Room, Share
-from store.query.topk import SPARE_ROWS, TopK
+from store.query.topk import LOW_ROWS, SPARE_ROWS, TopK
 
 
 class Numbers:
@@ -22,7 +22,7 @@ class Numbers:
         self.sources = self.projected = 0
         self.top = TopK(lambda row, key: (row, key), self._told, Share(Room(1 << 30)), limit=limit, offset=offset)
         self.top.take(self._source())
-        self.view = dict(map(self._read, self.top.rows()))
+        self.view = dict(map(self._read, self.top.rows(self._source)))
         self.sources = self.projected = 0
 
     def _told(self, row: int, data: bytes) -> bytes:
@@ -82,7 +82,7 @@ def test_what_is_told_makes_the_first_rows(
             before = dict(made.view)
             changed = made.write(changes)
             assert made.view == dict(made.expected())
-            assert list(map(made._read, made.top.rows())) == made.expected()
+            assert list(map(made._read, made.top.rows(made._source))) == made.expected()
             assert all(before.get(key) != number for key, number in map(made._read, changed.rows))
 
 
@@ -111,7 +111,7 @@ def test_a_window_is_filled_anew_only_when_the_spare_rows_are_used_up() -> None:
         made.write({gone: None})
         gone += 1
     assert gone > SPARE_ROWS
-    assert low == SPARE_ROWS // 4
+    assert low == LOW_ROWS
     assert not made.top.is_low
     assert made.view == dict(made.expected())
 
@@ -131,7 +131,7 @@ def test_rows_that_come_before_anybody_looks_are_not_told() -> None:
     top = TopK(lambda row, key: (row, key), lambda _row, data: data, Share(Room(99)), limit=2, offset=0)
     top.take([(1, (10, b"1")), (2, (20, b"2"))])
     assert top.apply([(3, None, (5, b"3"))], list) == NOTHING
-    assert top.rows() == [b"3", b"1"]
+    assert top.rows(list) == [b"3", b"1"]
 
 
 def test_a_row_without_a_rank_is_an_error() -> None:

@@ -16,12 +16,37 @@ TABLES: Final = ["items", "items", "items", "lists", "people"]
 def followed(chance: Random) -> str:
     """A query that can be followed."""
     pick, table = chance.choice, chance.choice(TABLES)
+    if chance.random() < 0.4:
+        return _shaped(chance, table)
     key, other = KEYS[table], pick(NUMERIC[table])
     outputs = pick(["*", "*", "*", f"{key}, {other}", f"{other} * 2 AS twice, {key}", "member"])
     if outputs == "member":
         outputs = f"{key}, {_member(chance, table, 1)} AS mine"
     where = f" WHERE {condition(chance, table, 2)}" if pick(range(8)) else ""
     return f"SELECT {outputs} FROM {table}{where}"  # noqa: S608  # Our own.
+
+
+def _shaped(chance: Random, table: str) -> str:
+    """Groups of rows, or the first of an order."""
+    pick = chance.choice
+    where = f" WHERE {condition(chance, table, 1, 2)}" if pick(range(3)) else ""
+    bound = f" LIMIT {pick([0, 1, 2, 3, 4])}" + pick(["", "", " OFFSET 1", " OFFSET 2"])
+    key, other = KEYS[table], pick(NUMERIC[table] + TEXTUAL[table])
+    how = pick(["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])
+    if chance.random() < 0.4:
+        outputs = pick(["*", f"{key}, {other}", f"{other}, {key}, {_member(chance, table, 1)} AS mine"])
+        order = pick(["", f" ORDER BY {other}{how}", f" ORDER BY {other}{how}, {key} DESC"])
+        return f"SELECT {outputs} FROM {table}{where}{order}{bound}"  # noqa: S608  # Our own.
+    number = pick(NUMERIC[table])
+    values = [f"count({other})", f"sum({number})", f"avg({number})", f"min({other})", f"max({other})"]
+    values += [f"count(DISTINCT {other})", f"sum(DISTINCT {number})", f"count({_member(chance, table, 1)})"]
+    shown = ", ".join(["count(*) AS many", *chance.sample(values, 2)])
+    having = pick(["", "", "", " HAVING count(*) > 1"])
+    if chance.random() < 0.3:
+        return f"SELECT {shown} FROM {table}{where}{having}"  # noqa: S608  # Our own.
+    by = pick([other, number, f"{number} % 2", _member(chance, table, 1)])
+    order = pick(["", "", bound, f" ORDER BY many{how}{bound}", f" ORDER BY 1{how}, many{bound}"])
+    return f"SELECT {by} AS key, {shown} FROM {table}{where} GROUP BY key{having}{order}"  # noqa: S608  # Our own.
 
 
 def condition(chance: Random, table: str, depth: int, terms: int = 3) -> str:

@@ -146,11 +146,12 @@ class View:
         for message in messages:
             if message[0] == "subscribed" and message[1] == self.number:
                 _, _, self.query, offset, table, self.resumed, rows, self.more = message
-                self.key, self.held = table[1], []
+                self.key, columns, self.group, self.order = table[1:]
+                self.types, self.held = [each[1] for each in columns], []
                 if self.resumed:
                     assert (offset, rows) == (self.offset, [])
                 else:
-                    self.rows = {row[self.key]: row for row in rows}
+                    self.rows = {self.key_of(row): row for row in rows}
                 self.offset = offset
             elif message[0] == "chunk" and message[1] == self.query:
                 self._take_chunk(message)
@@ -161,8 +162,8 @@ class View:
         assert self.more
         _, _, rows, missed, self.more = message
         for row in rows:
-            assert row[self.key] not in self.rows, "a row comes once"
-            self.rows[row[self.key]] = row
+            assert self.key_of(row) not in self.rows, "a row comes once"
+            self.rows[self.key_of(row)] = row
         self.held += [(offset, rows, keys) for offset, _, rows, keys in missed]
         if not self.more:
             held, self.held = sorted(self.held, key=lambda each: each[0]), []
@@ -184,8 +185,12 @@ class View:
         self.offset = offset
         self.offsets.append(offset)
         for key in keys:
-            del self.rows[key]
-        self.rows.update({row[self.key]: row for row in rows})
+            del self.rows[key if self.key >= 0 else tuple(key)]
+        self.rows.update({self.key_of(row): row for row in rows})
+
+    def key_of(self, row: list[Any]) -> Any:
+        """What tells a row apart: its primary key, or a group's values."""
+        return row[self.key] if self.key >= 0 else tuple(row[place] for place in self.group)
 
     def sorted(self) -> list[Any]:
         """The rows in primary-key order."""
