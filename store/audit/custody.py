@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from store.audit.keys import Keyring, introduce_first, introduce_next, read_succession, revoke
-from store.audit.layout import folder_of
-from store.audit.notes import SecretKey, Signer, VerifierKey, read_secret_key
+from store.audit.layout import folder_of, policy_name
+from store.audit.notes import SecretKey, Signer, VerifierKey, read_note, read_secret_key, sign
+from store.audit.policy import Policy
 from store.env.audit_keys import KeyFolder
 from store.errors import ConfigError
 
@@ -87,6 +88,18 @@ def revoke_key(folder: KeyFolder, log: str, key_id: str, *, root: Signer, size: 
     name, data = revoke(log, succession, found, root=root, from_size=size, reason=reason)
     folder.add_note(_file(name), data)
     return found
+
+
+def policy_notes(folder: KeyFolder, log: str, policy: Policy, signer: Signer) -> dict[str, bytes]:
+    """All policies of a log, by object names; this one is signed and added where it is not the newest.
+
+    They say whom the log asked. What an auditor wants, nobody but the auditor says.
+    """
+    known = list(folder.policies().values())
+    if not known or read_note(known[-1]).text != policy.text:
+        known.append(sign(policy.text, [signer]).encode())
+        folder.add_policy(len(known), known[-1])
+    return {policy_name(log, number): data for number, data in enumerate(known, start=1)}
 
 
 def _signers(folder: KeyFolder, service: Signer | None) -> Sequence[Signer]:

@@ -13,8 +13,12 @@ from store.audit.shipper import Unendorsed
 class TrailNotary:
     """Signs manifests and checkpoints; without a cosigner nobody else has seen them."""
 
-    def __init__(self, keys: Keyring, cosigner: Cosigner | None = None) -> None:
+    def __init__(
+        self, keys: Keyring, cosigner: Cosigner | None = None, *, policies: Mapping[str, bytes] | None = None
+    ) -> None:
+        """`policies`: the notes that say whom the log asks, by object names (`custody.policy_notes`)."""
         self._keys: Final = keys
+        self._policies: Final = dict(policies or {})
         self.cosigner: Final = cosigner
 
     def signer(self, size: int) -> Signer:
@@ -22,8 +26,8 @@ class TrailNotary:
         return self._keys.signer(size)
 
     def notes(self) -> Mapping[str, bytes]:
-        """What is said of the keys, by object names: stored before anything that they sign."""
-        return self._keys.notes
+        """What is said of keys and witnesses, by object names: stored before anything that is signed."""
+        return {**self._keys.notes, **self._policies}
 
     def endorse(self, checkpoint: Checkpoint) -> bytes:
         """The checkpoint's note. Unendorsed: fewer witnesses have cosigned it than the policy wants."""

@@ -17,11 +17,15 @@ VARIABLE: Final = "STORE_AUDIT_KEY"
 """The environment's name for a secret key."""
 _SECRET: Final = ".key"  # noqa: S105  # What a file's name ends with.
 _NOTE: Final = ".note"
+_POLICY: Final = ".policy"
 _LOG_SECRET: Final = "hmac.key"  # noqa: S105  # A file's name: the secret of keyed hashes, which signs nothing.
 
 
 class KeyFolder:
-    """One folder: `<key id>.key` for each secret; `<key id>.note` and `<key id>.revoked.note`, what was said of it."""
+    """One folder: `<key id>.key` for each secret; `<key id>.note` and `<key id>.revoked.note`, what was said of it.
+
+    And `<number>.policy`, what the log asked of witnesses from then on.
+    """
 
     def __init__(self, path: Path) -> None:
         """The folder is made where missing. ConfigError: others than its owner may look into it."""
@@ -46,11 +50,19 @@ class KeyFolder:
         """What was said of keys: each file's name and content."""
         return {each.name: read_private(each) for each in sorted(self.path.glob(f"*{_NOTE}"))}
 
+    def policies(self) -> dict[str, bytes]:
+        """What the log has asked of witnesses, oldest first: each file's name and content."""
+        return {each.name: read_private(each) for each in sorted(self.path.glob(f"*{_POLICY}"))}
+
+    def add_policy(self, number: int, data: bytes) -> None:
+        """Keep a policy under its number. ConfigError: another one of that number is there."""
+        self.add_note(f"{number:06d}{_POLICY}", data)
+
     def add_note(self, name: str, data: bytes) -> None:
         """Keep a note under its file name. ConfigError: another one of that name is there."""
         write_private(self.path / name, data)
         if read_private(self.path / name) != data:
-            raise ConfigError(f"{self.path / name} says something else already", hint="A key is introduced once")
+            raise ConfigError(f"{self.path / name} says something else already", hint="A note is written once")
 
 
 def load_signer(text: str) -> Any:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from store.audit.custody import open_keyring, revoke_key, rotate
-from store.audit.layout import Malformed
-from store.audit.notes import SecretKey, VerifierKey
+from store.audit.custody import open_keyring, policy_notes, revoke_key, rotate
+from store.audit.layout import Malformed, policy_name
+from store.audit.notes import COSIGNATURE, SecretKey, VerifierKey, read_note
+from store.audit.policy import Policy, policy_of, read_policy
 from store.env.audit_keys import VARIABLE, KeyFolder
 from store.errors import ConfigError
 from tests.audit.scenes import KEY, LOG, ORIGIN
@@ -112,3 +113,17 @@ def test_a_damaged_note_is_refused(folder: KeyFolder) -> None:
     path.write_bytes(path.read_bytes().replace(b"from_size 0", b"from_size 1"))
     with pytest.raises(Malformed):
         newest(folder)
+
+
+def test_a_policy_is_signed_when_it_changes(folder: KeyFolder) -> None:
+    """Once each, numbered in order; going back to an earlier one is a change, too."""
+    key = newest(folder)
+    witness = SecretKey("w.example", bytes(32), COSIGNATURE)
+    one = policy_of([(witness.key, "https://w.example")], 1)
+    for policy, count in ((one, 1), (one, 1), (Policy(), 2), (one, 3)):
+        signer = open_keyring(folder, LOG, origin=ORIGIN, random=os.urandom).signer(0)
+        found = policy_notes(folder, LOG, policy, signer)
+        assert list(found) == [policy_name(LOG, number) for number in range(1, count + 1)]
+        note = read_note(found[policy_name(LOG, count)])
+        assert read_policy(note.text) == policy
+        assert list(note.signed_by([key])) == [key]

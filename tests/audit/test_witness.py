@@ -121,12 +121,13 @@ def test_only_known_logs_are_cosigned() -> None:
 
 
 def test_keys_of_a_log_may_be_added_while_it_runs() -> None:
-    """As when a log's key is rotated."""
+    """As when a log's key is rotated; until then both sign, and the old one is enough."""
     following = SecretKey(ORIGIN, bytes(range(1, 33)))
     witness = new_witness()
     assert ask(witness, request(0, 5, signers=(following,))).status == HTTPStatus.FORBIDDEN
+    assert ask(witness, request(0, 4, signers=(following, KEY))).status == HTTPStatus.OK
     witness.believe([KEY.key, following.key])
-    assert ask(witness, request(0, 5, signers=(following,))).status == HTTPStatus.OK
+    assert ask(witness, request(4, 5, signers=(following,))).status == HTTPStatus.OK
     assert ask(witness, request(5, 6)).status == HTTPStatus.OK
 
 
