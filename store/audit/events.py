@@ -15,7 +15,7 @@ import msgspec
 from store.audit.context import STORE, Context, Declared
 from store.audit.json_form import to_json_text
 from store.audit.redaction import hides, keyed_hash, place_of, show
-from store.audit.taxonomy import KIND_NAMES, OP_NAMES, OTHER, READ, act_of
+from store.audit.taxonomy import KIND_NAMES, OP_NAMES, OTHER, act_of
 from store.codec import NIL, UNSTORABLE
 from store.env.subjects import SubjectKeys
 from store.transaction import COMMITTED, Kind, Transaction, Write
@@ -143,9 +143,12 @@ class Events:
         """The member `args` with the comma behind it, and the key of the event's hashes where something is hidden."""
         names = self._names.get(record.reducer)
         if names is not None and record.kind in _CALLS:
-            values = decode_array(record.args)
-            if len(values) == len(names):
-                return _sized(dict(zip(names, values)), record.args, None), None  # noqa: B905  # Just compared.
+            try:
+                said = to_json_text(dict(zip(names, decode_array(record.args), strict=True)))
+            except UNREADABLE:  # Not as many as are declared, or no array.
+                return self._rare_args(record, epoch)
+            if len(said) <= ARGS_SIZE_MAX:
+                return f'"args":{said},', None
         return self._rare_args(record, epoch)
 
     def _rare_args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
@@ -299,7 +302,7 @@ def _meaning(record: Transaction, args: Any) -> Any:
     if record.kind == Kind.SCHEMA:
         version, tables = args[:2]
         return {"version": version, "tables": [{"id": each[0], "name": each[1]} for each in tables], "packed": args}
-    if record.kind == READ:
+    if record.kind == Kind.READ:
         sql, params = args[:2]
         return {"sql": sql, "params": params, "tables": decode_value(record.value)}
     return args

@@ -19,10 +19,7 @@ APPLICATION: Final = 6002
 
 OTHER: Final = "other"
 
-READ: Final = 11
-"""The number of the kind of reads of sensitive tables."""
-
-KIND_NAMES: Final[Mapping[int, str]] = {**{int(each): each.name.lower() for each in Kind}, READ: "read"}
+KIND_NAMES: Final[Mapping[int, str]] = {int(each): each.name.lower() for each in Kind}
 OP_NAMES: Final[Mapping[int, str]] = {int(each): each.name.lower() for each in Op}
 
 
@@ -68,8 +65,8 @@ _BY_NAME: Final[Mapping[tuple[int, str], Act]] = {
     (Kind.DENIED, "query"): Act(DATASTORE, 4),
     (Kind.DENIED, "subscribe"): Act(DATASTORE, 1),
     (Kind.DENIED, "operate"): Act(ENTITY, 3),
-    (READ, "query"): Act(DATASTORE, 4),
-    (READ, "subscribe"): Act(DATASTORE, 1),
+    (Kind.READ, "query"): Act(DATASTORE, 4),
+    (Kind.READ, "subscribe"): Act(DATASTORE, 1),
 }
 
 
