@@ -9,7 +9,7 @@ from typing import Final
 
 from store.audit.layout import Malformed
 from store.audit.merkle import SIZE_MAX, includes
-from store.audit.notes import Note, check_key_name, decode_hash, encode_hash, read_note
+from store.audit.notes import Note, VerifierKey, check_key_name, decode_hash, encode_hash, read_note
 
 PROOF_HEAD: Final = "c2sp.org/tlog-proof@v1"
 PROOF_HASHES_MAX: Final = 63
@@ -52,6 +52,15 @@ def read_checkpoint(data: bytes) -> tuple[Checkpoint, Note]:
     """What a note says if its signatures hold, and the note. Malformed says what is wrong with its form."""
     note = read_note(data)
     return read_text(note.text), note
+
+
+def is_signed(data: bytes, checkpoint: Checkpoint, key: VerifierKey) -> bool:
+    """Whether a note says exactly this checkpoint, signed by this key."""
+    try:
+        found, note = read_checkpoint(data)
+        return found == checkpoint and key in note.signed_by([key])
+    except Malformed:
+        return False
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ TOLD: Final = b"told"
 CONTEXT: Final = b"context/"
 """What the ledger's keys of the context begin with."""
 
-_encode_told: Final = msgspec.msgpack.Encoder(order="deterministic").encode
+encode_told: Final = msgspec.msgpack.Encoder(order="deterministic").encode
+"""{epoch as hex: last offset told} for the ledger."""
 _decode_told: Final = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
@@ -231,7 +232,7 @@ class Recorder:
             told = dict(self._told)
             for epoch, _, last in closed.frozen.ranges:
                 told[epoch] = max(told.get(epoch, 0), last)
-            context = {**closed.context, TOLD: _encode_told(told)}
+            context = {**closed.context, TOLD: encode_told(told)}
             more = {CONTEXT + name: value for name, value in context.items()}
             try:
                 self.rows.freeze(closed.frozen, encode_standing(closed.standing), at=self._clock.wall(), more=more)

@@ -7,7 +7,7 @@ the same commit as that answer, before it is sent: sent again it is the same byt
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice, takewhile
 from types import MappingProxyType
@@ -144,6 +144,16 @@ class Rows:
             raise LedgerDamaged(f"the ledger has no row before batch {row.batch}", hint=_REBUILD)
         return found
 
+    def at(self, batch: int) -> Row | None:
+        """The row of this batch, if it is known."""
+        return self._rows.get(batch)
+
+    @property
+    def checkpoint_waits(self) -> SignedCheckpoint | None:
+        """The checkpoint that was signed and is not stored yet."""
+        signed = self.checkpoint
+        return signed if signed is not None and not signed.version_id else None
+
     @property
     def waiting(self) -> Row | None:
         """The oldest row that something is still to be done for."""
@@ -195,15 +205,20 @@ class Rows:
         return row
 
     def begin(
-        self, known: list[tuple[Row, Frozen | None, bytes]], trail: bytes, *, more: Mapping[bytes, bytes] = NO_MORE
+        self,
+        known: Sequence[tuple[Row, Frozen, bytes]],
+        trail: bytes,
+        *,
+        checkpoint: SignedCheckpoint | None = None,
+        more: Mapping[bytes, bytes] = NO_MORE,
     ) -> None:
         """Take over what a bucket holds, into a ledger without rows: each row with its batch and its manifest."""
         assert not self._rows
         puts: dict[bytes, bytes | None] = {**more, _TRAIL: trail}
+        if checkpoint is not None:
+            puts[_CHECKPOINT] = _encode(checkpoint)
         for row, frozen, manifest in known:
-            puts |= self._puts(row)
-            if frozen is not None:
-                puts[_batch_key(row)] = encode_frozen(frozen)
+            puts |= {**self._puts(row), _batch_key(row): encode_frozen(frozen)}
             if manifest:
                 puts[_manifest_key(row)] = manifest
         self._ledger.commit(puts)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
 
+from store.audit.behind import check_not_behind
 from store.audit.bucket import check_bucket, refuses_taken_keys
-from store.audit.checkpoint import Checkpoint
+from store.audit.checkpoint import Checkpoint, is_signed
 from store.audit.layout import checkpoint_name, manifest_name
 from store.audit.manifest import NO_MANIFEST, Writer, read_manifest
 from store.audit.notes import Signer
@@ -120,7 +121,8 @@ class Shipper:
     def step(self) -> float:
         """Do the next thing, if any is due; the seconds after which to call again: 0 if there is more to do.
 
-        LedgerFull, LedgerDamaged and a failing disk under the ledger are raised: nothing can be done without it.
+        LedgerBehind is raised before anything is put, and LedgerDamaged and a failing disk under the ledger whenever
+        they are met: nothing can be done without it.
         """
         now = self._clock.monotonic()
         if self._final:
@@ -177,13 +179,14 @@ class Shipper:
         return 0.0
 
     def _check(self) -> None:
-        """Whether the store is fit, and how it treats keys that are taken."""
+        """Whether the store is fit, how it treats keys that are taken, and whether it holds what we do not know of."""
         store_time(self._store, self._clock)
         facts, warnings = check_bucket(self._store)
         self._enforced = facts.enforced
         for each in warnings:
             self._strange(each)
         if self._conditional is None:
+            check_not_behind(self._store, self._rows, self._log)
             until = self._retention.wanted(store_time(self._store, self._clock))
             self._conditional = refuses_taken_keys(self._store, until)
             if not self._conditional:
@@ -219,8 +222,7 @@ class Shipper:
 
     def _checkpoint_wanted(self, now: float) -> bool:
         """A signed one is finished first; a new one once nothing waits before it, or enough lies behind the last."""
-        signed = self._rows.checkpoint
-        if signed is not None and not signed.version_id:
+        if self._rows.checkpoint_waits is not None:
             return True
         counts = self._rows.counts()
         waiting = counts[State.FROZEN] + counts[State.STORED]
@@ -229,16 +231,16 @@ class Shipper:
 
     def _checkpoint(self, now: float) -> bool:
         """Sign one, or store the one that is signed. Whether it could be: without its witnesses batches go first."""
-        signed = self._rows.checkpoint
-        if signed is not None and not signed.version_id:
+        if (signed := self._rows.checkpoint_waits) is not None:
             stored = self._ship(checkpoint_name(self._log, signed.size), signed.note)
             self._rows.checkpointed(signed, version_id=stored.version_id)
             self._checkpoint_at = self._clock.wall()
             return True
         *_, last = self._rows.all_in(State.MANIFESTED)
         root = read_manifest(self._rows.manifest(last)).root_after
+        checkpoint = Checkpoint(self._origin, last.size_after, bytes.fromhex(root))
         try:
-            note = self._notary.endorse(Checkpoint(self._origin, last.size_after, bytes.fromhex(root)))
+            note = self._published(checkpoint) or self._notary.endorse(checkpoint)
         except (Unendorsed, OSError) as error:
             self._endorse_attempts += 1
             self._endorse_due = now + _pause(self._endorse_attempts)
@@ -247,6 +249,16 @@ class Shipper:
         self._endorse_attempts = 0
         self._rows.signed(last.size_after, note)
         return True
+
+    def _published(self, checkpoint: Checkpoint) -> bytes | None:
+        """The very checkpoint, if it is stored already: an older ledger was put back. Signed anew it would differ."""
+        key = checkpoint_name(self._log, checkpoint.size)
+        for each in self._store.versions_of(key):
+            if not each.marker:
+                note = self._store.get(key, each.version_id)
+                if is_signed(note, checkpoint, self._notary.signer(checkpoint.size).key):
+                    return note
+        return None
 
     def _anchor(self) -> None:
         """Copy the newest checkpoint into the other stores; then there is nothing more to do for what it covers."""

@@ -10,7 +10,7 @@ from store.audit.checkpoint import Checkpoint, read_checkpoint
 from store.audit.layout import What, folder_of, read_name
 from store.audit.manifest import NO_MANIFEST, Manifest, read_manifest, read_retain_until
 from store.audit.merkle import NOTHING, Span, leaf_hashes, span_of
-from store.audit.notes import Signer, sign
+from store.audit.notes import COSIGNATURE, SecretKey, Signer, sign
 from store.audit.rows import Rows, State
 from store.audit.shipper import Shipper, Unendorsed
 from store.audit.shipping import Retention
@@ -28,8 +28,13 @@ class Crash(BaseException):
     """The process is gone, in the middle of what it did."""
 
 
+WITNESS = SecretKey("witness.example", bytes(32), COSIGNATURE)
+
+
 class Notary:
-    """Signs with one key; fails as often as it is told to."""
+    """Signs with one key, and as a witness that never says the same twice; fails as often as it is told to."""
+
+    seconds = 0
 
     def __init__(self) -> None:
         self.failing = 0
@@ -41,12 +46,13 @@ class Notary:
         return KEY
 
     def endorse(self, checkpoint: Checkpoint) -> bytes:
-        """A note without witnesses."""
+        """A note with one witness."""
         if self.failing:
             self.failing -= 1
             raise Unendorsed("no witness answers")
         self.endorsed.append(checkpoint.size)
-        return sign(checkpoint.text, [KEY]).encode()
+        Notary.seconds += 1
+        return sign(checkpoint.text, [KEY, WITNESS], time=Notary.seconds).encode()
 
 
 class Interrupted:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.audit.checkpoint import Checkpoint, Proof, read_checkpoint, read_proof, read_text
+from store.audit.checkpoint import Checkpoint, Proof, is_signed, read_checkpoint, read_proof, read_text
 from store.audit.layout import Malformed
 from store.audit.merkle import inclusion_proof, leaf_hash, leaf_hashes, span_of
 from store.audit.notes import SecretKey, sign
@@ -22,6 +22,16 @@ def test_a_checkpoint_is_three_lines() -> None:
     found, note = read_checkpoint(SIGNED)
     assert found == HEAD
     assert list(note.signed_by([KEY.key])) == [KEY.key]
+
+
+def test_a_note_is_the_checkpoint_that_its_key_signed() -> None:
+    """Not another's, nor one of another size, nor any other bytes."""
+    other = SecretKey("example.com/audit/log", bytes(32))
+    assert is_signed(SIGNED, HEAD, KEY.key)
+    assert not is_signed(SIGNED, HEAD, other.key)
+    assert not is_signed(SIGNED, Checkpoint(HEAD.origin, 12, HEAD.root), KEY.key)
+    assert not is_signed(SIGNED.replace(b"\n11\n", b"\n12\n"), Checkpoint(HEAD.origin, 12, HEAD.root), KEY.key)
+    assert not is_signed(b"", HEAD, KEY.key)
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,8 @@ def test_a_missing_manifest_is_said() -> None:
         rows.manifest(row)
     assert rows.before(row) is None
     alone = Rows(MemoryLedger(), LOG)
-    alone.begin([(row_of(frozen(3, before=frozen(0).after), at=NOON), None, b"")], b"")
+    fourth = frozen(3, before=frozen(0).after)
+    alone.begin([(row_of(fourth, at=NOON), fourth, b"")], b"")
     [row] = alone
     with pytest.raises(LedgerDamaged, match="before batch 3"):
         alone.before(row)
