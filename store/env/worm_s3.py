@@ -1,10 +1,11 @@
 """A write-once store in S3 with Object Lock, or in anything that speaks its protocol, by boto3.
 
 Laws: every object is one PUT that carries its SHA-256, its MD5, its lock and If-None-Match; never a multipart upload,
-whose lock some servers lose. The clock is the server's: the Date of its answers. boto3 repeats a request three times at
-most; who asks must know that a repeated PUT finds its own first attempt. Every failure is a WormError; none holds more
-of the server's answer than its code: nothing of a request, no secret. Whether this server really keeps locks cannot be
-seen from its answers: what is read back is what it says.
+whose lock some servers lose. A PUT is never repeated here: on a server that does not know If-None-Match a repetition
+would be a second version, so whoever asks looks first what lies there. All else is asked three times at most. The clock
+is the server's: the Date of its answers. Every failure is a WormError; none holds more of the server's answer than its
+code: nothing of a request, no secret. Whether this server really keeps locks cannot be seen from its answers: what is
+read back is what it says.
 """
 
 import base64
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ATTEMPTS_MAX: Final = 3
-"""Requests that boto3 makes for one act before the failure is told."""
+"""Requests that boto3 makes for one act, other than a PUT of an object, before the failure is told."""
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 60.0
 CLOCK_AGE_MAX_S: Final = 60.0
@@ -76,14 +77,19 @@ class S3Worm:
             request_checksum_calculation="when_required",  # Ours is explicit, and the one that is wanted.
             response_checksum_validation="when_supported",
         )
+        self._client = self._connect(endpoint, config)
+        self._putting = self._connect(endpoint, config.merge(Config(retries={"total_max_attempts": 1})))
+
+    def _connect(self, endpoint: str, config: Config) -> "S3Client":
         with self._said(""):
             try:
-                self._client: S3Client = boto3.client(
-                    "s3", endpoint_url=endpoint or None, region_name=region or None, config=config
+                made: S3Client = boto3.client(
+                    "s3", endpoint_url=endpoint or None, region_name=self._region or None, config=config
                 )
             except ValueError as error:
                 raise Misconfigured(f"cannot use {self._where}: {error}", hint="Check the endpoint's URL.") from None
-        self._client.meta.events.register("after-call.s3", self._note_date)
+        made.meta.events.register("after-call.s3", self._note_date)
+        return made
 
     @property
     def url(self) -> str:
@@ -146,7 +152,7 @@ class S3Worm:
         check_worm_put(key, data, sha256, retain_until)
         conditional: dict[str, Any] = {"IfNoneMatch": "*"} if self._conditional else {}
         try:
-            answer = self._client.put_object(
+            answer = self._putting.put_object(
                 Bucket=self._bucket,
                 Key=self._prefix + key,
                 Body=data,
@@ -262,6 +268,7 @@ class S3Worm:
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
+        self._putting.close()
 
     def _exists(self) -> bool:
         try:

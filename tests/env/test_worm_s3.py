@@ -373,27 +373,55 @@ def test_an_answer_without_a_body_is_understood(
 
 @pytest.mark.parametrize("trouble", [DROP, SILENT, BUSY])
 def test_what_passes_soon_is_not_noticed(store: S3Worm, proxy: Proxy, trouble: str) -> None:
-    """A request is repeated twice; then its outcome is not known."""
+    """What only reads is asked again twice; then its outcome is not known."""
+    version_id = put(store)
     proxy.plans = [trouble] * (ATTEMPTS_MAX - 1)
-    assert put(store)
+    assert store.get(KEY, version_id) == DATA
     proxy.plans = [trouble] * ATTEMPTS_MAX
     with pytest.raises(Unreachable):
-        put(store, key="b")
+        store.get(KEY, version_id)
 
 
-@pytest.mark.parametrize("lost", [LOST, Answer(503, "SlowDown", after=True), Answer(500, "InternalError", after=True)])
+@pytest.mark.parametrize("trouble", [DROP, SILENT, BUSY, LOST, Answer(500, "InternalError", after=True)])
+def test_a_put_is_never_repeated_blindly(store: S3Worm, proxy: Proxy, trouble: str | Answer) -> None:
+    """Some servers would make a second version of it."""
+    proxy.plans = [trouble]
+    with pytest.raises(Unreachable):
+        put(store)
+    assert proxy.requests == ["PUT"]
+
+
+LOSSES: list[str | Answer] = [LOST, Answer(503, "SlowDown", after=True), Answer(500, "InternalError", after=True)]
+
+
+@pytest.mark.parametrize("lost", LOSSES)
 def test_an_answer_lost_after_it_was_done_leaves_one_version(store: S3Worm, proxy: Proxy, lost: str | Answer) -> None:
-    """The library repeats the PUT, hears that the key is taken, and shipping finds that it was ourselves."""
+    """The next attempt looks first, and finds that it was ourselves."""
     proxy.plans = [None, lost]
+    with pytest.raises(Unreachable):
+        ship(store, KEY, DATA, retention=RETENTION, now=store.now(), conditional=True)
     stored = ship(store, KEY, DATA, retention=RETENTION, now=store.now(), conditional=True)
     assert [each.version_id for each in store.versions_of(KEY)] == [stored.version_id]
-    assert proxy.requests.count("PUT") == 2
-    proxy.plans = [None, *[lost] * ATTEMPTS_MAX]
-    with pytest.raises(Unreachable) if lost != LOST else pytest.raises(WormError):
-        ship(store, "b", DATA, retention=RETENTION, now=store.now(), conditional=True)
-    proxy.plans = []
-    again = ship(store, "b", DATA, retention=RETENTION, now=store.now(), conditional=True)
-    assert [each.version_id for each in store.versions_of("b")] == [again.version_id]
+    assert proxy.requests.count("PUT") == 1
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_also_where_taken_keys_are_not_refused(
+    owner: Any, rgw: str, request: pytest.FixtureRequest, lost: str | Answer
+) -> None:
+    """The same on a server that would take it again: one version, locked."""
+    assert owner
+    proxy = Proxy(rgw)
+    store = S3Worm(BUCKET, named(request), endpoint=proxy.url, region="us-east-1")
+    store.create(retention_days=1)
+    proxy.plans = [None, lost]
+    with pytest.raises(Unreachable):
+        ship(store, KEY, DATA, retention=RETENTION, now=store.now(), conditional=False)
+    stored = ship(store, KEY, DATA, retention=RETENTION, now=store.now(), conditional=False)
+    assert [each.version_id for each in store.versions_of(KEY)] == [stored.version_id]
+    assert store.lock_of(KEY, stored.version_id).mode == COMPLIANCE
+    store.close()
+    proxy.close()
 
 
 def test_a_conflict_of_a_moment_passes(store: S3Worm, proxy: Proxy) -> None:
