@@ -7,25 +7,25 @@ error, and says how far the log leads.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from store.engine.directory import Restoring, begin_making
 from store.engine.loading import PassedOver
-from store.engine.replay import records, replay
+from store.engine.replay import replay
 from store.env.world import Clock, Disk, Entropy
 from store.errors import CorruptionError, DirectoryError, NotRestorable
-from store.fingerprint import show_sum, sum_rows
+from store.fingerprint import show_sum
 from store.ids import Epoch, Offset, Position, Timestamp
 from store.log.cutting import begin as begin_log
 from store.log.cutting import cut
 from store.log.format import SALT_SIZE
-from store.log.reader import LogReader
 from store.log.survey import SegmentInfo
 from store.snapshot.format import Manifest, snapshot_name
 from store.snapshot.repository import Repository
-from store.transaction import Write
+from store.upkeep.evidence import CHECKING_LOG, changes
 from store.upkeep.history import History, Stretch, look
 from store.upkeep.ranges import Moment, show
 
@@ -112,15 +112,6 @@ def _size(disk: Disk, name: str) -> int:
         file.close()
 
 
-def _change(writes: Sequence[Write]) -> int:
-    """What a transaction adds to the fingerprint's sum: its rows after, without its rows before."""
-    change = 0
-    for table_id, _, _, before, after in writes:
-        change += sum_rows(table_id, () if after is None else (after,))
-        change -= sum_rows(table_id, () if before is None else (before,))
-    return change
-
-
 def _with_way_out(error: CorruptionError, good: Offset) -> CorruptionError:
     """The same damage, with what can be restored in spite of it."""
     again = CorruptionError(
@@ -200,15 +191,9 @@ class Making:
     def _check_log(self, behind: Offset) -> int:
         """The change of the fingerprint behind the base, from the source's own bytes: nothing is written yet."""
         through, good, change = self.moment.offset, behind, 0
-        if behind == through:
-            return change
-        begin = Offset(behind + 1)
         try:
-            for batch in LogReader(self.source, from_offset=begin, through=through, progress=self._told_log):
-                for transaction, _ in records(batch):
-                    if behind < transaction.offset <= through:
-                        change += _change(transaction.writes)
-                        good = transaction.offset
+            for offset, each in changes(self.source, behind, through, partial(self.progress, CHECKING_LOG)):
+                good, change = offset, change + each
         except CorruptionError as error:
             stretch_of(look(self.source), self.moment)  # A segment that was removed meanwhile is no damage.
             raise _with_way_out(error, good) from error
@@ -220,9 +205,6 @@ class Making:
                 hint=f"Restore that one (--to-offset {good})",
             )
         return change
-
-    def _told_log(self, done: int, total: int) -> None:
-        self.progress("checking log", done, total)
 
     def _copy_snapshot(self, base: Manifest) -> None:
         """Its blocks, each by its hash, then its manifest; durable."""

@@ -6,7 +6,7 @@ is imported beside a log is of that log's history, or is refused before anything
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -17,7 +17,7 @@ import msgspec
 import typer
 
 from store.cli.arguments import ConfigFile, SetOptions, configure
-from store.cli.directories import Directory, work_on
+from store.cli.directories import Directory, tenant_of, work_on
 from store.cli.exits import NothingThere
 from store.cli.moments import show_bytes, show_moment, to_text
 from store.cli.output import JsonFlag, print_json, stdout
@@ -32,13 +32,17 @@ from store.ids import Offset
 from store.log.commitlog import Commitlog
 from store.log.cutting import begin
 from store.log.format import SALT_SIZE
-from store.log.survey import holds
+from store.log.survey import holds, runs, segments
 from store.snapshot.format import SNAPSHOT_FOLDER, Manifest, snapshot_name
 from store.snapshot.jsonlines import LINE_SIZE_MAX, export_lines, import_lines
 from store.snapshot.repository import Repository
+from store.upkeep.evidence import CHECKING_LOG, fingerprint_at
 
 EXPORTING, IMPORTING = "exporting rows", "importing rows"
 STDIO: Final = Path("-")
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Beside a log: also where snapshots and log here cannot tell its rows.")
+]
 
 
 def export(  # Options of a command.
@@ -82,11 +86,15 @@ def export(  # Options of a command.
 def import_(  # Options of a command.
     file: Annotated[Path, typer.Argument(help="What `store snapshot export` wrote, or - for stdin.")],
     directory: Annotated[Path, typer.Argument(help="A new directory, or that of the store it came from.")],
+    trust: Trust = False,  # noqa: FBT002  # A flag.
     config: ConfigFile = None,
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
-    """Read a snapshot back, checked: into a new directory, which then opens, or beside the log it was taken from."""
+    """Read a snapshot back, checked: into a new directory, which then opens, or beside the log it was taken from.
+
+    Beside a log its rows must be those that snapshots and log there add up to; where they cannot tell: --trust.
+    """
     options = configure(config, set_, tenant__data=directory)
     fresh = not directory.exists() or _is_empty(directory)
     with Phases(json=json) as phases, _opened(file) as lines:
@@ -94,7 +102,7 @@ def import_(  # Options of a command.
         if fresh:
             manifest = _into_new(PosixDisk(directory), lines, options.snapshot.block_size, told)
         else:
-            manifest = _beside_log(work_on(directory), lines, options.snapshot.block_size, told)
+            manifest = _beside_log(work_on(directory), lines, options.snapshot.block_size, phases, trust=trust)
     name = snapshot_name(manifest.offset)
     line = {"event": "imported", "name": name, "offset": manifest.offset, "into": str(directory), "new": fresh}
     if json:
@@ -149,18 +157,25 @@ def _into_new(disk: PosixDisk, lines: Iterator[bytes], block_size: int, told: An
     return manifest
 
 
-def _beside_log(disk: PosixDisk, lines: Iterator[bytes], block_size: int, told: Any) -> Manifest:
+def _beside_log(disk: PosixDisk, lines: Iterator[bytes], block_size: int, phases: Phases, *, trust: bool) -> Manifest:
     """One more snapshot of a store that is there. DirectoryError: it is of another history."""
     head = next(lines, b"")
-    _expect_same_history(disk, head)
+    _expect_same_history(disk, head, trust=trust)
     disk.lock(SNAPSHOT_FOLDER)
     try:
-        return _read(disk, chain([head], lines), block_size, told)
+        known = partial(_expect_known_rows, disk, told=phases.only(CHECKING_LOG), trust=trust)
+        return _read(disk, chain([head], lines), block_size, phases.only(IMPORTING), known)
     finally:
         disk.unlock(SNAPSHOT_FOLDER)
 
 
-def _read(disk: PosixDisk, lines: Iterable[bytes], block_size: int, told: Any) -> Manifest:
+def _read(
+    disk: PosixDisk,
+    lines: Iterable[bytes],
+    block_size: int,
+    told: Any,
+    expect: Callable[[Manifest], None] = lambda _: None,
+) -> Manifest:
     """Written, read back, and noted as whole. Nothing is there under its name before all of it holds."""
     repository = Repository(disk)
 
@@ -168,6 +183,7 @@ def _read(disk: PosixDisk, lines: Iterable[bytes], block_size: int, told: Any) -
         repository.check(manifest, deep=True)
         read_system(repository, manifest)
         _expect_nothing_else(repository, manifest)
+        expect(manifest)
 
     manifest = import_lines(lines, repository, block_size=block_size, progress=told, accept=accept)
     repository.note_verified(snapshot_name(manifest.offset), SystemClock().wall(), manifest.fingerprint)
@@ -194,9 +210,11 @@ class _Head(msgspec.Struct):
 
     offset: Offset
     chain: str
+    store: str
 
 
-def _expect_same_history(disk: PosixDisk, line: bytes) -> None:
+def _expect_same_history(disk: PosixDisk, line: bytes, *, trust: bool) -> None:
+    """DirectoryError: the log says otherwise, or without `trust` cannot say."""
     try:
         head = msgspec.json.decode(line, type=_Head)
         chain_behind = bytes.fromhex(head.chain)
@@ -207,12 +225,36 @@ def _expect_same_history(disk: PosixDisk, line: bytes) -> None:
             position=0,
             hint="Export it again",
         ) from None
-    if not Commitlog.exists(disk) or not holds(disk, head.offset, chain_behind):
-        raise DirectoryError(
-            f"the log in {disk.path} does not lead through this snapshot of offset {head.offset}: it is of another "
-            "history, or that part of the log is gone",
-            hint="Import it into a new directory",
-        )
+    known = tenant_of(disk)
+    if known is not None and known.hex() != head.store:
+        raise _of_another_history(disk, head.offset, f"it is of the store {head.store}, this one is {known.hex()}")
+    if Commitlog.exists(disk) and holds(disk, head.offset, chain_behind):
+        return
+    if any(run[0].first_offset <= head.offset <= run[-1].whole_offset for run in runs(segments(disk))):
+        raise _of_another_history(disk, head.offset, "the log has another chain there")
+    if not trust:
+        raise _of_another_history(disk, head.offset, "that part of the log is gone, so nothing here can tell", _TRUST)
+
+
+def _expect_known_rows(disk: PosixDisk, manifest: Manifest, told: Any, *, trust: bool) -> None:
+    """DirectoryError: the log adds up to other rows there, or without `trust` cannot say."""
+    expected = fingerprint_at(disk, manifest.offset, told)
+    if expected is None and not trust:
+        why = "no snapshot and no log tell which rows there were"
+        raise _of_another_history(disk, manifest.offset, why, _TRUST)
+    if expected not in {None, manifest.fingerprint}:
+        why = f"snapshots and log here add up to the fingerprint {expected}, and it has {manifest.fingerprint}"
+        raise _of_another_history(disk, manifest.offset, why)
+
+
+_TRUST: Final = "; --trust takes it at its word"
+
+
+def _of_another_history(disk: PosixDisk, offset: Offset, why: str, more: str = "") -> DirectoryError:
+    return DirectoryError(
+        f"the store in {disk.path} does not lead through this snapshot of offset {offset}: {why}",
+        hint=f"Import it into a new directory{more}",
+    )
 
 
 @contextmanager

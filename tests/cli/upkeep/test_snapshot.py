@@ -326,6 +326,47 @@ def test_a_file_that_adds_up_and_makes_no_store_is_not_imported(
     assert {name: held for name, held in files(data).items() if "block/" not in str(name)} == before
 
 
+def without_rows(lines: list[bytes]) -> bytes:
+    """The same snapshot with no row in it; it adds up."""
+    head, end = json.loads(lines[0]), json.loads(lines[-1])["end"]
+    rest = [each for each in lines[1:-1] if not each.startswith(b'{"table"')]
+    ending = json.dumps({"end": {**end, "rows": 0, "fingerprint": "0" * 64}}).encode() + b"\n"
+    return forged([lines[0], *rest, ending], tables=[{**each, "rows": 0} for each in head["tables"]])
+
+
+def test_what_is_imported_beside_a_log_has_the_rows_of_then(data: Path) -> None:
+    """A file that adds up by itself is held against what snapshots before and after it and the log add up to."""
+    for deposits in (1, 2):
+        deposit(data, deposits)
+        run("snapshot", "take", "data", cwd=data.parent)
+    for name in names(data):
+        run("snapshot", "export", "data", name, "--to", f"{name}.jsonl", cwd=data.parent)
+        lines = (data.parent / f"{name}.jsonl").read_bytes().splitlines(keepends=True)
+        (data.parent / "forged.jsonl").write_bytes(without_rows(lines))
+        (data / "snapshot" / f"{name}.json").unlink()
+        said = error("snapshot", "import", "forged.jsonl", "data", cwd=data.parent, exit_code=Exit.DIRECTORY)
+        assert "add up to the fingerprint" in said["message"]
+        run("snapshot", "import", "forged.jsonl", "data", "--trust", cwd=data.parent, exit_code=Exit.DIRECTORY)
+        run("snapshot", "import", f"{name}.jsonl", "data", cwd=data.parent)
+
+
+def test_where_nothing_can_tell_an_import_wants_to_be_trusted(data: Path) -> None:
+    """The log from then is gone: without --trust it is refused, and with it the snapshot stands for its own offset."""
+    first = names(data)[0]
+    run("snapshot", "export", "data", first, "--to", "first.jsonl", cwd=data.parent)
+    for deposits in (1, 2, 3):
+        deposit(data, deposits)
+        run("snapshot", "take", "data", cwd=data.parent)
+    rules = ("--keep-last", "0", "--keep-daily", "0", "--keep-for", "0s", "--grace", "0s")
+    run("snapshot", "prune", "data", *rules, cwd=data.parent)
+    assert first not in names(data)
+    said = error("snapshot", "import", "first.jsonl", "data", cwd=data.parent, exit_code=Exit.DIRECTORY)
+    assert "--trust" in said["hint"]
+    run("snapshot", "import", "first.jsonl", "data", "--trust", cwd=data.parent)
+    _, restored = events("restore", "data", "--snapshot", first, "--into", "then", cwd=data.parent)
+    assert restored["offset"] == int(first)
+
+
 def test_an_import_never_replaces_a_whole_snapshot_by_other_rows(data: Path) -> None:
     """Its file claims the same offset of the same history, and says that the system part was another."""
     run("snapshot", "export", "data", "--to", "out.jsonl", cwd=data.parent)
