@@ -44,6 +44,8 @@ class PassedOver:
 
     name: str
     reason: str
+    damaged: bool = False
+    """Whether its bytes are not what they were; else it is whole, and of another history."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ def _first_sound(
         try:
             state = load_snapshot(repository, manifest, row_types, progress=progress)
         except (CorruptionError, OSError) as error:
-            passed_over.append(PassedOver(snapshot_name(manifest.offset), str(error)))
+            damaged = isinstance(error, CorruptionError | FileNotFoundError)
+            passed_over.append(PassedOver(snapshot_name(manifest.offset), str(error), damaged))
             continue
         rows = sum(each.rows for each in manifest.tables)
         return Loaded(state, manifest, rows, newer_first(passed_over, than=manifest))

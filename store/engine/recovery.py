@@ -6,7 +6,8 @@ to have covered are written and synced again before they are believed. A crash i
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -18,7 +19,7 @@ from store.engine.loading import Loaded, PassedOver, Progress, end_of_log, load
 from store.engine.replay import REPLAYING, Absorbing, records
 from store.engine.state import BEGINS_STORE, State
 from store.env.world import Disk, World
-from store.errors import CorruptionError
+from store.errors import CorruptionError, DirectoryError
 from store.ids import EPOCH_SIZE, Epoch, Offset, Position
 from store.log.commitlog import Commitlog, LogOptions
 from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, Batch, SegmentHeader, segment_name
@@ -27,6 +28,8 @@ from store.log.reader import LogReader
 from store.log.segment import create_segment, segment_offsets
 from store.log.survey import read_header
 from store.schema import Table
+from store.snapshot.format import SNAPSHOT_FOLDER
+from store.snapshot.repository import Repository
 
 __all__ = ["ProgressCallback", "Recovered", "RecoveryProgress", "RecoveryReport", "Tail", "records", "recover"]
 
@@ -148,6 +151,7 @@ def recover(
 
     # 2  Begin with the newest snapshot that holds and fits; else the one before, else none.
     loaded = load(disk, row_types, ahead=new_epoch is not None, progress=_tell(progress, lambda: Offset(0)))
+    _take_back(disk, loaded.passed_over)
     state = loaded.state
     timer = _Timer(world, began, loaded=world.clock.monotonic())
 
@@ -215,6 +219,20 @@ class Tail:
     def records(self) -> list[bytes]:
         """Every record kept, in order."""
         return [*chain.from_iterable(map(bytes, split_batch(batch.body)) for batch in self._batches)]
+
+
+def _take_back(disk: Disk, passed_over: Iterable[PassedOver]) -> None:
+    """Nothing may rest any more on a snapshot that was found damaged: log would go for its sake."""
+    damaged = [each.name for each in passed_over if each.damaged]
+    if not damaged:
+        return
+    with suppress(DirectoryError, OSError):  # Somebody takes one right now; whoever prunes looks for its blocks.
+        disk.lock(SNAPSHOT_FOLDER)
+        try:
+            for name in damaged:
+                Repository(disk).note_damaged(name)
+        finally:
+            disk.unlock(SNAPSHOT_FOLDER)
 
 
 def _why_an_epoch_opens(disk: Disk, marker: Marker | None) -> str:

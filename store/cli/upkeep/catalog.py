@@ -1,8 +1,7 @@
 """What a directory holds in snapshots, and what can be restored from it: gathered once, for lists and for checks."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any, Final
 from store.cli.directories import expect_store, look_at
 from store.cli.exits import NothingThere
 from store.cli.moments import show_bytes, show_span, to_text
+from store.cli.upkeep.sources import note_on
 from store.cli.upkeep.targets import full_name
 from store.engine.loading import misfit
 from store.env.posix import PosixDisk, SystemClock
 from store.errors import CorruptionError, DirectoryError, StoreError
 from store.ids import Timestamp
 from store.log.survey import SegmentInfo, segments
-from store.snapshot.format import SNAPSHOT_FOLDER, BlockRef, Manifest
+from store.snapshot.format import BlockRef, Manifest
 from store.snapshot.options import SnapshotOptions
 from store.snapshot.repository import Pin, Repository, Verification
 from store.upkeep.history import History, look
@@ -171,23 +171,12 @@ class Catalog:
     def note_verified(self, entry: Entry) -> None:
         """Note that every check of it holds, where one may write."""
         assert entry.manifest is not None
-        with self._noting() as repository:
-            repository.note_verified(entry.name, SystemClock().wall(), entry.manifest.fingerprint)
+        name, at, fingerprint = entry.name, SystemClock().wall(), entry.manifest.fingerprint
+        note_on(self.disk, lambda repository: repository.note_verified(name, at, fingerprint))
 
     def note_damaged(self, entry: Entry) -> None:
         """Take such a note back, where one may write, so that no log goes because this snapshot leads there."""
-        with self._noting() as repository:
-            repository.note_damaged(entry.name)
-
-    @contextmanager
-    def _noting(self) -> Iterator[Repository]:
-        with suppress(OSError, DirectoryError):  # Somebody takes a snapshot, or it is not ours to write.
-            disk = PosixDisk(self.disk.path)
-            disk.lock(SNAPSHOT_FOLDER)
-            try:
-                yield Repository(disk)
-            finally:
-                disk.unlock(SNAPSHOT_FOLDER)
+        note_on(self.disk, lambda repository: repository.note_damaged(entry.name))
 
     @property
     def alarm(self) -> str:

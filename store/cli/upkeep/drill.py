@@ -34,7 +34,7 @@ from store.cli.presence import is_served
 from store.cli.progress import Phases
 from store.cli.upkeep.preview import Preview, check_room
 from store.cli.upkeep.remote import ask_and_watch
-from store.cli.upkeep.sources import directory_source
+from store.cli.upkeep.sources import directory_source, note_passed_over
 from store.config import Config
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.env.priority import lower_priority
@@ -146,6 +146,7 @@ def _rehearse(root: Path, folder: Path, options: Config, through: int | None, *,
             entropy=SystemEntropy(),
             progress=source.told,
         )
+        note_passed_over(source, restored)
     return restored, time.monotonic() - began
 
 

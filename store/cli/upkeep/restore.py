@@ -38,6 +38,7 @@ from store.cli.upkeep.sources import (
     Source,
     backup_source,
     directory_source,
+    note_passed_over,
 )
 from store.cli.upkeep.targets import ToNewest, ToOffset, ToSnapshot, ToTime, in_epoch, read_target
 from store.config import Config
@@ -222,12 +223,15 @@ class Asked:
             world: dict[str, Any] = {"clock": SystemClock(), "entropy": SystemEntropy(), "progress": source.told}
             moment = preview.plan.moment
             if self._reason == cloning.REASON:
-                return cloning.clone(source.disk, disk, moment, options=self._options.snapshot, **world)
-            return carry_out(source.disk, disk, moment, **world)
+                restored = cloning.clone(source.disk, disk, moment, options=self._options.snapshot, **world)
+            else:
+                restored = carry_out(source.disk, disk, moment, **world)
         except BaseException:
             if not preview.in_place and (folder / RESTORING).exists():
                 note(f"{folder} is half made and says so: the same command begins anew, or delete it")
             raise
+        note_passed_over(source, restored)
+        return restored
 
 
 def _configure(

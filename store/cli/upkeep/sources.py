@@ -1,7 +1,7 @@
 """Where a restore, a clone or a salvage reads from: a data directory, which may be in use, or a backup."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +16,14 @@ from store.cli.progress import Phases
 from store.cli.upkeep.lease import Progress, leased
 from store.config import Config
 from store.env.objects import open_objects
+from store.env.posix import PosixDisk
 from store.env.secret import read_secret
 from store.env.world import Disk, ObjectStore
-from store.errors import NotRestorable
+from store.errors import DirectoryError, NotRestorable
 from store.ids import Offset
+from store.snapshot.format import SNAPSHOT_FOLDER
+from store.snapshot.repository import Repository
+from store.upkeep.making import Restored
 
 FromUrl = Annotated[
     str | None,
@@ -92,3 +96,25 @@ def operator_key(config: Config, file: Path | None = None) -> OperatorKey | None
     """The operator's key, from a file or the environment; None where neither is named."""
     secret = read_secret(file or config.backup.key_file)
     return None if secret is None else OperatorKey.read(secret)
+
+
+def note_on(disk: PosixDisk, act: Callable[[Repository], None]) -> None:
+    """Note something of a directory's snapshots, where one may; else it is left undone."""
+    with suppress(OSError, DirectoryError):  # Somebody takes a snapshot, or it is not ours to write.
+        writable = PosixDisk(disk.path)
+        writable.lock(SNAPSHOT_FOLDER)
+        try:
+            act(Repository(writable))
+        finally:
+            writable.unlock(SNAPSHOT_FOLDER)
+
+
+def note_passed_over(source: Source, restored: Restored) -> None:
+    """Take back that the snapshots were whole which a restore found damaged, so that no log goes for their sake."""
+
+    def take_back(repository: Repository) -> None:
+        for each in restored.passed_over:
+            repository.note_damaged(each.name)
+
+    if isinstance(source.disk, PosixDisk) and restored.passed_over:
+        note_on(source.disk, take_back)

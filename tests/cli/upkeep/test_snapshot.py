@@ -16,6 +16,8 @@ import pytest
 from store.cli.asking import Tenant as HttpTenant
 from store.cli.exits import Exit
 from store.cli.presence import SERVING
+from store.env.posix import PosixDisk
+from store.snapshot.repository import Repository
 from tests.cli.history import deposit, error, events, files, flip, run, segments
 from tests.cli.tenant import Tenant, environment, process, running, store
 
@@ -276,6 +278,36 @@ def test_a_snapshot_goes_as_json_lines_and_comes_back(data: Path) -> None:
     lines = run("snapshot", "export", "data", cwd=data.parent).stdout
     assert lines == (data.parent / "out.jsonl").read_text()
     error("snapshot", "export", "data", "--to", "out.jsonl", cwd=data.parent, exit_code=Exit.CONFIG)
+
+
+def test_what_cannot_be_noted_does_not_stop_a_check(data: Path) -> None:
+    """While somebody takes a snapshot, or prunes, its folder is theirs: the verdict is the same."""
+    taking = PosixDisk(data)
+    taking.lock("snapshot")
+    try:
+        run("snapshot", "verify", "data", cwd=data.parent)
+        for block in (data / "block").glob("*.blk"):
+            flip(block, block.stat().st_size // 2)
+        run("snapshot", "verify", "data", cwd=data.parent, exit_code=Exit.CORRUPTION)
+    finally:
+        taking.unlock("snapshot")
+
+
+@pytest.mark.parametrize("find", ["restore", "drill", "start"])
+def test_what_is_found_damaged_is_rested_on_no_more(data: Path, find: str) -> None:
+    """Passing a damaged snapshot over takes its note back, whoever finds it: else log would go for its sake."""
+    newest = names(data)[-1]
+    manifest = Repository(PosixDisk(data)).manifest(newest)
+    damaged = data / "block" / f"{manifest.tables[0].blocks[-1].file}.blk"
+    flip(damaged, damaged.stat().st_size // 2)
+    assert Repository(PosixDisk(data)).verified(newest) is not None
+    if find == "start":
+        deposit(data, 1)
+    elif find == "drill":
+        run("snapshot", "drill", "data", cwd=data.parent)
+    else:
+        run("restore", "data", "--newest", "--into", "new", cwd=data.parent)
+    assert Repository(PosixDisk(data)).verified(newest) is None
 
 
 def test_an_import_mends_a_corrupt_snapshot(data: Path) -> None:
