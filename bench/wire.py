@@ -180,6 +180,11 @@ class StoreWire:
                 )
                 offset = answer[3]
                 refused += 1
+            if answer[0] == "failure" and answer[4] == "overloaded":
+                raise WrongAnswer(
+                    f"the store fell so far behind that it refused call {sequence} ({answer[5]}): something else keeps"
+                    " the machine busy, measure again at rest"
+                )
             if not right:
                 raise WrongAnswer(f"{call}, call {sequence}, was answered {answer!r:.300}")
         return refused

@@ -104,6 +104,14 @@ def test_a_wrong_answer_is_no_number(wrong: list[object]) -> None:
         receiver.check([PAID, REFUSED])
 
 
+def test_a_store_that_fell_behind_is_told_from_a_wrong_one() -> None:
+    """Calls that come by the clock are refused where they pile up: that says something of the machine, and what."""
+    receiver = wire()
+    receiver.count(answer(["failure", "call", 1, 0, "overloaded", "64 MiB wait for the disk", {"reason": "group"}]))
+    with pytest.raises(WrongAnswer, match=r"refused call 1 .* at rest"):
+        receiver.check([PAID])
+
+
 def test_redis_answers_are_checked() -> None:
     """One line answers one script; the lines must be exactly those expected."""
     redis = RedisWire(script="abc")
