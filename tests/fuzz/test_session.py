@@ -224,3 +224,52 @@ def test_corners_of_the_codecs_are_survived(subprotocol: str, message: bytes) ->
     shelf, client, other, view = scene(subprotocol, named=True)
     survive(shelf, client, client.session.encoding.frame([message]))
     check_other(shelf, other, view)
+
+
+WORDS: Final = (
+    "id copies author genre notes cover bought loans = < <> AND OR NOT IN ( ) , BETWEEN LIKE IS NULL 1 'ann' $1 ?"
+    " + / ->> @> '{}' ::int *"
+)
+_words = st.sampled_from(WORDS.split())
+_clauses = st.sampled_from(
+    """(SELECT id FROM books)
+    (SELECT author FROM books WHERE copies > 1)
+    author IN (SELECT name FROM authors)
+    NOT author IN (SELECT name FROM authors)
+    copies IN (SELECT copies FROM books WHERE 6 / copies > 1)
+    6 / copies > 1
+    copies BETWEEN $1 AND $2
+    author = $1
+    id = $1 AND copies > 0
+    notes ->> 'a' = $1""".splitlines()
+)
+_conditions = st.one_of(_clauses, st.lists(st.one_of(_words, _words, _clauses), max_size=8).map(" ".join))
+_outputs = st.sampled_from(["*", "id", "id, copies * 2 AS twice", "author", "id, 6 / copies", "id, author IN ('ann')"])
+
+
+@fuzz
+@each_subprotocol
+@given(
+    st.lists(st.tuples(_outputs, _conditions, st.lists(scalars, max_size=2)), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=5),
+)
+def test_any_query_is_followed_or_refused(
+    subprotocol: str, asked: list[tuple[str, str, list[Any]]], books: list[tuple[int, int]]
+) -> None:
+    """Each is answered once, a malformed one with its place; whatever changes then, only what has no value ends."""
+    shelf, client, other, view = scene(subprotocol, named=True)
+    for number, (outputs, condition, params) in enumerate(asked):
+        sql = f"SELECT {outputs} FROM books WHERE {condition}"  # noqa: S608  # That is the point.
+        heard = client.asks(["subscribe", number, sql, params])
+        (answer,) = [each for each in heard if each[0] != "chunk"]
+        assert answer[0] in {"subscribed", "failure"}
+        if answer[0] == "failure" and answer[4] == "malformed_query" and "id" not in answer[6]:
+            assert 1 <= answer[6]["position"] <= len(sql) + 1
+    for number, (book, copies) in enumerate(books, start=1):
+        heard = client.asks(["call", number, "put", [book, "ann", copies]])
+        assert heard[-1][0] == "result"
+        for failure in [each for each in heard if each[0] == "failure"]:
+            assert (failure[1], failure[4]) == ("subscribe", "malformed_query")
+            assert "division by zero" in failure[5]
+        view.take(other.read())
+    check_other(shelf, other, view)
