@@ -24,7 +24,7 @@ CHUNK_ROWS_MAX: Final = 1_024
 """Rows of one chunk, or looked at for one: well below 10 ms, also where each becomes JSON."""
 ASKED_ROWS_MAX: Final = 256
 """As CHUNK_ROWS_MAX, where a condition is asked of each row, or a projection made of it."""
-LOOKED_UP_MAX: Final = 65_536
+LOOKED_UP_MAX: Final = 16_384
 """Keys up to which an index is asked about further values: then all rows are looked at, in pieces."""
 CHUNK_SIZE_MAX: Final = 64 << 10
 """Bytes of a chunk's rows, as the tables hold them; a larger row has a chunk of its own."""

@@ -26,7 +26,7 @@ from store.values import encode
 
 PREPARED_MAX: Final = 1_024
 """Rows that are taken into subqueries at a time: a few milliseconds."""
-LOOKED_UP_MAX: Final = 65_536
+LOOKED_UP_MAX: Final = 16_384
 """Keys up to which an index is asked for a subquery's rows: then all rows of its table are looked at."""
 PROBED_MIN: Final = 16
 """Watchers of one subquery from which a row finds those it may concern, instead of each being asked."""
