@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from store.client.order import RowOrder
 from store.codec import row_struct
 from store.errors import SchemaMismatch
 from store.ids import ColumnId, Offset, TableId, Timestamp
@@ -83,10 +84,10 @@ class RowReader(Generic[Row]):
                 f"found {info.name} with ({', '.join(names)})",
                 hint="Use the row type the server runs with, or none",
             )
-        key = max(info.key, 0)  # Without a key, rows are only read, never told apart.
         self.info: Final = info
-        self.key_of: Final[Callable[[Row], Any]] = operator.attrgetter(names[key])
-        self.read_key: Final[Callable[[Any], Any]] = UUID if info.columns[key].type == "uuid" else _same
+        self.order: Final = RowOrder(info, names)
+        self.key_of: Final[Callable[[Row], Any]] = _key_of(info, names)
+        self.read_key: Final[Callable[[Any], Any]] = _key_reader(info)
         self._row = msgspec.msgpack.Decoder(made, dec_hook=dec_hook_trusted)
         self._rows = msgspec.msgpack.Decoder(list[made], dec_hook=dec_hook_trusted)
 
@@ -99,7 +100,7 @@ class RowReader(Generic[Row]):
         return self._read(self._rows, data)  # type: ignore[no-any-return]  # The decoder was made for it.
 
     def by_key(self, data: msgspec.Raw) -> dict[Any, Row]:
-        """An array of rows, each under its primary key. SchemaMismatch where one is not of this type."""
+        """An array of rows, each under its key. SchemaMismatch where one is not of this type."""
         key_of = self.key_of
         return {key_of(row): row for row in self.rows(data)}
 
@@ -124,14 +125,24 @@ def _made_reader(info: TableInfo, row_type: Any) -> RowReader[Any]:
 
 
 class LiveRows(Generic[Row]):
-    """The rows of one query at `offset`, by primary key."""
+    """The rows of one query at `offset`: by primary key; groups by their value, or by a tuple of several or none."""
 
-    __slots__ = ("offset", "reader", "rows")
+    __slots__ = ("_keys", "offset", "reader", "rows")
 
     def __init__(self, reader: RowReader[Row]) -> None:
         self.reader = reader
         self.rows: dict[Any, Row] = {}
         self.offset = Offset(0)
+        self._keys: list[Any] | None = None
+
+    @property
+    def keys(self) -> Iterable[Any]:
+        """The keys, in the order of the query where it has one."""
+        if not self.reader.order:
+            return self.rows
+        if self._keys is None:
+            self._keys = self.reader.order.keys(self.rows)
+        return self._keys
 
     def apply(self, part: Part, offset: Offset) -> tuple[Change[Row], ...]:
         """Go on to `offset` by what one transaction changed."""
@@ -149,6 +160,7 @@ class LiveRows(Generic[Row]):
             if gone is not None:
                 changes.append(Delete(key, gone))
         self.offset = offset
+        self._keys = None
         return tuple(changes)
 
     def replace(self, rows: dict[Any, Row], reader: RowReader[Row], offset: Offset) -> tuple[Change[Row], ...]:
@@ -156,6 +168,7 @@ class LiveRows(Generic[Row]):
         before, self.reader = self.rows, reader
         self.rows = rows
         self.offset = offset
+        self._keys = None
         changes = [_change(key, before.get(key), row) for key, row in self.rows.items()]
         changes += [Delete(key, row) for key, row in before.items() if key not in self.rows]
         return tuple(each for each in changes if each is not None)
@@ -181,6 +194,34 @@ def _change(key: Any, before: Row | None, after: Row | None) -> Change[Row] | No
         assert after is not None
         return Insert(key, after)
     return Delete(key, before) if after is None else Update(key, before, after)
+
+
+def _key_of(info: TableInfo, names: Sequence[str]) -> Callable[[Any], Any]:
+    """What tells a row apart. Rows without a key are only read, never told apart."""
+    if info.key >= 0:
+        return operator.attrgetter(names[info.key])
+    return operator.attrgetter(*(names[place] for place in info.group)) if info.group else _only
+
+
+def _key_reader(info: TableInfo) -> Callable[[Any], Any]:
+    """From a key as the wire says it to what tells a row apart."""
+    if info.key >= 0:
+        return UUID if info.columns[info.key].type == "uuid" else _same
+    columns = tuple(info.columns[place] for place in info.group)
+    made = row_struct(_schema_of(TableInfo(info.name, -1, columns)))
+
+    def read(said: Any) -> Any:
+        try:
+            key = msgspec.structs.astuple(msgspec.convert(said, made, dec_hook=dec_hook_trusted))
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            raise SchemaMismatch(f"a key of groups of {info.name} is not of their columns: {error}") from None
+        return key[0] if len(key) == 1 else key
+
+    return read
+
+
+def _only(_row: Any) -> tuple[()]:
+    return ()
 
 
 def _same(key: Any) -> Any:

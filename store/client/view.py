@@ -1,5 +1,8 @@
 """A query's rows, live: a mapping by primary key that stays current, its indexes, and what changes in it.
 
+Where the query has ORDER BY and LIMIT, they are in that order. Groups are found by their value: `view["ada"]`, or
+`view["ada", 3]` where there are several, `view[()]` where there is none.
+
     async with db.query(Task.where(Task.status == "open")) as tasks:
         tasks.on_insert(lambda task: print("new:", task.title))
         mine = tasks.index(Task.owner)["ada"]
@@ -30,7 +33,7 @@ Stream = TypeVar("Stream", DeltaStream[Any], ChangeStream[Any])
 
 
 class View(Mapping[Any, Row]):
-    """The rows of a subscription by primary key, current as of `offset`. As a context manager it closes itself."""
+    """The rows of a subscription by key, current as of `offset`. As a context manager it closes itself."""
 
     def __init__(
         self,
@@ -185,7 +188,7 @@ class View(Mapping[Any, Row]):
         return self._live.rows[key]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._live.rows)
+        return iter(self._live.keys)
 
     def __len__(self) -> int:
         return len(self._live.rows)

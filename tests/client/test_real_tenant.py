@@ -135,18 +135,42 @@ def test_a_view_is_of_any_condition_and_any_columns(tenant: Tenant) -> None:
             middling = Account.where(col(Account.balance).between(70, 79) & (Account.owner != "ivy"))
             twice = "SELECT balance * 2 AS twice, id FROM accounts WHERE owner LIKE 'iv%' AND balance % 2 = 0"
             async with db.query(with_the_rich) as near, db.query(middling) as some, db.query(twice) as doubled:
-                for number, owner, balance in ((800, "ivy", 70), (801, "ivy", 71), (802, "jim", 72)):
+                for number, owner, balance in ((850, "ivy", 70), (851, "ivy", 71), (852, "jim", 72)):
                     await other.call("open_account", number, owner, balance)
-                await other.call("deposit", 801, 1_000)
+                await other.call("deposit", 851, 1_000)
                 await db.synced(other.offset)
-                assert {key: row.balance for key, row in near.items()} == {800: 70, 801: 1071}
-                assert (list(some), {key: row.twice for key, row in doubled.items()}) == ([802], {800: 140})
+                assert {key: row.balance for key, row in near.items()} == {850: 70, 851: 1071}
+                assert (list(some), {key: row.twice for key, row in doubled.items()}) == ([852], {850: 140})
                 changes = near.changes()
-                await other.call("transfer", 801, 802, 1_000)
+                await other.call("transfer", 851, 852, 1_000)
                 await db.synced(other.offset)
-                assert set(near) == {802}
+                assert set(near) == {852}
                 assert {type(await anext(changes)) for _ in range(3)} == {Insert, Delete}
                 assert list(some) == []
+
+    asyncio.run(work())
+
+
+def test_a_view_is_the_first_of_an_order_or_groups(tenant: Tenant) -> None:
+    """In its order, with whoever comes to the top; groups by their values, with whatever they come to."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db, connect(tenant.url, tenant.token) as other:
+            for number, owner, balance in ((900, "kim", 5), (901, "kim", 7), (902, "lou", 6)):
+                await other.call("open_account", number, owner, balance)
+            last = Account.where(Account.id >= 900).order_by(col(Account.balance).descending()).limit(2)
+            sums = "SELECT sum(balance) AS total, owner FROM accounts WHERE id >= $1 GROUP BY owner"
+            count = "SELECT count(*) AS many FROM accounts WHERE id >= 900 AND balance > 6"
+            async with db.query(last) as top, db.query(sums, 900) as owners, db.query(count) as rich:
+                assert [(key, row.balance) for key, row in top.items()] == [(901, 7), (902, 6)]
+                assert {key: row.total for key, row in owners.items()} == {"kim": 12, "lou": 6}
+                assert rich[()].many == 1
+                changes = owners.changes()
+                await other.call("transfer", 901, 902, 7)
+                await db.synced(other.offset)
+                assert [row.id for row in top.values()] == [902, 900]
+                assert {type(await anext(changes)).__name__ for _ in range(2)} == {"Update"}
+                assert ({key: row.total for key, row in owners.items()}, rich[()].many) == ({"kim": 5, "lou": 13}, 1)
 
     asyncio.run(work())
 

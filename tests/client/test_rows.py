@@ -1,15 +1,20 @@
 """The rules of rows: keys, folding, types."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.client.rows import LiveRows, Row, ViewDelta, fold, reader_of
+from store.errors import SchemaMismatch
 from store.ids import Offset, QueryId, Timestamp
 from store.subscribe.messages import ColumnInfo, Part, TableInfo
-from store.values import Json
+from store.values import Json, encode
 from tests.client.scenes import ACCOUNTS, raw
 
 steps = st.lists(
@@ -78,3 +83,36 @@ def test_a_key_is_found_under_whatever_name_it_has() -> None:
 def test_a_reader_is_made_once_for_a_type() -> None:
     """The same table and row type share one reader."""
     assert reader_of(ACCOUNTS, None) is reader_of(ACCOUNTS, None)
+
+
+def groups(*group: int) -> LiveRows[msgspec.Struct]:
+    """Rows that are groups by the columns at these places."""
+    types = ["int", "uuid", "decimal", "timestamp", "json", "bytes", "str[]"]
+    columns = tuple(ColumnInfo(f"c{place}", type_, True) for place, type_ in enumerate(types))
+    return LiveRows(reader_of(TableInfo("things", -1, columns, group), None))
+
+
+ROW = [5, UUID(int=7), Decimal("1.5"), datetime(2024, 2, 29, 12, tzinfo=UTC), Json({"a": 1}), b"x", ("a", "b")]
+WIRE = msgspec.msgpack.decode(encode(ROW))
+
+
+@pytest.mark.parametrize("group", [(), (0,), (1, 2), (3, 4, 5), (6,), (0, 1, 2, 3, 4, 5, 6)])
+def test_a_group_is_found_by_its_values(group: tuple[int, ...]) -> None:
+    """By the value where it is one, else by the tuple of them, also none; of whatever types, in rows and in keys."""
+    live = groups(*group)
+    live.apply(Part(QueryId("q"), (raw(ROW), raw([None] * 7)) if group else (raw(ROW),), ()), Offset(1))
+    key: Any = tuple(ROW[place] for place in group)
+    key = key[0] if len(group) == 1 else key
+    assert msgspec.structs.astuple(live.rows[key]) == tuple(ROW)
+    gone = live.apply(Part(QueryId("q"), (), ([WIRE[place] for place in group],)), Offset(2))
+    assert [each.key for each in gone] == [key]
+    assert len(live.rows) == bool(group)
+    live.apply(Part(QueryId("q"), (), ([None] * len(group),)), Offset(3))
+    assert live.rows == {}
+
+
+@pytest.mark.parametrize("said", [5, [], ["x"], "x"])
+def test_a_key_that_is_none_is_refused(said: Any) -> None:
+    """It names the table."""
+    with pytest.raises(SchemaMismatch, match="groups of things"):
+        groups(0).apply(Part(QueryId("q"), (), (said,)), Offset(1))
