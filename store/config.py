@@ -25,6 +25,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, Final
 
+from store.audit.options import AuditOptions
 from store.backup.options import BackupOptions
 from store.client.options import ClientOptions
 from store.engine.options import EngineOptions
@@ -39,7 +40,7 @@ from store.subscribe.options import Options as SessionOptions
 FILE: Final = "store.toml"
 """Read where it lies in the working directory, unless another file is named."""
 PREFIX: Final = "STORE_"
-SECRETS: Final = frozenset({"STORE_BACKUP_KEY"})
+SECRETS: Final = frozenset({"STORE_BACKUP_KEY", "STORE_AUDIT_KEY"})
 """Variables that hold a secret itself: no options, so that no list of options ever shows them."""
 
 _SIZE: Final = re.compile(r"(\d[\d_]*)\s*(B|[KMGT]iB|[kMGT]B)?")
@@ -145,6 +146,7 @@ class Config:
     snapshot: SnapshotOptions
     maintenance: MaintenanceOptions
     backup: BackupOptions
+    audit: AuditOptions
     settings: tuple[Setting, ...]
 
     def source(self, key: str) -> str:
@@ -334,7 +336,9 @@ def _read_path(_option: Option, value: Any) -> Path:
     return Path(value).expanduser()
 
 
-def _read_texts(_option: Option, value: Any) -> tuple[str, ...]:
+def _read_texts(option: Option, value: Any) -> tuple[str, ...]:
+    if value == "" and option.default == ():  # As `show` writes none of them, where none is what may be.
+        return ()
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(each, str) and each.strip() for each in items):
         raise TypeError("it is a list of texts")

@@ -43,7 +43,7 @@ class AuditOptions:
 
     domain: str = "commitstore.local"
     """The domain in the trail's name as text, default commitstore.local. One of your own tells your trails from
-    everybody else's; it is part of every signature, so another one later begins to look like another trail."""
+    everybody else's; but it is part of every signature, so choose it first: changed later, it costs a new trail."""
 
     retention_days: int = 1
     """Days for which each object is locked, a count, default 1: enough to try it. Regulations say years; more keeps
@@ -69,6 +69,11 @@ class AuditOptions:
     """What happens while the ledger is full, as text: refuse or continue; default refuse: calls and readings of
     sensitive tables are refused. With continue calls go on, the log is kept until it can be shipped, and /readyz, a
     metric and `store audit status` say so; that serves longer, and fills the disk of the data directory instead."""
+
+    signer: str = ""
+    """A key service that signs, as text module:name, default none: a key in the audit folder signs, or the one in
+    STORE_AUDIT_KEY. Its key is called without arguments and never leaves the service, so it is safer than a file; each
+    checkpoint and manifest costs a request to it."""
 
     heartbeat_s: float = 60.0
     """Seconds between two heartbeat records, default 60. Less narrows what silence in a trail can hide; each costs a

@@ -14,7 +14,7 @@ import msgspec
 
 from store.audit.context import Context, context_of, load_context
 from store.audit.rows import Row, Rows, State
-from store.audit.trail import BEGINNING, Closed, Limits, Trail, decode_standing, encode_standing
+from store.audit.trail import BEGINNING, Closed, Gap, Limits, Trail, decode_standing, encode_standing
 from store.codec import split_batch
 from store.engine.state import EpochRecord
 from store.env.ledger import Ledger, LedgerDamaged, LedgerFull
@@ -157,20 +157,20 @@ class Recorder:
     def step(self) -> bool:
         """Read a piece of the log and freeze what is full or old enough. Whether there may be more to do at once.
 
-        CorruptionError: the log is damaged, or does not hold what comes next; `recorded.gap` says so as well. OSError
-        and LedgerDamaged where the ledger fails.
+        CorruptionError, Gap: the log is damaged, or does not hold what comes next; `recorded.gap` says so as well.
+        OSError and LedgerDamaged where the ledger fails.
         """
         if not self._freeze():
             return False
         source = self._sources[0]
         try:
             found = source.follower.read()
-        except CorruptionError as error:
+            for each in found:
+                self._take(source, each)
+        except (CorruptionError, Gap) as error:
             self._gap = str(error)
             raise
         self._gap = ""
-        for each in found:
-            self._take(source, each)
         self._caught_up = not found and len(self._sources) == 1
         if not found and len(self._sources) > 1:
             self._sources.popleft()
@@ -204,8 +204,8 @@ class Recorder:
     @property
     def cursor(self) -> Offset:
         """Behind which offset the current log is needed: what is not in the store with its checkpoint."""
-        shipped = [row for row in self.rows if row.state in {State.CHECKPOINTED, State.ACKED}]
-        found = self.current.cursor(shipped[-1]) if shipped else None
+        shipped = shipped_row(self.rows)
+        found = None if shipped is None else self.current.cursor(shipped)
         return self.current.after if found is None else found
 
     def _take(self, source: Source, found: Followed) -> None:
@@ -244,6 +244,14 @@ class Recorder:
             self._closed.popleft()
         self._full = False
         return True
+
+
+def shipped_row(rows: Rows) -> Row | None:
+    """The newest row that is in the store with its checkpoint; None before the first."""
+    for state in (State.MANIFESTED, State.STORED, State.FROZEN):
+        if (waiting := rows.first_in(state)) is not None:
+            return rows.before(waiting) if waiting.batch else None
+    return rows.newest
 
 
 def _ended(before: Disk | None, told: Mapping[str, int], log: str) -> Sequence[Source]:

@@ -18,7 +18,13 @@
 from enum import IntEnum
 from typing import Final
 
+from store.audit.layout import Malformed
+from store.audit.shipper import Unendorsed
+from store.audit.shipping import Conflict
+from store.audit.trail import Gap
 from store.client.errors import OutcomeUnknown, Unreachable
+from store.env.ledger import LedgerDamaged, LedgerFull
+from store.env.worm import Misconfigured, NoSuchVersion, NotAllowed, Protected, WormError
 from store.errors import (
     CallError,
     ConfigError,
@@ -105,6 +111,17 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     NotRestorable: Exit.NOT_RESTORABLE,
     NothingThere: Exit.NOTHING_THERE,
     EngineStopped: Exit.DURABILITY_LOST,
+    Gap: Exit.GAP,
+    Malformed: Exit.CORRUPTION,
+    Conflict: Exit.CORRUPTION,
+    LedgerDamaged: Exit.CORRUPTION,
+    LedgerFull: Exit.OVERLOADED,
+    Unendorsed: Exit.UNREACHABLE,
+    WormError: Exit.UNREACHABLE,
+    NoSuchVersion: Exit.NOTHING_THERE,
+    NotAllowed: Exit.DENIED,
+    Protected: Exit.DENIED,
+    Misconfigured: Exit.CONFIG,
     ConfigError: Exit.CONFIG,
     TimeoutError: Exit.TIMEOUT,
     ConnectionError: Exit.UNREACHABLE,

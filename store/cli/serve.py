@@ -100,6 +100,7 @@ def serve(  # Options of a command.
         snapshots=options.snapshot,
         maintenance=options.maintenance,
         backup=options.backup,
+        audit=options.audit,
     )
 
     def ready(listening_host: str, listening_port: int) -> None:
@@ -163,9 +164,15 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
                 log_options=options.log,
                 progress=told,
                 before_migration=before_migration,
+                configuration=_in_force(options),
             )
         finally:
             gc.enable()
+
+
+def _in_force(options: Config) -> dict[str, str]:
+    """The options that are set, as the log keeps them: no option holds a secret."""
+    return {each.option.key: each.text for each in options.settings if each.source != "default"}
 
 
 def _auth(options: Config) -> AuthOptions:

@@ -17,6 +17,8 @@ _WHO_PROCESS: Final = 1
 _CLASS_IDLE: Final = 3
 _CLASS_SHIFT: Final = 13
 NICE: Final = 19
+KEEPING_UP: Final = 5
+"""How nice a process is that must keep up with what others do: about a quarter of a core that one other wants, too."""
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
 """Linux shares the processor between sessions first, and only within one does a process's own policy count."""
 
@@ -47,6 +49,12 @@ def hurry(pid: int) -> bool:
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, NICE)
     return _schedule(pid, getattr(os, "SCHED_OTHER", None))
+
+
+def nice(pid: int) -> None:
+    """Let a process stand back a little: it always gets some of the processor, and never much that others want."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, KEEPING_UP)
 
 
 def _schedule(pid: int, policy: int | None) -> bool:

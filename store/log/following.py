@@ -94,9 +94,9 @@ class Follower:
             )
         if self._segment is None:
             before = [each for each in offsets if each <= self._after + 1]
-            self._segment = before[-1] if before else offsets[0]
             if not before:
                 raise self._begins_late(offsets[0])
+            self._segment = before[-1]
         elif self._segment not in offsets:
             raise self._begins_late(offsets[0])
         return self._segment

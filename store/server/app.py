@@ -24,9 +24,11 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
+from store.audit.options import AuditOptions
 from store.backup.options import BackupOptions
 from store.engine.engine import Engine
 from store.errors import ConfigError
+from store.server.auditing import Auditing
 from store.server.auth import Authenticator, AuthOptions
 from store.server.bounded import BoundedHttp
 from store.server.http import HttpDoors
@@ -59,7 +61,8 @@ OnStop = Callable[[], None]
 class Server:
     """One tenant's doors. Making it checks all options and takes the port; `run` or `serve` opens the doors, once.
 
-    Where its data directory is named, snapshots are taken of it, drills held and backups pushed, as the options say.
+    Where its data directory is named, snapshots are taken of it, drills held and backups pushed, as the options say;
+    where `audit` is given too, its trail is written.
     ConfigError: an option cannot be, a file of keys or tokens cannot be read, the port is taken.
     """
 
@@ -73,6 +76,7 @@ class Server:
         snapshots: SnapshotOptions | None = None,
         maintenance: MaintenanceOptions | None = None,
         backup: BackupOptions | None = None,
+        audit: AuditOptions | None = None,
     ) -> None:
         self._options: Final = options or ServerOptions()
         self._sessions: Final = sessions or Options()
@@ -80,6 +84,7 @@ class Server:
         self._snapshots: Final = snapshots or SnapshotOptions()
         self._maintenance: Final = maintenance or MaintenanceOptions()
         self._backup: Final = backup or BackupOptions()
+        self._audit: Final = audit or AuditOptions(on=False)
         check_drill_folder(self._maintenance, data)
         self._authenticator: Final = Authenticator(auth or AuthOptions())
         _check_tls(self._options)
@@ -112,11 +117,13 @@ class Server:
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
             service.runner.start()
             service.maintenance.start()
+            service.auditing.start()
             yield
             if on_stop is not None:
                 on_stop()
             await service.maintenance.finish()
             await service.runner.finish()
+            await service.auditing.finish()
 
         options = self._options
         config = uvicorn.Config(
@@ -170,6 +177,7 @@ class Server:
                 backup=self._backup,
                 stopping=lambda: self._uvicorn is not None and self._uvicorn.should_exit,
             ),
+            auditing=Auditing(engine, runner, data=self._data, options=self._audit),
             options=self._options,
             sessions=self._sessions,
         )

@@ -2,9 +2,9 @@
 
 Laws: one child has one life. What it says are JSON lines on its standard output; its standard input is empty. One that
 is silent for too long, or works for too long, is asked to end and then killed; so is one that is told to stop. It runs
-only while nobody else wants the processor; one that starves is let a little before it is given up. It is told whose
-child it is, so that it ends with the thread that `run`s it: an orphan would hold its locks for good. Nothing here
-raises for what a child does: how it ended is a value.
+only while nobody else wants the processor; one that starves is let a little before it is given up. One that has to
+keep up with the server is merely nice. It is told whose child it is, so that it ends with the thread that `run`s it: an
+orphan would hold its locks for good. Nothing here raises for what a child does: how it ended is a value.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from store.env.parent import PARENT_VARIABLE
-from store.env.priority import hurry, idle
+from store.env.priority import hurry, idle, nice
 
 END_GRACE_S: Final = 5.0
 """Seconds a child has to end once it was asked to; then it is killed."""
@@ -56,8 +56,10 @@ class Child:
         silence_max_s: float,
         time_max_s: float,
         environment: Mapping[str, str] | None = None,
+        idle: bool = True,
     ) -> None:
-        """`environment` is set beside the server's own."""
+        """`environment` is set beside the server's own. Not `idle`: it stands back, and yet always goes on."""
+        self._idle: Final = idle
         self._command: Final = list(command)
         self._environment: Final = environment or {}
         self._silence_max_s: Final = silence_max_s
@@ -96,7 +98,10 @@ class Child:
             )
         except OSError as error:
             return Ended(None, f"{self._command[0]} could not be started: {error}", 0.0)
-        idle(self._process.pid)
+        if self._idle:
+            idle(self._process.pid)
+        else:
+            nice(self._process.pid)
         with self._process as process:
             try:
                 self._listen(process, heard, began)
@@ -143,7 +148,7 @@ class Child:
     def _look(self, process: subprocess.Popen[bytes], *, began: float, last_heard: float) -> None:
         """End it where that is due: asked first, killed then."""
         now = time.monotonic()
-        if not self._hurried and now - last_heard > self._silence_max_s / 2:
+        if self._idle and not self._hurried and now - last_heard > self._silence_max_s / 2:
             self._hurried = hurry(process.pid)
         if not self._ending and now - last_heard > self._silence_max_s:
             self._ending = f"it said nothing for {self._silence_max_s:g} s"

@@ -230,9 +230,11 @@ class HttpDoors:
         reasons = dict(self._engine.admission.reasons)
         if self._service.authenticator.problem:
             reasons["tokens"] = self._service.authenticator.problem
+        audit = self._service.auditing.problem
         report = self._engine.report
         recovered = {"offset": report.last_offset, "replayed": report.replayed, "cut_bytes": report.cut_bytes}
         body = {"ready": not reasons, "reasons": reasons, "recovered": {**recovered, "seconds": report.seconds}}
+        body |= {"audit": audit} if audit else {}
         return _json(HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK, body)
 
     # Bodies, in and out.

@@ -130,6 +130,36 @@ METRICS: Final = (
         "gauge",
         "The longest time for which the newest live fingerprint kept calls waiting.",
     ),
+    Metric("store_audit_running", "gauge", "1 while the process that writes the audit trail runs."),
+    Metric("store_audit_well", "gauge", "1 while the audit trail is written and shipped without trouble."),
+    Metric("store_audit_starts_total", "counter", "Starts of the process that writes the audit trail."),
+    Metric("store_audit_events", "gauge", "Events of the audit trail that are frozen in batches, from its beginning."),
+    Metric("store_audit_offset", "gauge", "The offset up to which the log is in the audit store, under a checkpoint."),
+    Metric(
+        "store_audit_lag_records",
+        "gauge",
+        "Durable records that are not in the audit store under a checkpoint yet.",
+    ),
+    Metric(
+        "store_audit_lag_seconds",
+        "gauge",
+        "Age of the oldest record that was read for the trail and is not in its store under a checkpoint; 0 for none.",
+    ),
+    Metric("store_audit_ledger_bytes", "gauge", "Bytes in the audit ledger."),
+    Metric("store_audit_ledger_full", "gauge", "1 while the audit ledger has no room."),
+    Metric("store_audit_batches", "gauge", "Batches in the audit ledger, by how far they are.", ("state",)),
+    Metric("store_audit_checkpoint_events", "gauge", "Events under the newest checkpoint in the audit store."),
+    Metric(
+        "store_audit_checkpoint_timestamp_seconds",
+        "gauge",
+        "When that checkpoint was stored, in seconds since 1970; 0 since the start for none.",
+    ),
+    Metric("store_audit_found_total", "counter", "Strange things found in the audit store since its process began."),
+    Metric(
+        "store_audit_verified_timestamp_seconds",
+        "gauge",
+        "When `store audit verify` last found the trail whole here, in seconds since 1970; 0 for never.",
+    ),
 )
 """Every metric there is, beside the process_… ones of the Prometheus client library."""
 
@@ -193,6 +223,8 @@ class Metrics:
         """Where to ask the doors; set by whoever opens them."""
         self.maintenance: Callable[[], Measured] = lambda: Measured({}, {})
         """Where to ask of snapshots, drills and backups."""
+        self.auditing: Callable[[], Measured] = lambda: Measured({}, {})
+        """Where to ask of the audit trail."""
         self._process: Final = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -206,7 +238,7 @@ class Metrics:
 
     def _families(self, *, private: bool) -> Mapping[str, Family]:
         engine, gauges, report = self._engine, self.gauges(), self._engine.report
-        log, windows, measured = engine.log, engine.state.windows, self.maintenance()
+        log, windows, measured, audited = engine.log, engine.state.windows, self.maintenance(), self.auditing()
         histograms = {
             "store_call_latency_seconds": self.call_latency,
             "store_fsync_latency_seconds": self.fsync_latency,
@@ -231,6 +263,7 @@ class Metrics:
             "store_recovery_replayed": report.replayed,
             "store_recovery_cut_bytes": report.cut_bytes,
             **measured.values,
+            **audited.values,
         }
         labelled: dict[str, Mapping[str, int]] = {
             "store_calls_failed_total": engine.write_path.failed,
@@ -243,6 +276,7 @@ class Metrics:
                 if private or table.schema.public
             },
             **measured.labelled,
+            **audited.labelled,
         }
         return {
             metric.name: histograms[metric.name].family(metric)

@@ -47,6 +47,7 @@ class OperatorDoors:
             Route("/v1/confirm", door(self._operators(self._confirm)), methods=["POST"]),
             Route("/v1/fingerprint", door(self._operators(self._fingerprint)), methods=["POST"]),
             Route("/v1/drill", door(self._operators(self._drill)), methods=["POST"]),
+            Route("/v1/audit", door(self._operators(self._audit)), methods=["GET"]),
         ]
 
     def _operators(self, handler: Handler) -> Handler:
@@ -90,6 +91,10 @@ class OperatorDoors:
         body = {"offset": found.offset, "fingerprint": found.fingerprint, "rows": found.rows}
         times = {"seconds": found.seconds, "slices": found.slices, "slice_max_ms": found.slice_max_ms}
         return _json(HTTPStatus.OK, {**body, **times})
+
+    async def _audit(self, _: Request, __: Caller) -> Response:
+        """Where the audit trail stands, and what keeps it."""
+        return _json(HTTPStatus.OK, self._service.auditing.told())
 
     async def _snapshots(self, _: Request, __: Caller) -> Response:
         """Which snapshots there are, what can be restored, and how it stands with the next one."""

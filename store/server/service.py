@@ -10,6 +10,7 @@ import msgspec
 from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import CallError, Denied, Overloaded, Refused
+from store.server.auditing import Auditing
 from store.server.auth import Authenticator, Credential, Unauthorized
 from store.server.frames import FrameWriter
 from store.server.maintenance import Maintenance
@@ -55,6 +56,7 @@ class Service:
     authenticator: Authenticator
     subscriptions: Subscriptions
     maintenance: Maintenance
+    auditing: Auditing
     options: ServerOptions
     sessions: Options
     connections: set[Connection] = field(default_factory=set)
@@ -81,6 +83,7 @@ class Service:
         self.runner.deliver(self.subscriptions.deliveries)
         self.metrics.gauges = self._gauges
         self.metrics.maintenance = self.maintenance.measured
+        self.metrics.auditing = self.auditing.measured
 
     def admit(self, authorization: str, *, source: str) -> tuple[Caller, Credential]:
         """The caller that an Authorization header speaks for. Unauthorized (401) without a token that counts."""

@@ -24,6 +24,7 @@ from store.transaction import Kind
 from tests.engine.past import a_past, restored, start
 from tests.engine.scenes import SMALL_SEGMENTS, committed, logged, memory_disk, open_shop
 from tests.engine.snapshots import a_life, drop_log, proven, taken
+from tests.upkeep.test_cloning import cloned
 
 KEYS = MemorySubjectKeys(SeededEntropy(5))
 
@@ -199,7 +200,7 @@ def test_a_clone_has_a_trail_of_its_own() -> None:
     source = a_past().disk
     ledger = MemoryLedger()
     run(recorder(source, ledger))
-    target, _ = restored(source, 50, reason="clone")
+    target, _ = cloned(source, 50)
     engine = start(target)
     proven(engine)
     with pytest.raises(ConfigError, match="the ledger is that of the trail"):

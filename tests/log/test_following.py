@@ -210,8 +210,9 @@ def test_a_log_that_begins_too_late_is_refused() -> None:
     commit(log)
     late = Follower(disk, after=Offset(0))
     disk.remove(FIRST)
-    with pytest.raises(CorruptionError, match="behind offset 0, found it beginning at offset 4"):
-        late.read()
+    for _ in range(2):  # However often it is asked.
+        with pytest.raises(CorruptionError, match="behind offset 0, found it beginning at offset 4"):
+            late.read()
 
 
 def test_a_segment_that_goes_while_it_is_followed_is_refused() -> None:

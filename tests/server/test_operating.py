@@ -36,6 +36,7 @@ DOORS = [
     ("POST", "/v1/confirm"),
     ("POST", "/v1/fingerprint"),
     ("POST", "/v1/drill"),
+    ("GET", "/v1/audit"),
 ]
 
 

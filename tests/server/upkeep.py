@@ -64,6 +64,7 @@ class RealTenant(Tenant):
             snapshots=snapshots,
             maintenance=options.get("maintenance") or MaintenanceOptions(drill_folder=folder / "drills"),
             backup=options.get("backup") or BackupOptions(),
+            audit=options.get("audit"),
         )
         disk = PosixDisk(self.data)
         self.engine = open_engine(
@@ -162,6 +163,7 @@ def kept(
     if not real:
         command = (sys.executable, "-S", "-E", str(STAND_IN), str(folder))
         monkeypatch.setattr("store.server.maintenance.COMMAND", command)
+        monkeypatch.setattr("store.server.auditing.COMMAND", command)
     tenant = RealTenant(folder, snapshots, **options)
     tenant.script(take=[["say", TAKEN], ["say", PRUNED]], prune=[["say", PRUNED]])
     tenant.ready = threading.Event()

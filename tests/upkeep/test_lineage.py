@@ -12,6 +12,7 @@ from store.upkeep.lineage import beginning, go_on, lineage, trail_epoch
 from tests.engine.past import a_past, restored, start
 from tests.engine.scenes import memory_disk, open_shop
 from tests.engine.snapshots import a_life, drop_log, taken
+from tests.upkeep.test_cloning import cloned
 
 
 def epoch(number: int, first: int, reason: str = "restore") -> EpochRecord:
@@ -49,7 +50,7 @@ def test_a_restored_store_goes_on_with_its_trail_in_another_epoch() -> None:
 def test_a_clone_and_a_copy_begin_trails_of_their_own(reason: str) -> None:
     """What they were made from may live on, and two would write one trail."""
     source = a_past().disk
-    target = source.copy() if reason == "copy" else restored(source, 50, reason="clone")[0]
+    target = source.copy() if reason == "copy" else cloned(source, 50)[0]
     engine = start(target)
     assert engine.state.epochs[-1].reason == reason
     assert trail_epoch(lineage(target)) == engine.epoch

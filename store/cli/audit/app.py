@@ -2,14 +2,10 @@
 
 import typer
 
+from store.cli.audit.ship import ship
 from store.cli.audit.witness import witness
 
 audit_app = typer.Typer(no_args_is_help=True, help="The trail that nobody can change unseen.", rich_markup_mode=None)
 
-
-@audit_app.callback()
-def _audit() -> None:
-    """The trail that nobody can change unseen."""
-
-
+audit_app.command()(ship)
 audit_app.command()(witness)

@@ -1,0 +1,216 @@
+"""One trail, kept: the log is recorded, what was recorded is shipped, and the log is held back until it is.
+
+Laws: nothing here sleeps or starts anything: `step` does a piece of work and says when it wants to be called again. The
+notes that introduce the keys are in the store before anything that they sign. The cursor in the data directory moves
+only behind what is in the store with its checkpoint, so what is in the ledger alone can be made anew.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from store.audit.layout import origin_of
+from store.audit.manifest import Writer
+from store.audit.options import AuditOptions
+from store.audit.recording import Recorder
+from store.audit.rows import Rows
+from store.audit.shipper import CHECK_INTERVAL_S, Shipper
+from store.audit.shipper import Notary as Signing
+from store.audit.shipping import Retention, ship, store_time
+from store.audit.trail import Gap, Limits
+from store.env.ledger import Ledger
+from store.env.subjects import SubjectKeys
+from store.env.world import Clock, Disk
+from store.env.worm import WormStore
+from store.errors import CorruptionError, StoreError
+from store.ids import Offset, Timestamp
+from store.snapshot.repository import Pin, Repository
+
+CURSOR: Final = "audit"
+"""The pin in the data directory that holds its log back."""
+CURSOR_REASON: Final = "the audit trail has not shipped what is behind this"
+CURSOR_INTERVAL_S: Final = 5.0
+"""Seconds between two moves of the cursor, at least: each is a synced file."""
+NOTES_RETRY_S: Final = 5.0
+"""Seconds before the keys' notes are sent again that could not be."""
+IDLE_S: Final = 0.1
+"""Seconds between two looks at a log in which nothing is new."""
+GAP_RETRY_S: Final = 30.0
+"""Seconds before a log is read again that could not be."""
+FOUND_TOLD: Final = 10
+"""Strange things that the status names, the newest ones."""
+
+
+class Notary(Signing, Protocol):
+    """Who signs for a trail, and what introduces them."""
+
+    def notes(self) -> Mapping[str, bytes]:
+        """What was said of the keys and of witnesses, by the names of the objects that say it."""
+        ...
+
+
+class Keeper:
+    """Everything one process does for one trail."""
+
+    def __init__(
+        self,
+        current: Disk,
+        *,
+        before: Disk | None,
+        ledger: Ledger,
+        store: WormStore,
+        anchors: Sequence[WormStore] = (),
+        notary: Callable[[Rows], Notary],
+        key: str,
+        keys: SubjectKeys,
+        clock: Clock,
+        options: AuditOptions,
+        version: str,
+        host: str,
+        tell: Callable[[str], None],
+        skip_missing: bool = False,
+    ) -> None:
+        """Errors as of Recorder. `notary` is made for the rows; `key` is the newest one, as auditors are told.
+
+        `version` and `host` are told in manifests; `tell` takes a sentence for whoever runs this.
+        """
+        self._disk, self._ledger, self._store, self._clock = current, ledger, store, clock
+        self._key, self._tell = key, tell
+        self._retention: Final = Retention(options.retention_days)
+        self.recorder: Final = Recorder(
+            current,
+            before=before,
+            ledger=ledger,
+            keys=keys,
+            clock=clock,
+            limits=Limits(options.batch_events_max, options.batch_size_max),
+            age_max_s=options.batch_age_max_s,
+            skip_missing=skip_missing,
+        )
+        self.log: Final = self.recorder.current.log
+        self.origin: Final = origin_of(options.domain, self.log)
+        self._notary: Final = notary(self.recorder.rows)
+        self.shipper: Final = Shipper(
+            store,
+            self.recorder.rows,
+            self._notary,
+            log=self.log,
+            origin=self.origin,
+            writer=Writer(version, host, ledger.fence),
+            retention=self._retention,
+            clock=clock,
+            anchors=anchors,
+            tell=tell,
+        )
+        self._unsent: dict[str, bytes] = {}
+        """Notes that were not looked for in the store since they were due, by their names."""
+        self._notes_due = 0.0
+        self._notes_again = 0.0
+        self._notes_trouble = ""
+        self._read_due = 0.0
+        self._cursor: Offset | None = None
+        self._cursor_due = 0.0
+        self.hold_back()
+
+    def step(self) -> float:
+        """A piece of recording and a piece of shipping; the seconds after which to call again, 0 for at once.
+
+        LedgerDamaged and OSError: the ledger or the data directory fails, nothing can be done without them.
+        """
+        now = self._clock.monotonic()
+        more = self._record(now)
+        if now >= self._notes_again:  # Again and again: they are locked for as long as what they introduce.
+            self._notes_again = now + CHECK_INTERVAL_S
+            self._unsent = dict(sorted(self._notary.notes().items()))
+        pause = self._send_notes(now) if self._unsent else self.shipper.step()
+        if now >= self._cursor_due:
+            self._cursor_due = now + CURSOR_INTERVAL_S
+            self.hold_back()
+        return 0.0 if more or not pause else min(pause, IDLE_S)
+
+    def finish(self) -> None:
+        """Read what is in the log, and freeze all of it: what is left is to be shipped."""
+        with suppress(CorruptionError, Gap):
+            while self.recorder.step():
+                pass
+        self.recorder.finish()
+
+    @property
+    def done(self) -> bool:
+        """Whether all that was recorded is in the store, with its checkpoint and every copy of it."""
+        return self.recorder.rows.waiting is None and not self.recorder.recorded.waiting
+
+    def status(self) -> dict[str, Any]:
+        """Where the trail stands: for people, for metrics, and for the server that started this."""
+        recorded, shipped = self.recorder.recorded, self.shipper.status()
+        problem = recorded.gap or shipped.halted or self._notes_trouble or shipped.trouble
+        if recorded.full:
+            problem = f"the ledger is full ({self._ledger.size_max} bytes): {problem or 'shipping is too slow'}"
+        return {
+            "log": self.log,
+            "origin": self.origin,
+            "key": self._key,
+            "url": self._store.url,
+            "enforced": shipped.enforced,
+            "epoch": recorded.epoch,
+            "offset": recorded.offset,
+            "frozen_offset": recorded.frozen_offset,
+            "shipped_offset": self.recorder.cursor,
+            "events": recorded.events,
+            "waiting": recorded.waiting,
+            "caught_up": recorded.caught_up,
+            "lag_s": self._lag_s(),
+            "full": recorded.full,
+            "ledger_bytes": self._ledger.size(),
+            "ledger_size_max": self._ledger.size_max,
+            "batches": {state.value: count for state, count in shipped.rows.items()},
+            "checkpoint_events": shipped.checkpoint_size,
+            "checkpoint_at": 0 if shipped.checkpoint_at is None else shipped.checkpoint_at / 1e6,
+            "found": list(shipped.found[-FOUND_TOLD:]),
+            "found_count": shipped.found_count,
+            "attacked": shipped.attacked,
+            "halted": bool(shipped.halted),
+            "problem": problem,
+        }
+
+    def _record(self, now: float) -> bool:
+        if now < self._read_due:
+            return False
+        try:
+            return self.recorder.step()
+        except (CorruptionError, Gap) as error:
+            if self._read_due == 0.0:
+                self._tell(f"the log cannot be told any further: {error}")
+            self._read_due = now + GAP_RETRY_S
+            return False
+
+    def _send_notes(self, now: float) -> float:
+        """Put what introduces the keys into the store, before anything that they sign."""
+        if now < self._notes_due:
+            return self._notes_due - now
+        name, data = next(iter(self._unsent.items()))
+        try:
+            at = store_time(self._store, self._clock)
+            ship(self._store, name, data, retention=self._retention, now=at, conditional=False)
+        except StoreError as error:
+            if str(error) != self._notes_trouble:
+                self._tell(f"the note of a key cannot be stored: {error}")
+            self._notes_trouble = str(error)
+            self._notes_due = now + NOTES_RETRY_S
+            return NOTES_RETRY_S
+        self._notes_trouble = ""
+        del self._unsent[name]
+        return 0.0
+
+    def hold_back(self) -> None:
+        """Move the cursor in the data directory, where what must be kept has moved. `step` does it now and then."""
+        cursor = self.recorder.cursor
+        if cursor != self._cursor:
+            Repository(self._disk).pin(CURSOR, Pin(cursor, CURSOR_REASON, None, "cursor"))
+            self._cursor = cursor
+
+    def _lag_s(self) -> float:
+        """Seconds since the oldest record that is known and not in the store with its checkpoint; 0: there is none."""
+        since = [self.recorder.recorded.waiting_since, self.shipper.status().waiting_since]
+        oldest: Timestamp | None = min((each for each in since if each is not None), default=None)
+        return 0.0 if oldest is None else max(self._clock.wall() - oldest, 0) / 1e6

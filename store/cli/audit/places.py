@@ -1,0 +1,196 @@
+"""Where the parts of a store's trail lie, and how they are opened.
+
+Laws: nothing of it lies in the data directory, which may be copied while it is in use. A key that no note speaks of is
+the next one: whoever opens the trail introduces it, at the size that the tree has then, so that no other process needs
+to be asked. Secrets are in no error and no output.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from store.audit.cosigning import Cosigner
+from store.audit.custody import SEED_SIZE, open_keyring, rotate
+from store.audit.keys import Keyring
+from store.audit.layout import Malformed, origin_of
+from store.audit.notes import SecretKey, Signer, read_key, read_secret_key
+from store.audit.options import AuditOptions
+from store.audit.policy import policy_of
+from store.audit.rows import Rows
+from store.audit.spans import Spans
+from store.cli.directories import generation_of
+from store.env.audit_keys import KeyFolder, load_signer
+from store.env.ledger import Ledger
+from store.env.lmdb import LmdbLedger
+from store.env.posix import PosixDisk
+from store.env.witness_http import HttpWitness
+from store.env.world import Clock
+from store.env.worm import WormStore
+from store.env.worm_url import open_worm
+from store.errors import ConfigError
+from store.ids import Timestamp
+from store.upkeep import generations
+from store.upkeep.lineage import lineage, trail_epoch
+
+
+@dataclass(frozen=True)
+class Places:
+    """One store's directories."""
+
+    data: Path
+    """The data directory: the root."""
+    folder: Path
+    """The audit folder."""
+
+    @property
+    def ledger(self) -> Path:
+        """What waits to be shipped."""
+        return self.folder / "ledger"
+
+    @property
+    def keys(self) -> Path:
+        """The signing keys, their notes, and the secret of keyed hashes."""
+        return self.folder / "keys"
+
+    @property
+    def subjects(self) -> Path:
+        """The keys of people whose data is sealed."""
+        return self.folder / "subjects"
+
+    @property
+    def bucket(self) -> Path:
+        """The embedded write-once folder."""
+        return self.folder / "bucket"
+
+    @property
+    def verified(self) -> Path:
+        """What the last verification found."""
+        return self.folder / "verified.json"
+
+
+def places_of(data: Path, options: AuditOptions) -> Places:
+    """Where they are for a data directory. ConfigError: the audit folder would lie inside it."""
+    root = data.absolute()
+    folder = options.folder.absolute() if options.folder is not None else root.with_name(f"{root.name}.audit")
+    if root == folder or root in folder.parents:
+        raise ConfigError(
+            f"the audit folder {folder} lies in the data directory {root}",
+            hint="Name one outside of it (audit.folder): the data directory may be copied while it is in use",
+        )
+    return Places(root, folder)
+
+
+def current_disk(places: Places) -> PosixDisk:
+    """The generation in force."""
+    return PosixDisk(generation_of(places.data), root=places.data)
+
+
+def previous_disk(places: Places) -> PosixDisk | None:
+    """The generation that was in force before, if its files are still there."""
+    name = generations.previous(PosixDisk(places.data, read_only=True))
+    return None if name is None else PosixDisk(places.data / name, read_only=True, root=places.data)
+
+
+def log_of(places: Places) -> str:
+    """The id of the trail. DirectoryError: the store was never started."""
+    return trail_epoch(lineage(current_disk(places))).hex()
+
+
+@contextmanager
+def opened_ledger(places: Places, options: AuditOptions, tell: Callable[[str], None]) -> Iterator[LmdbLedger]:
+    """The ledger, for one process at a time. DirectoryError names who has it."""
+    ledger = LmdbLedger(places.ledger, size_max=options.ledger_size_max)
+    with ExitStack() as stack:
+        stack.callback(ledger.close)
+        if ledger.damaged:
+            tell(ledger.damaged)
+        yield ledger
+
+
+def keyring_of(places: Places, log: str, options: AuditOptions, *, size: int, tell: Callable[[str], None]) -> Keyring:
+    """The keys at hand, with their notes. The first one is made where there is none; one that waits is introduced.
+
+    `size`: events that batches hold by now: what is behind it is the next key's. ConfigError: the key in force is not
+    at hand, others may read it, or it is another trail's.
+    """
+    folder = KeyFolder(places.keys)
+    origin = origin_of(options.domain, log)
+    service: Signer | None = load_signer(options.signer) if options.signer else None
+    had = bool(folder.notes())
+    if size and not had:
+        raise ConfigError(
+            f"the trail {log} has events, and {places.keys} holds no note of its keys",
+            hint="Bring the folder of its keys back from where it was kept",
+        )
+    try:
+        keyring = open_keyring(folder, log, origin=origin, random=os.urandom, service=service)
+        if not had:
+            tell(f"the trail's first key: {keyring.succession.newest}")
+        for each in _waiting(folder, keyring):
+            made = rotate(folder, log, size=size, random=os.urandom, service=service, following=each)
+            tell(f"behind event {size} a new key signs: {made}")
+            keyring = open_keyring(folder, log, origin=origin, random=os.urandom, service=service)
+    except Malformed as error:
+        raise ConfigError(
+            f"the notes in {places.keys} are not those of the trail {log}: {error}",
+            hint="Each trail has a folder of keys of its own; bring back the one that belongs to it",
+        ) from None
+    if keyring.succession.newest.name != origin:
+        raise ConfigError(
+            f"the trail is signed as {keyring.succession.newest.name}, and audit.domain makes it {origin}",
+            hint="Set audit.domain as it was: the name is part of every signature",
+        )
+    return keyring
+
+
+def add_key(places: Places, origin: str) -> SecretKey:
+    """Make a key and keep it. Until a note speaks of it, it waits for whoever opens the trail next."""
+    made = SecretKey(origin, os.urandom(SEED_SIZE))
+    KeyFolder(places.keys).add_secret(made.key.key_id, made.write())
+    return made
+
+
+def cosigner_of(options: AuditOptions, keyring: Keyring, ledger: Ledger, trees: Spans, clock: Clock) -> Cosigner | None:
+    """Who asks the witnesses that are named; None where none is. ConfigError: one is not URL=key."""
+    if not options.witnesses:
+        return None
+    said = []
+    for each in options.witnesses:
+        url, _, key = each.partition("=")
+        try:
+            said.append((read_key(key), url))
+        except Malformed as error:
+            raise ConfigError(f"a witness in audit.witnesses is URL=key, found {each!r:.160}: {error}") from None
+    policy = policy_of(said, options.witnesses_min, logs=[keyring.succession.newest])
+    links = {f"w{number}": HttpWitness(url) for number, (_, url) in enumerate(said, start=1)}
+    return Cosigner(policy, links, ledger=ledger, trees=trees, clock=clock)
+
+
+def newest_size(ledger: LmdbLedger, log: str) -> int:
+    """Events in batches by now."""
+    newest = Rows(ledger, log).newest
+    return 0 if newest is None else newest.size_after
+
+
+def _waiting(folder: KeyFolder, keyring: Keyring) -> list[SecretKey]:
+    """Keys that no note speaks of."""
+    known = {key for _, key in keyring.succession.keys}
+    return [each for each in map(read_secret_key, folder.secrets()) if each.key not in known]
+
+
+def store_of(places: Places, options: AuditOptions, clock: Clock) -> WormStore:
+    """The store that the trail lies in. ConfigError: there is no such kind of store."""
+    return open_worm(options.store or str(places.bucket), clock, endpoint=options.endpoint, region=options.region)
+
+
+def verified_at(places: Places) -> Timestamp:
+    """When the trail was verified last by a command here; 0: never, or nobody noted it."""
+    try:
+        said = msgspec.json.decode(places.verified.read_bytes())
+        return Timestamp(int(said["at"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Timestamp(0)
