@@ -59,7 +59,7 @@ def test_another_domain_is_refused(tmp_path: Path) -> None:
     """The name is part of every signature."""
     places = places_of(tmp_path / "data", OPTIONS)
     keyring_of(places, LOG, OPTIONS, size=0, tell=print)
-    with pytest.raises(ConfigError, match="audit.domain as it was"):
+    with pytest.raises(ConfigError, match=r"audit\.domain as it was"):
         keyring_of(places, LOG, AuditOptions(domain="example.com"), size=0, tell=print)
 
 
