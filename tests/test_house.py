@@ -145,6 +145,9 @@ SHARED_TESTS = {
         [f"store/audit/verifying/{each}.py" for each in ("batch", "findings", "listing")],
         "tests/audit/verifying/test_trail.py",
     ),
+    **dict.fromkeys(
+        [f"store/cli/audit/{each}.py" for each in ("auditing", "trails", "workers")], "tests/cli/audit/test_verify.py"
+    ),
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
     **dict.fromkeys(

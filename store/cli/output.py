@@ -116,9 +116,9 @@ def note(message: str) -> None:
     stderr.print(message, markup=False, soft_wrap=True)
 
 
-def report(error: BaseException, *, json: bool) -> int:
-    """Say what went wrong, and return the exit code."""
-    code = exit_of(error)
+def report(error: BaseException, *, json: bool, code: int | None = None) -> int:
+    """Say what went wrong, and return the exit code: `code`, or by default that of the error."""
+    code = exit_of(error) if code is None else code
     if isinstance(error, KeyboardInterrupt):
         return code  # Who pressed the keys knows.
     message, hint = _message(error)

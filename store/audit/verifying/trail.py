@@ -129,6 +129,21 @@ class Verification:
             yield task.manifest, checked
         self._end()
 
+    def newest_checkpoint(self) -> tuple[Checkpoint, bytes] | None:
+        """The largest checkpoint that counts, and its note; None: there is none. What is found goes into `outcome`.
+
+        Malformed: the keys do not make a succession, or the key that was named is none of them.
+        """
+        self._keys = self._read_keys()
+        self.outcome.origin = self._keys.keys[0][1].name
+        newest = None
+        for listed in by_key(self._store, f"{self._top}checkpoint/"):
+            name = read_name(listed.key)
+            if name is not None and name.what is What.CHECKPOINT:
+                found = self.read_checkpoint(listed, name.number)
+                newest = newest if found is None else (found, self._read(listed))
+        return newest
+
     # What is handed out.
 
     def _tasks(self, handed: list[Task]) -> Iterator[Task]:

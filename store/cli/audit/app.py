@@ -2,6 +2,7 @@
 
 import typer
 
+from store.cli.audit.auditing import add_auditors
 from store.cli.audit.ship import ship
 from store.cli.audit.witness import witness
 
@@ -9,3 +10,4 @@ audit_app = typer.Typer(no_args_is_help=True, help="The trail that nobody can ch
 
 audit_app.command()(ship)
 audit_app.command()(witness)
+add_auditors(audit_app)

@@ -1,0 +1,13 @@
+"""The auditors' commands of `store audit`: they read a trail, and change nothing in it."""
+
+import typer
+
+from store.cli.audit.prove import head, prove, verify_proof
+from store.cli.audit.trails import AuditorsCommand
+from store.cli.audit.verify import verify
+
+
+def add_auditors(app: typer.Typer) -> None:
+    """Put them beside the operators' commands."""
+    for command in (verify, prove, verify_proof, head):
+        app.command(cls=AuditorsCommand)(command)

@@ -1,0 +1,224 @@
+"""`store audit verify`: hold a trail to its hashes, its signatures, its locks, and to the log it tells of."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from store.audit.layout import Malformed
+from store.audit.notes import Note
+from store.audit.policy import Policy, policy_of, read_policy
+from store.audit.verifying.findings import FINDINGS_MAX, Kind, Outcome, Verdict
+from store.audit.verifying.log import AgainstLog
+from store.audit.verifying.trail import FAR, START, Cosigned, Request, Verification
+from store.cli.audit.trails import (
+    Endpoint,
+    FromTrail,
+    KeyOption,
+    LogOption,
+    Opened,
+    Region,
+    TrailUrl,
+    key_of,
+    keys_of,
+    open_trail,
+)
+from store.cli.audit.workers import batches_by
+from store.cli.directories import expect_store, look_at
+from store.cli.moments import counted, read_moment, show_brief, to_text
+from store.cli.output import JsonFlag, print_json, stdout
+from store.cli.progress import Phases
+from store.env.posix import SystemClock
+from store.errors import ConfigError
+
+JOBS_MAX: Final = 64
+Policies = Annotated[
+    Path | None, typer.Option("--policy", metavar="FILE", help="Whose cosignatures count (c2sp.org/tlog-policy).")
+]
+Witnesses = Annotated[
+    list[str] | None,
+    typer.Option("--witness", metavar="VKEY", help="A witness that must have cosigned; may be repeated."),
+]
+CheckLocks = Annotated[bool, typer.Option("--check-locks", help="Ask the store how it holds each object.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="The trail must go on to now: with --heartbeat, an end that is late is found.")
+]
+_STYLES: Final = {Kind.TAMPER: "bold red", Kind.INCOMPLETE: "red", Kind.UNLOCKED: "red", Kind.WARNING: "yellow"}
+
+
+def verify(  # Options of a command.
+    url: TrailUrl,
+    key: KeyOption = None,
+    key_from_trail: FromTrail = False,  # noqa: FBT002  # A flag.
+    root_key: Annotated[
+        str | None, typer.Option(metavar="VKEY", help="The offline key that may revoke others, from elsewhere.")
+    ] = None,
+    log: LogOption = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="The first moment that is wanted.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="The last one.")] = None,
+    from_seq: Annotated[int, typer.Option(min=0, metavar="N", help="The first event that is wanted.")] = 0,
+    to_seq: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last one.")] = None,
+    trusted: Annotated[
+        Path | None, typer.Option(metavar="OLD.ckpt", help="A checkpoint you kept: what it saw must still be there.")
+    ] = None,
+    policy: Policies = None,
+    witness: Witnesses = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A data directory, in use or not: its log must say the same.")
+    ] = None,
+    check_locks: CheckLocks = False,  # noqa: FBT002  # A flag.
+    heartbeat: Annotated[
+        int, typer.Option(min=0, metavar="S", help="Seconds without an event that are too many; 0: any.")
+    ] = 0,
+    live: Live = False,  # noqa: FBT002  # A flag.
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=JOBS_MAX, help="Processes that read batches.  [default: one a core]")
+    ] = None,
+    endpoint: Endpoint = "",
+    region: Region = "",
+    json: JsonFlag = False,  # noqa: FBT002  # A flag.
+) -> None:
+    """Verify a trail. Exit code: 0 verified, 1 tamper, 2 incomplete, 3 unlocked, 4 it cannot be read.
+
+    A warning is what lies beside the evidence without touching it, such as a delete marker. What was not checked is
+    said at the end: without a witness or a checkpoint that you kept, nothing shows that its signer did not rewrite it.
+    """
+    trail = open_trail(url, key=key, from_trail=key_from_trail, log=log, endpoint=endpoint, region=region)
+    request = Request(
+        trail.log,
+        trail.key,
+        root_key=None if root_key is None else key_of(root_key),
+        cosigned=cosignatures(policy, witness or []),
+        trusted=None if trusted is None else trusted.read_bytes(),
+        since=START if since is None else read_moment(since, "--from"),
+        until=FAR if until is None else read_moment(until, "--to"),
+        first_seq=from_seq,
+        last_seq=2**62 if to_seq is None else to_seq,
+        check_locks=check_locks,
+        heartbeat_s=heartbeat,
+        now=SystemClock().wall() if live else None,
+        with_records=against is not None,
+    )
+    outcome, notes = _run(trail, request, against, jobs or os.cpu_count() or 1, json=json)
+    tell(outcome, notes, json=json)
+    raise typer.Exit(int(outcome.verdict))
+
+
+def cosignatures(policy: Path | None, witnesses: list[str]) -> Cosigned | None:
+    """Whether a checkpoint is cosigned as asked for; None: nobody was asked for. ConfigError: the policy is none."""
+    if policy is not None and witnesses:
+        raise ConfigError("witnesses are named by --policy or by --witness, found both", hint="Name them in the policy")
+    try:
+        if policy is not None:
+            found = read_policy(policy.read_text("utf-8"))
+        elif witnesses:
+            found = policy_of([(each, "") for each in keys_of(witnesses)], len(witnesses))
+        else:
+            return None
+    except (Malformed, UnicodeDecodeError) as error:
+        hint = "It is a text as c2sp.org/tlog-policy says: witness NAME VKEY, group NAME K …, quorum NAME"
+        raise ConfigError(f"the witness policy cannot be read: {error}", hint=hint) from None
+    return _satisfied(found)
+
+
+def _satisfied(policy: Policy) -> Cosigned:
+    def cosigned(note: Note) -> bool:
+        return policy.satisfied_by(note)
+
+    return cosigned
+
+
+def _run(
+    trail: Opened, request: Request, against: Path | None, jobs: int, *, json: bool
+) -> tuple[Outcome, dict[str, int]]:
+    notes: dict[str, int] = {}
+    log = None
+    if against is not None:
+        disk = look_at(against)
+        expect_store(against, disk)
+        log = AgainstLog(disk)
+    with Phases(json=json) as phases:
+        run = Verification(trail.store, request, run=batches_by(jobs, trail.source, trail.store), progress=phases)
+        for manifest, checked in run.steps():
+            if log is not None:
+                log.take(manifest, checked, run.outcome.findings, run.outcome.counts)
+    if log is not None:
+        whole = request.last_seq == 2**62 and request.until == FAR
+        left = log.rest(run.outcome.findings)
+        notes = {"events_older_than_the_log": log.older} | ({"records_not_told_yet": left} if whole else {})
+    return run.outcome, notes
+
+
+def line_of(outcome: Outcome) -> dict[str, Any]:
+    """A verification's result as JSON has it."""
+    return {
+        "verdict": outcome.verdict.name,
+        "exit": int(outcome.verdict),
+        "log": outcome.log,
+        "origin": outcome.origin,
+        "store": outcome.store,
+        "counts": msgspec.to_builtins(outcome.counts),
+        "findings": {kind.name: number for kind, number in outcome.findings.counts.items()},
+        "not_checked": outcome.not_checked,
+        "proven_size": outcome.proven_size,
+        "proven_root": outcome.proven_root,
+        "first_time": None if outcome.first_time is None else to_text(outcome.first_time),
+        "last_time": None if outcome.last_time is None else to_text(outcome.last_time),
+        "retained_until": None
+        if outcome.retained_until is None
+        else [to_text(each) for each in outcome.retained_until],
+    }
+
+
+def tell(outcome: Outcome, notes: dict[str, int], *, json: bool) -> None:
+    """Findings, counts, what was not checked, and last the verdict."""
+    tell_findings(outcome, json=json)
+    if json:
+        print_json({"event": "result", **line_of(outcome), **notes})
+        return
+    _tell_counts(outcome)
+    for name, number in notes.items():
+        if number:
+            _say(f"{name.replace('_', ' ')}: {number:,}")
+    for line in outcome.not_checked:
+        _say(f"not checked: {line}")
+    warned = outcome.findings.counts[Kind.WARNING]
+    said = f", with {counted(warned, 'warning')}" if warned else ""
+    _say(f"{outcome.verdict.name}{said}", "bold green" if outcome.verdict is Verdict.VERIFIED else "bold red")
+
+
+def tell_findings(outcome: Outcome, *, json: bool) -> None:
+    """Each as a line."""
+    if json:
+        for each in outcome.findings.kept:
+            print_json({"event": "finding", "kind": each.kind.name, "where": each.where, "what": each.what})
+        return
+    for each in outcome.findings.kept:
+        _say(f"{each.kind.name:10} {each.where}: {each.what}", _STYLES[each.kind])
+    for kind, number in outcome.findings.counts.items():
+        if number > FINDINGS_MAX:
+            _say(f"{kind.name:10} and {number - FINDINGS_MAX:,} more", _STYLES[kind])
+
+
+def _tell_counts(outcome: Outcome) -> None:
+    counts = outcome.counts
+    _say(
+        f"{counts.events_proven:,} of {counted(counts.events, 'event')} proven, in {counts.batches:,} of "
+        f"{counts.manifests:,} batches, by {counts.checkpoints_counted:,} of "
+        f"{counted(counts.checkpoints, 'checkpoint')} and {counted(counts.keys, 'key')} of "
+        f"{outcome.origin or outcome.log}"
+    )
+    if counts.locks and outcome.retained_until:
+        first, last = map(show_brief, outcome.retained_until)
+        _say(f"locks: {counts.locks:,} of {counted(counts.objects, 'object')} looked at, held until {first} to {last}")
+    if counts.log_records:
+        hidden = counts.log_records_hidden
+        _say(f"log: {counted(counts.log_records, 'record')} the same, {hidden:,} of them by their place alone")
+
+
+def _say(text: str, style: str = "") -> None:
+    stdout.print(text.encode("utf-8", "backslashreplace").decode(), style=style or None, markup=False, soft_wrap=True)
