@@ -17,6 +17,7 @@ from store.audit.layout import Malformed, folder_of
 from store.audit.manifest import Manifest
 from store.audit.merkle import leaf_hashes, span_of
 from store.audit.verifying.findings import Finding, Kind
+from store.audit.verifying.tally import Tally, tally_of
 from store.env.worm import Lock
 from store.ids import Timestamp
 
@@ -35,6 +36,8 @@ class Task:
     with_lock: bool
     with_records: bool
     """Whether the hashes of the log's records are wanted."""
+    with_tally: bool = False
+    """Whether what happened is to be counted."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Checked:
     lock: Lock | None = None
     records: tuple[tuple[str, int, str | None], ...] = ()
     """(epoch, offset, hash) of each event's record; None for a hash that is keyed."""
+    tally: Tally | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -99,18 +103,24 @@ def check(task: Task, data: bytes | None, lock: Lock | None = None) -> Checked:
         lost = f"events {manifest.first} to {manifest.last} are missing"
         return Checked(sound=False, found=(Finding(Kind.INCOMPLETE, where, lost),))
     try:
-        events = _read(task, data)
+        events, lines = _read(task, data)
         first, last = _place(events[0]), _place(events[-1])
         found = tuple(_silences(events, task.heartbeat_s))
     except Malformed as error:
         return Checked(sound=False, found=(Finding(Kind.TAMPER, where, str(error)),), lock=lock)
     records = tuple((each.unmapped.epoch, each.unmapped.offset, each.unmapped.record_sha256) for each in events)
     return Checked(
-        sound=True, found=found, first=first, last=last, lock=lock, records=records if task.with_records else ()
+        sound=True,
+        found=found,
+        first=first,
+        last=last,
+        lock=lock,
+        records=records if task.with_records else (),
+        tally=tally_of(lines) if task.with_tally else None,
     )
 
 
-def _read(task: Task, data: bytes) -> list[_Event]:
+def _read(task: Task, data: bytes) -> tuple[list[_Event], list[bytes]]:
     manifest = task.manifest
     if len(data) != manifest.size or sha256(data).hexdigest() != manifest.sha256:
         raise Malformed(f"expected {manifest.size} bytes with the hash {manifest.sha256}, found others")
@@ -126,7 +136,7 @@ def _read(task: Task, data: bytes) -> list[_Event]:
     if len(events) != manifest.count:
         raise Malformed(f"expected an event on each of {manifest.count} lines, found {len(events)}")
     _check_order(manifest, events)
-    return events
+    return events, lines
 
 
 def _check_tree(task: Task, leaves: Sequence[bytes]) -> None:

@@ -58,6 +58,7 @@ class Request:
     now: Timestamp | None = None
     """What time it is, where a trail that stands still is to be found; None: it is not asked."""
     with_records: bool = False
+    with_tally: bool = False
 
 
 def work_of(store: WormStore) -> Callable[[Task], Checked]:
@@ -164,6 +165,7 @@ class Verification:
                 heartbeat_s=self._request.heartbeat_s,
                 with_lock=self._request.check_locks,
                 with_records=self._request.with_records,
+                with_tally=self._request.with_tally,
             )
             handed.append(task)
             yield task

@@ -2,6 +2,7 @@
 
 import typer
 
+from store.cli.audit.export import export
 from store.cli.audit.prove import head, prove, verify_proof
 from store.cli.audit.trails import AuditorsCommand
 from store.cli.audit.verify import verify
@@ -9,5 +10,5 @@ from store.cli.audit.verify import verify
 
 def add_auditors(app: typer.Typer) -> None:
     """Put them beside the operators' commands."""
-    for command in (verify, prove, verify_proof, head):
+    for command in (verify, prove, verify_proof, head, export):
         app.command(cls=AuditorsCommand)(command)

@@ -34,6 +34,14 @@ from store.env.posix import SystemClock
 from store.errors import ConfigError
 
 JOBS_MAX: Final = 64
+LAST_SEQ: Final = 2**62
+FromTime = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="The first moment that is wanted, such as 2026-01-31T00:00Z."),
+]
+ToTime = Annotated[str | None, typer.Option("--to", metavar="TIME", help="The last one.")]
+FromSeq = Annotated[int, typer.Option("--from-seq", min=0, metavar="N", help="The first event that is wanted.")]
+ToSeq = Annotated[int | None, typer.Option("--to-seq", min=0, metavar="N", help="The last one.")]
 Policies = Annotated[
     Path | None, typer.Option("--policy", metavar="FILE", help="Whose cosignatures count (c2sp.org/tlog-policy).")
 ]
@@ -56,12 +64,10 @@ def verify(  # Options of a command.
         str | None, typer.Option(metavar="VKEY", help="The offline key that may revoke others, from elsewhere.")
     ] = None,
     log: LogOption = None,
-    since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="The first moment that is wanted.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="The last one.")] = None,
-    from_seq: Annotated[int, typer.Option(min=0, metavar="N", help="The first event that is wanted.")] = 0,
-    to_seq: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last one.")] = None,
+    since: FromTime = None,
+    until: ToTime = None,
+    from_seq: FromSeq = 0,
+    to_seq: ToSeq = None,
     trusted: Annotated[
         Path | None, typer.Option(metavar="OLD.ckpt", help="A checkpoint you kept: what it saw must still be there.")
     ] = None,
@@ -94,10 +100,7 @@ def verify(  # Options of a command.
         root_key=None if root_key is None else key_of(root_key),
         cosigned=cosignatures(policy, witness or []),
         trusted=None if trusted is None else trusted.read_bytes(),
-        since=START if since is None else read_moment(since, "--from"),
-        until=FAR if until is None else read_moment(until, "--to"),
-        first_seq=from_seq,
-        last_seq=2**62 if to_seq is None else to_seq,
+        **part_of(since, until, from_seq, to_seq),
         check_locks=check_locks,
         heartbeat_s=heartbeat,
         now=SystemClock().wall() if live else None,
@@ -106,6 +109,16 @@ def verify(  # Options of a command.
     outcome, notes = _run(trail, request, against, jobs or os.cpu_count() or 1, json=json)
     tell(outcome, notes, json=json)
     raise typer.Exit(int(outcome.verdict))
+
+
+def part_of(since: str | None, until: str | None, from_seq: int, to_seq: int | None) -> dict[str, Any]:
+    """What of a Request says which part is wanted. ConfigError: a time cannot be read."""
+    return {
+        "since": START if since is None else read_moment(since, "--from"),
+        "until": FAR if until is None else read_moment(until, "--to"),
+        "first_seq": from_seq,
+        "last_seq": LAST_SEQ if to_seq is None else to_seq,
+    }
 
 
 def cosignatures(policy: Path | None, witnesses: list[str]) -> Cosigned | None:
@@ -147,7 +160,7 @@ def _run(
             if log is not None:
                 log.take(manifest, checked, run.outcome.findings, run.outcome.counts)
     if log is not None:
-        whole = request.last_seq == 2**62 and request.until == FAR
+        whole = request.last_seq == LAST_SEQ and request.until == FAR
         left = log.rest(run.outcome.findings)
         notes = {"events_older_than_the_log": log.older} | ({"records_not_told_yet": left} if whole else {})
     return run.outcome, notes
