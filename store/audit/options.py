@@ -70,6 +70,11 @@ class AuditOptions:
     sensitive tables are refused. With continue calls go on, the log is kept until it can be shipped, and /readyz, a
     metric and `store audit status` say so; that serves longer, and fills the disk of the data directory instead."""
 
+    root_key: str = ""
+    """The public half of a root key as text, default none. Its secret half is kept elsewhere; it alone can revoke a
+    signing key that was stolen, and only if it is named before the trail's first start. Without one, a stolen key costs
+    a new trail and a word to every auditor."""
+
     signer: str = ""
     """A key service that signs, as text module:name, default none: a key in the audit folder signs, or the one in
     STORE_AUDIT_KEY. Its key is called without arguments and never leaves the service, so it is safer than a file; each

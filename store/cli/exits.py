@@ -18,7 +18,9 @@
 from enum import IntEnum
 from typing import Final
 
+from store.audit.behind import LedgerBehind
 from store.audit.layout import Malformed
+from store.audit.rebuilding import NotRebuildable
 from store.audit.shipper import Unendorsed
 from store.audit.shipping import Conflict
 from store.audit.trail import Gap
@@ -112,6 +114,8 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     NothingThere: Exit.NOTHING_THERE,
     EngineStopped: Exit.DURABILITY_LOST,
     Gap: Exit.GAP,
+    NotRebuildable: Exit.CORRUPTION,
+    LedgerBehind: Exit.CORRUPTION,
     Malformed: Exit.CORRUPTION,
     Conflict: Exit.CORRUPTION,
     LedgerDamaged: Exit.CORRUPTION,

@@ -3,11 +3,14 @@
 import typer
 
 from store.cli.audit.auditing import add_auditors
+from store.cli.audit.keeping import forget, hold, init, keys_app, rebuild, status
 from store.cli.audit.ship import ship
 from store.cli.audit.witness import witness
 
 audit_app = typer.Typer(no_args_is_help=True, help="The trail that nobody can change unseen.", rich_markup_mode=None)
 
-audit_app.command()(ship)
+for each in (init, status, ship, forget, hold, rebuild):
+    audit_app.command()(each)
+audit_app.add_typer(keys_app, name="keys")
 audit_app.command()(witness)
 add_auditors(audit_app)

@@ -6,6 +6,7 @@ to be asked. Secrets are in no error and no output.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from pathlib import Path
 import msgspec
 
 from store.audit.cosigning import Cosigner
-from store.audit.custody import SEED_SIZE, open_keyring, rotate
+from store.audit.custody import SEED_SIZE, open_keyring, policy_notes, rotate
 from store.audit.keys import Keyring
 from store.audit.layout import Malformed, origin_of
+from store.audit.notary import TrailNotary
 from store.audit.notes import SecretKey, Signer, read_key, read_secret_key
 from store.audit.options import AuditOptions
 from store.audit.policy import policy_of
@@ -71,6 +73,16 @@ class Places:
         """What the last verification found."""
         return self.folder / "verified.json"
 
+    @property
+    def status(self) -> Path:
+        """What the process that ships said last of where the trail stands."""
+        return self.folder / "status.json"
+
+    @property
+    def acts(self) -> Path:
+        """What was done by hand, a file each, until the process that ships has told it to the log."""
+        return self.folder / "acts"
+
 
 def places_of(data: Path, options: AuditOptions) -> Places:
     """Where they are for a data directory. ConfigError: the audit folder would lie inside it."""
@@ -111,8 +123,16 @@ def opened_ledger(places: Places, options: AuditOptions, tell: Callable[[str], N
         yield ledger
 
 
-def keyring_of(places: Places, log: str, options: AuditOptions, *, size: int, tell: Callable[[str], None]) -> Keyring:
-    """The keys at hand, with their notes. The first one is made where there is none; one that waits is introduced.
+def keyring_of(
+    places: Places,
+    log: str,
+    options: AuditOptions,
+    *,
+    size: int,
+    tell: Callable[[str], None],
+    introduce: bool = True,
+) -> Keyring:
+    """The keys at hand, with their notes. The first one is made where there is none; those that wait are introduced.
 
     `size`: events that batches hold by now: what is behind it is the next key's. ConfigError: the key in force is not
     at hand, others may read it, or it is another trail's.
@@ -127,10 +147,11 @@ def keyring_of(places: Places, log: str, options: AuditOptions, *, size: int, te
             hint="Bring the folder of its keys back from where it was kept",
         )
     try:
-        keyring = open_keyring(folder, log, origin=origin, random=os.urandom, service=service)
+        root = read_key(options.root_key) if options.root_key else None
+        keyring = open_keyring(folder, log, origin=origin, random=os.urandom, service=service, root=root)
         if not had:
             tell(f"the trail's first key: {keyring.succession.newest}")
-        for each in _waiting(folder, keyring):
+        for each in _waiting(folder, keyring) if introduce else ():
             made = rotate(folder, log, size=size, random=os.urandom, service=service, following=each)
             tell(f"behind event {size} a new key signs: {made}")
             keyring = open_keyring(folder, log, origin=origin, random=os.urandom, service=service)
@@ -154,6 +175,25 @@ def add_key(places: Places, origin: str) -> SecretKey:
     return made
 
 
+def notary_of(
+    places: Places,
+    log: str,
+    options: AuditOptions,
+    keyring: Keyring,
+    rows: Rows,
+    ledger: Ledger,
+    store: WormStore,
+    clock: Clock,
+) -> TrailNotary:
+    """Who signs, and asks the witnesses that are named; whom it asks is written down beside the keys."""
+    cosigner = cosigner_of(options, keyring, ledger, Spans(rows, store, log), clock)
+    if cosigner is None:
+        return TrailNotary(keyring)
+    newest = rows.newest
+    signer = keyring.signer(newest.size_after if newest is not None else 1)
+    return TrailNotary(keyring, cosigner, policies=policy_notes(KeyFolder(places.keys), log, cosigner.policy, signer))
+
+
 def cosigner_of(options: AuditOptions, keyring: Keyring, ledger: Ledger, trees: Spans, clock: Clock) -> Cosigner | None:
     """Who asks the witnesses that are named; None where none is. ConfigError: one is not URL=key."""
     if not options.witnesses:
@@ -170,16 +210,53 @@ def cosigner_of(options: AuditOptions, keyring: Keyring, ledger: Ledger, trees: 
     return Cosigner(policy, links, ledger=ledger, trees=trees, clock=clock)
 
 
+def note_act(places: Places, what: str) -> None:
+    """Have the log told of something that was done by hand, by the process that ships, when it next looks."""
+    places.acts.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = places.acts / f".{os.getpid()}.new"
+    fresh.write_bytes(msgspec.json.encode({"what": what}))
+    fresh.replace(places.acts / f"{time.time_ns():020d}.json")
+
+
+def take_acts(places: Places, tell: Callable[[str], None]) -> None:
+    """Tell what was noted, oldest first."""
+    if not places.acts.is_dir():
+        return
+    for each in sorted(places.acts.glob("*.json")):
+        try:
+            tell(str(msgspec.json.decode(each.read_bytes())["what"])[:1_000])
+        except (ValueError, KeyError, TypeError):
+            tell(f"{each.name} in {places.acts} is no note of an act")
+        each.unlink()
+
+
+def set_ledger_aside(places: Places) -> Path | None:
+    """Give up the ledger that is there, so that one is made anew; where it lies now. None: there was none."""
+    if not places.ledger.exists():
+        return None
+    aside = places.folder / f"ledger.{time.time_ns():020d}"
+    places.ledger.rename(aside)
+    return aside
+
+
 def newest_size(ledger: LmdbLedger, log: str) -> int:
     """Events in batches by now."""
     newest = Rows(ledger, log).newest
     return 0 if newest is None else newest.size_after
 
 
+def read_signers(folder: KeyFolder) -> list[SecretKey]:
+    """The secret keys at hand. ConfigError: one cannot be read."""
+    try:
+        return [read_secret_key(line) for line in folder.secrets()]
+    except Malformed as error:
+        raise ConfigError(f"a secret key in {folder.path} cannot be read: {error}") from None
+
+
 def _waiting(folder: KeyFolder, keyring: Keyring) -> list[SecretKey]:
     """Keys that no note speaks of."""
     known = {key for _, key in keyring.succession.keys}
-    return [each for each in map(read_secret_key, folder.secrets()) if each.key not in known]
+    return [each for each in read_signers(folder) if each.key not in known]
 
 
 def store_of(places: Places, options: AuditOptions, clock: Clock) -> WormStore:

@@ -5,44 +5,56 @@ has a few seconds for what is left; without, it ends when all that is there is s
 tries again; only what keeps the ledger or the keys from being opened ends it.
 """
 
+import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from store import __version__
+from store.audit.behind import LedgerBehind
 from store.audit.bucket import prepare_bucket
 from store.audit.keeping import Keeper
-from store.audit.notary import TrailNotary
+from store.audit.layout import folder_of
 from store.audit.options import AuditOptions
+from store.audit.rebuilding import rebuild
+from store.audit.recording import Source
+from store.audit.rows import Rows
 from store.audit.shipping import Retention
-from store.audit.spans import Spans
 from store.cli.arguments import ConfigFile, SetOptions, configure
 from store.cli.audit.places import (
     Places,
-    cosigner_of,
     current_disk,
     keyring_of,
     log_of,
     newest_size,
+    notary_of,
     opened_ledger,
     places_of,
     previous_disk,
+    set_ledger_aside,
     store_of,
+    take_acts,
     verified_at,
 )
 from store.cli.directories import Directory
 from store.cli.exits import Exit
 from store.cli.output import JsonFlag, note, print_json, stdout
+from store.env.audit_keys import KeyFolder
+from store.env.ledger import Ledger, LedgerDamaged
 from store.env.posix import SystemClock
 from store.env.subject_folder import FolderSubjectKeys
+from store.env.subjects import SubjectKeys
+from store.env.worm import WormError, WormStore
 from store.env.worm_url import open_worm
+from store.errors import ConfigError
 
 STATUS_INTERVAL_S: Final = 1.0
 """Seconds between two words of where the trail stands."""
@@ -78,54 +90,109 @@ def ship(
         else:
             note(what)
 
+    lost = False
     while True:
-        with opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
-            if follow:
-                _follow(keeper, places, stop, json=json)
-                if not stop.is_set():
-                    continue  # A key came.
-            done = _ship_the_rest(keeper, stop, LAST_S if follow else None)
-            _say(keeper, places, json=json)
+        try:
+            with opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
+                if follow:
+                    _follow(keeper, places, options.audit, stop, tell, json=json)
+                    if not stop.is_set():
+                        continue  # A key came.
+                done = _ship_the_rest(keeper, stop, LAST_S if follow else None)
+                _say(keeper, places, options.audit, json=json)
             raise typer.Exit(Exit.DONE if done or follow else Exit.CHECK_FAILED)
+        except (LedgerBehind, LedgerDamaged) as error:
+            if lost:  # It was made anew a moment ago: doing that again would find the same.
+                raise
+            lost = True
+            tell(f"{error} It is set aside as {set_ledger_aside(places)}, and made anew")
 
 
 @contextmanager
 def opened_keeper(places: Places, options: AuditOptions, tell: Tell, *, skip_missing: bool = False) -> Iterator[Keeper]:
-    """Everything one process has of a trail. DirectoryError: another one has it. ConfigError: keys, options."""
-    log = log_of(places)
-    clock = SystemClock()
-    with opened_ledger(places, options, tell) as ledger:
-        keyring = keyring_of(places, log, options, size=newest_size(ledger, log), tell=tell)
+    """Everything one process has of a trail; a ledger that was lost is made anew where the store can be read.
+
+    DirectoryError: another process has it. ConfigError: keys, options. NotRebuildable: the store holds no whole trail.
+    """
+    log, clock = log_of(places), SystemClock()
+    with ExitStack() as stack:
+        ledger = stack.enter_context(opened_ledger(places, options, tell))
         store = store_of(places, options, clock)
-        anchor = open_worm(options.anchor, clock) if options.anchor else None
-        try:
-            if not options.store:  # The folder of our own; any other place is made by `store audit init`, on purpose.
-                prepare_bucket(store, retention=Retention(options.retention_days))
-            yield Keeper(
-                current_disk(places),
-                before=previous_disk(places),
-                ledger=ledger,
-                store=store,
-                notary=lambda rows: TrailNotary(
-                    keyring, cosigner_of(options, keyring, ledger, Spans(rows, store, log), clock)
-                ),
-                key=str(keyring.succession.newest),
-                anchors=[anchor] if anchor else [],
-                keys=FolderSubjectKeys(places.keys, places.subjects),
-                clock=clock,
-                options=options,
-                version=__version__,
-                host=socket.gethostname(),
-                tell=tell,
-                skip_missing=skip_missing,
-            )
-        finally:
-            store.close()
-            if anchor is not None:
-                anchor.close()
+        stack.callback(store.close)
+        anchors = [open_worm(options.anchor, clock)] if options.anchor else []
+        for each in anchors:
+            stack.callback(each.close)
+        if not options.store:  # The folder of our own; any other place is made by `store audit init`, on purpose.
+            prepare_bucket(store, retention=Retention(options.retention_days))
+        subjects = FolderSubjectKeys(places.keys, places.subjects)
+        if Rows(ledger, log).newest is None:
+            _make_anew(places, options, ledger, store, log, subjects, tell)
+        keyring = keyring_of(places, log, options, size=newest_size(ledger, log), tell=tell)
+        yield Keeper(
+            current_disk(places),
+            before=previous_disk(places),
+            ledger=ledger,
+            store=store,
+            anchors=anchors,
+            notary=lambda rows: notary_of(places, log, options, keyring, rows, ledger, store, clock),
+            key=str(keyring.succession.newest),
+            keys=subjects,
+            clock=clock,
+            options=options,
+            version=__version__,
+            host=socket.gethostname(),
+            tell=tell,
+            skip_missing=skip_missing,
+        )
 
 
-def _follow(keeper: Keeper, places: Places, stop: threading.Event, *, json: bool) -> None:
+def _make_anew(
+    places: Places,
+    options: AuditOptions,
+    ledger: Ledger,
+    store: WormStore,
+    log: str,
+    subjects: SubjectKeys,
+    tell: Tell,
+) -> None:
+    """Fill an empty ledger from the store, where that holds something of this trail."""
+    try:
+        there = any(
+            not each.marker for kind in ("batch", "manifest") for each in store.versions(f"{folder_of(log)}{kind}/")
+        )
+    except WormError as error:
+        tell(f"whether there is a trail already cannot be seen: {error}")
+        return  # The shipper looks again before it puts anything.
+    if not there:
+        return
+    if not KeyFolder(places.keys).notes():
+        raise ConfigError(
+            f"{store.url} holds the trail {log}, and {places.keys} none of its keys",
+            hint="Bring the folder of its keys back from where it was kept; without them nobody can go on with it",
+        )
+    keyring = keyring_of(places, log, options, size=0, tell=tell, introduce=False)
+    current = current_disk(places)
+    found = rebuild(
+        store,
+        ledger,
+        log,
+        succession=keyring.succession,
+        context=Source(current, {}).context(),
+        current=current,
+        before=previous_disk(places),
+        keys=subjects,
+        clock=SystemClock(),
+        progress=lambda _: None,
+    )
+    tell(
+        f"the ledger was made anew from {store.url}: {found.events:,} events in {found.batches:,} batches,"
+        f" {found.checkpoint_size:,} of them under a checkpoint"
+    )
+
+
+def _follow(
+    keeper: Keeper, places: Places, options: AuditOptions, stop: threading.Event, tell: Tell, *, json: bool
+) -> None:
     """Until it is told to end, or a key came or went."""
     keys, said, looked = _names(places.keys), 0.0, time.monotonic()
     while not stop.is_set():
@@ -133,10 +200,10 @@ def _follow(keeper: Keeper, places: Places, stop: threading.Event, *, json: bool
         now = time.monotonic()
         if now - said >= STATUS_INTERVAL_S:
             said = now
-            if json:
-                print_json({"event": "status", **told(keeper, places)})
+            _note(keeper, places, options, json=json)
         if now - looked >= KEYS_INTERVAL_S:
             looked = now
+            take_acts(places, tell)
             if _names(places.keys) != keys:
                 return
         if pause:
@@ -159,15 +226,41 @@ def _ship_the_rest(keeper: Keeper, stop: threading.Event, limit_s: float | None)
     return keeper.done
 
 
-def told(keeper: Keeper, places: Places) -> dict[str, Any]:
+def told(keeper: Keeper, places: Places, options: AuditOptions) -> dict[str, Any]:
     """Where the trail stands, with what lies beside it."""
-    return {**keeper.status(), "verified_at": verified_at(places) / 1e6}
+    said = keeper.status()
+    return {**said, "unproven": unproven(options, said), "verified_at": verified_at(places) / 1e6}
 
 
-def _say(keeper: Keeper, places: Places, *, json: bool) -> None:
-    status = told(keeper, places)
+def unproven(options: AuditOptions, said: Mapping[str, Any]) -> list[str]:
+    """What nobody could prove with this trail as it is set up."""
+    found = []
+    if not options.witnesses_min and not options.anchor:
+        found.append(
+            "that everybody is shown the same trail, and all of it: that takes a witness (audit.witnesses) or a copy of"
+            " each checkpoint elsewhere (audit.anchor)"
+        )
+    if said.get("enforced") is False:
+        found.append("that its store's owner cannot remove it: that takes a bucket in COMPLIANCE mode (audit.store)")
+    if not options.heartbeat_s:
+        found.append("that silence means that nothing happened: that takes heartbeats (audit.heartbeat_s)")
+    return found
+
+
+def _note(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool) -> dict[str, Any]:
+    """Say where it stands to whoever listens, and to whoever asks later."""
+    status = told(keeper, places, options)
     if json:
         print_json({"event": "status", **status})
+    fresh = places.status.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode({"at": time.time(), "pid": os.getpid(), **status}))
+    fresh.replace(places.status)
+    return status
+
+
+def _say(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool) -> None:
+    status = _note(keeper, places, options, json=json)
+    if json:
         return
     state = "all shipped" if keeper.done else f"not all shipped: {status['problem'] or 'it was told to end'}"
     stdout.print(

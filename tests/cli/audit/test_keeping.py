@@ -1,0 +1,190 @@
+"""What operators do with a trail: look, keys, people forgotten, holds, a ledger that is made anew."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.audit.test_ship import status_of, verified
+from tests.cli.tenant import Ended, store
+from tests.server.upkeep import QUIET, kept, write
+
+
+@pytest.fixture(name="stopped")
+def _stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a store that ran and is stopped, with its trail shipped."""
+    live(tmp_path, monkeypatch)
+    assert ship(tmp_path).returncode == 0
+    return tmp_path
+
+
+def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store runs for a while, without its trail."""
+    with kept(folder, QUIET, monkeypatch=monkeypatch) as tenant:
+        write(tenant, 5)
+
+
+def ship(folder: Path, *more: str) -> Ended:
+    """Ship by hand."""
+    return store("audit", "ship", "data", "--json", *more, cwd=folder)
+
+
+def said(done: Ended) -> dict[str, Any]:
+    """What a command printed."""
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def keys(folder: Path) -> dict[str, Any]:
+    """The keys as they are listed."""
+    return said(store("audit", "keys", "show", "data", "--json", cwd=folder))
+
+
+def test_the_status_is_what_was_said_last(stopped: Path) -> None:
+    """Also when nobody ships: how long ago it was, what is not proven, and 0 while nothing keeps the trail."""
+    found = said(store("audit", "status", "data", "--json", cwd=stopped))
+    assert found["events"] == found["checkpoint_events"] > 0
+    assert "witness" in found["unproven"][0]
+    assert any("COMPLIANCE" in each for each in found["unproven"])
+    shown = store("audit", "status", "data", cwd=stopped).stdout
+    assert "not proven" in shown
+    assert "its owner can change it" in shown
+
+
+def test_a_problem_ends_the_status_with_one(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a script that watches need not read."""
+    live(stopped, monkeypatch)
+    (stopped / "elsewhere").mkdir()
+    ship(stopped, "--set", "audit.store=elsewhere")
+    done = store("audit", "status", "data", cwd=stopped)
+    assert done.returncode == 1
+    assert "store audit init" in done.stdout
+
+
+def test_without_a_status_nobody_has_shipped(tmp_path: Path) -> None:
+    """Which is said, with what to do."""
+    done = store("audit", "status", "data", cwd=tmp_path)
+    assert done.returncode == 6
+    assert "store audit ship" in done.stderr
+
+
+def test_a_key_is_rotated_without_asking_whoever_ships(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until the trail is shipped next; then it signs, introduced by the one before."""
+    first = keys(stopped)["keys"][0]["key"]
+    made = said(store("audit", "keys", "rotate", "data", "--json", cwd=stopped))["key"]
+    assert keys(stopped)["waiting"] == [made]
+    events = status_of(ship(stopped).stdout)["events"]
+    found = keys(stopped)
+    assert [(each["key"], each["from_size"]) for each in found["keys"]] == [(first, 0), (made, events)]
+    assert found["waiting"] == []
+    live(stopped, monkeypatch)
+    assert status_of(ship(stopped).stdout)["key"] == made
+    assert verified(stopped, key=first) == verified(stopped, key=made) == 0
+
+
+def test_a_stolen_key_is_revoked_by_the_root_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which then introduces the next one; the trail goes on, and verifies."""
+    root = said(store("audit", "keys", "root", "root.key", "--json", cwd=tmp_path))["key"]
+    assert (tmp_path / "root.key").stat().st_mode & 0o77 == 0
+    live(tmp_path, monkeypatch)
+    option = ("--set", f"audit.root_key={root}")
+    assert ship(tmp_path, *option).returncode == 0
+    first = keys(tmp_path)["keys"][0]["key"]
+    revoked = ("keys", "revoke", first.split("+")[1], "data", "--root", "root.key", "--reason", "a laptop was lost")
+    assert said(store("audit", *revoked, "--json", cwd=tmp_path))["key"] == first
+    assert keys(tmp_path)["root"] == root
+    made = said(store("audit", "keys", "rotate", "data", "--root", "root.key", "--json", cwd=tmp_path))["key"]
+    live(tmp_path, monkeypatch)
+    assert ship(tmp_path, *option).returncode == 0
+    assert verified(tmp_path, key=made) == 0
+
+
+def test_without_a_root_key_no_key_can_be_revoked(stopped: Path) -> None:
+    """The error says what remains to be done."""
+    store("audit", "keys", "root", "root.key", cwd=stopped)
+    first = keys(stopped)["keys"][0]["key"].split("+")[1]
+    done = store("audit", "keys", "revoke", first, "data", "--root", "root.key", "--reason", "x", cwd=stopped)
+    assert done.returncode == 78
+    assert "root key" in done.stderr
+
+
+def test_a_person_is_forgotten_once(stopped: Path) -> None:
+    """It asks first; a second time there is nothing to destroy."""
+    assert store("audit", "forget", "ada", "data", cwd=stopped).returncode != 0
+    assert said(store("audit", "forget", "ada", "data", "--yes", "--json", cwd=stopped))["was_there"] is True
+    assert said(store("audit", "forget", "ada", "data", "--yes", "--json", cwd=stopped))["was_there"] is False
+
+
+def test_what_was_done_by_hand_is_told_by_whoever_ships(stopped: Path) -> None:
+    """A note waits in the audit folder; the name of who was forgotten is not in it."""
+    store("audit", "forget", "ada", "data", "--yes", cwd=stopped)
+    notes = list((stopped / "data.audit" / "acts").glob("*.json"))
+    assert [json.loads(each.read_text()) for each in notes] == [{"what": "the key of a person was destroyed"}]
+
+
+def test_a_hold_is_put_and_lifted(stopped: Path) -> None:
+    """On every version of the trail."""
+    put = said(store("audit", "hold", "data", "--json", cwd=stopped))
+    assert put["changed"] == put["seen"] > 3
+    assert said(store("audit", "hold", "data", "--json", cwd=stopped))["changed"] == 0
+    assert said(store("audit", "hold", "data", "--off", "--json", cwd=stopped))["changed"] == put["seen"]
+
+
+def test_a_lost_ledger_is_made_anew_from_the_store(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being asked; the trail goes on where it was."""
+    before = status_of(ship(stopped).stdout)["events"]
+    shutil.rmtree(stopped / "data.audit" / "ledger")
+    done = ship(stopped)
+    assert "the ledger was made anew" in done.stdout
+    assert status_of(done.stdout)["events"] == before
+    live(stopped, monkeypatch)
+    assert ship(stopped).returncode == 0
+    assert verified(stopped) == 0
+
+
+def test_an_old_copy_of_the_ledger_is_set_aside(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on from it would fork the trail."""
+    folder = stopped / "data.audit"
+    shutil.copytree(folder / "ledger", stopped / "old")
+    live(stopped, monkeypatch)
+    ship(stopped)
+    shutil.rmtree(folder / "ledger")
+    shutil.move(stopped / "old", folder / "ledger")
+    live(stopped, monkeypatch)
+    done = ship(stopped)
+    assert done.returncode == 0, done.stderr
+    assert "set aside" in done.stdout
+    assert verified(stopped) == 0
+
+
+def test_a_damaged_ledger_is_made_anew(stopped: Path) -> None:
+    """What was there is kept aside, for whoever wants to know."""
+    data = stopped / "data.audit" / "ledger" / "data.mdb"
+    data.write_bytes(b"\xff" * data.stat().st_size)
+    assert ship(stopped).returncode == 0
+    assert verified(stopped) == 0
+
+
+def test_a_ledger_is_rebuilt_by_hand(stopped: Path) -> None:
+    """The old one is set aside; without the keys nobody can go on."""
+    events = status_of(ship(stopped).stdout)["events"]
+    assert said(store("audit", "rebuild", "data", "--yes", "--json", cwd=stopped))["events"] == events
+    assert len(list((stopped / "data.audit").glob("ledger.*"))) == 1
+    shutil.rmtree(stopped / "data.audit" / "keys")
+    done = store("audit", "rebuild", "data", "--yes", cwd=stopped)
+    assert done.returncode == 78
+    assert "Bring the folder of its keys back" in done.stderr
+
+
+def test_init_makes_a_folder_and_says_what_it_is(stopped: Path) -> None:
+    """Again and again; a folder's owner can change it, which is said."""
+    for _ in range(2):
+        done = store(
+            "audit", "init", "data", "--set", "audit.store=worm", "--set", "audit.retention_days=9", cwd=stopped
+        )
+        assert done.returncode == 0
+        assert "locks them for 9 days" in done.stdout
+        assert "whoever owns it can change it" in done.stderr
