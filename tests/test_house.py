@@ -141,6 +141,7 @@ SHARED_TESTS = {
     "store/cli/upkeep/preview.py": RESTORE,
     "store/cli/upkeep/sources.py": RESTORE,
     "store/cli/upkeep/targets.py": RESTORE,
+    "store/audit/verifying/tally.py": "tests/audit/test_reporting.py",
     **dict.fromkeys(
         [f"store/audit/verifying/{each}.py" for each in ("batch", "findings", "listing")],
         "tests/audit/verifying/test_trail.py",

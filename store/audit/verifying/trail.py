@@ -236,7 +236,6 @@ class Verification:
 
     def _take(self, task: Task, checked: Checked) -> None:
         manifest, walk, counts = task.manifest, self._walk, self.outcome.counts
-        self.outcome.findings.take(checked.found)
         if task.with_lock and checked.lock is not None:
             where = manifest.key.removeprefix(self._top)
             self._judge_lock(checked.lock, where, read_retain_until(manifest.retain_until))
@@ -248,10 +247,12 @@ class Verification:
             self._give_up("the batch behind them does not go on from them")
         walk.size, walk.frontier = manifest.size_after, manifest.root_after if checked.sound else None
         if not checked.sound or checked.first is None or checked.last is None:
+            self.outcome.findings.take(checked.found)
             self._give_up("the batch behind them is missing, or does not hold")
             walk.last = None
             return
         self._check_succession(manifest, checked.first)
+        self.outcome.findings.take(checked.found)
         walk.last = checked.last
         counts.batches += 1
         counts.events += manifest.count

@@ -15,7 +15,7 @@ from store.audit.verifying.findings import Outcome
 from store.audit.verifying.trail import Request, Verification
 from store.cli.audit.prove import write_new
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, Opened, Region, TrailUrl, open_trail
-from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, line_of, part_of, tell
+from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, asked_text, line_of, part_of, tell
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
 from store.env.worm import Misconfigured
@@ -77,7 +77,7 @@ def export(  # Options of a command.
         run = Verification(trail.store, Request(trail.log, trail.key, check_locks=locks, **part), progress=phases)
         batches = [manifest.batch for manifest, _ in run.steps()]
         copied = _copy(trail, into, batches, locks=locks, phases=phases)
-    _explain(trail, into, run.outcome, asked=_asked(since, until, from_seq, to_seq), locks=locks)
+    _explain(trail, into, run.outcome, asked=asked_text(since, until, from_seq, to_seq), locks=locks)
     if not json:
         note(f"{into}: {copied:,} files; {README} says how it is verified")
     tell(run.outcome, {}, json=json)
@@ -102,12 +102,6 @@ def _copy(trail: Opened, into: Path, batches: list[int], *, locks: bool, phases:
         number, size = number + 1, size + len(each.data)
         phases("writing files", size, 0)
     return number
-
-
-def _asked(since: str | None, until: str | None, from_seq: int, to_seq: int | None) -> str:
-    """The part, as the verifier is asked for it."""
-    said = [("--from", since), ("--to", until), ("--from-seq", from_seq or None), ("--to-seq", to_seq)]
-    return "".join(f" {flag} {value}" for flag, value in said if value is not None)
 
 
 def _explain(trail: Opened, into: Path, outcome: Outcome, *, asked: str, locks: bool) -> None:

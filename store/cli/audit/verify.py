@@ -42,6 +42,13 @@ FromTime = Annotated[
 ToTime = Annotated[str | None, typer.Option("--to", metavar="TIME", help="The last one.")]
 FromSeq = Annotated[int, typer.Option("--from-seq", min=0, metavar="N", help="The first event that is wanted.")]
 ToSeq = Annotated[int | None, typer.Option("--to-seq", min=0, metavar="N", help="The last one.")]
+Trusted = Annotated[
+    Path | None, typer.Option(metavar="OLD.ckpt", help="A checkpoint you kept: what it saw must still be there.")
+]
+Heartbeat = Annotated[int, typer.Option(min=0, metavar="S", help="Seconds without an event that are too many; 0: any.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, max=JOBS_MAX, help="Processes that read batches.  [default: one a core]")
+]
 Policies = Annotated[
     Path | None, typer.Option("--policy", metavar="FILE", help="Whose cosignatures count (c2sp.org/tlog-policy).")
 ]
@@ -68,22 +75,16 @@ def verify(  # Options of a command.
     until: ToTime = None,
     from_seq: FromSeq = 0,
     to_seq: ToSeq = None,
-    trusted: Annotated[
-        Path | None, typer.Option(metavar="OLD.ckpt", help="A checkpoint you kept: what it saw must still be there.")
-    ] = None,
+    trusted: Trusted = None,
     policy: Policies = None,
     witness: Witnesses = None,
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A data directory, in use or not: its log must say the same.")
     ] = None,
     check_locks: CheckLocks = False,  # noqa: FBT002  # A flag.
-    heartbeat: Annotated[
-        int, typer.Option(min=0, metavar="S", help="Seconds without an event that are too many; 0: any.")
-    ] = 0,
+    heartbeat: Heartbeat = 0,
     live: Live = False,  # noqa: FBT002  # A flag.
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=JOBS_MAX, help="Processes that read batches.  [default: one a core]")
-    ] = None,
+    jobs: Jobs = None,
     endpoint: Endpoint = "",
     region: Region = "",
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
@@ -119,6 +120,12 @@ def part_of(since: str | None, until: str | None, from_seq: int, to_seq: int | N
         "first_seq": from_seq,
         "last_seq": LAST_SEQ if to_seq is None else to_seq,
     }
+
+
+def asked_text(since: str | None, until: str | None, from_seq: int, to_seq: int | None) -> str:
+    """The part that was asked for, as it is asked for."""
+    said = [("--from", since), ("--to", until), ("--from-seq", from_seq or None), ("--to-seq", to_seq)]
+    return "".join(f" {flag} {value}" for flag, value in said if value is not None)
 
 
 def cosignatures(policy: Path | None, witnesses: list[str]) -> Cosigned | None:
