@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 TAMPER, INCOMPLETE, UNLOCKED, WARNING = 1, 2, 3, 9
 NAMES = {0: "VERIFIED", TAMPER: "TAMPER", INCOMPLETE: "INCOMPLETE", UNLOCKED: "UNLOCKED", WARNING: "WARNING"}
 USAGE = 4
-SMALL_MAX, BATCH_MAX, RAW_MAX = 1 << 20, 64 << 20, 1 << 28  # Bytes: a note or manifest; a batch, stored and unpacked.
+SMALL_MAX, BATCH_MAX, RAW_MAX = 1 << 20, 64 << 20, 64 << 20  # Bytes: a note or manifest; a batch, stored and unpacked.
 INT_MAX = (1 << 53) - 1
 HEX = re.compile("[0-9a-f]{64}", re.ASCII)
 
@@ -233,7 +233,7 @@ class Folder:
             usage(f"expected one log below {root}/audit/v1, found {names}" + (": choose with --log" if tops else ""))
         self.top, self.log, self.prefix = tops[0], tops[0].name, f"audit/v1/{tops[0].name}/"
         found = [each for each in self.top.rglob("[!.]*") if each.is_symlink() or not each.is_dir()]
-        self.names = sorted(each.relative_to(self.top).as_posix() for each in found)
+        self.names = dict.fromkeys(sorted(each.relative_to(self.top).as_posix() for each in found))
 
     def get(self, name: str, size_max: int = SMALL_MAX) -> bytes:
         """An object. Raises Bad where there is no plain file of at most that size."""
@@ -367,10 +367,10 @@ def read_manifest(data: bytes, batch: int, folder: Folder, origin: str, keys: Ke
 
 
 def moment_of(text: Any) -> datetime | None:
-    """A time in RFC 3339, in UTC."""
+    """A time in RFC 3339: UTC, whole seconds."""
     try:
-        return datetime.fromisoformat(text) if text.endswith("Z") else None
-    except (AttributeError, ValueError):
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except (TypeError, ValueError):
         return None
 
 
@@ -458,17 +458,28 @@ class Verifier:
             elif found := re.fullmatch(r"checkpoint/([0-9]{20})\.ckpt", name):
                 self.read_checkpoint(name, int(found[1]))
             elif re.fullmatch(r"(keys/[0-9a-f]{8}(\.revoked)?|policy/[0-9]{6})\.note", name):
-                self.check_versions(name)
+                self.check_note(name)
             elif name not in self.batches and not re.search(r"\.lock$|@[^/]*$", name):
                 self.report.find(WARNING, name, "no trail has an object of this name")
         return manifests
+
+    def check_note(self, name: str) -> None:
+        """A key's note was read before; a policy proves nothing, but one of the log's keys has signed it."""
+        self.check_versions(name)
+        try:
+            note = Note.read(self.folder.get(name))
+            signers = [key for _, key in self.keys.succession if note.signed_by(key)]
+            expect(signers or name.startswith("keys/"), "a signature of one of the log's keys")
+        except Bad as bad:
+            self.report.find(TAMPER, name, bad)
 
     def read_checkpoint(self, name: str, size: int) -> None:
         """One that counts is signed by the key in force, and by as many witnesses as were asked for."""
         try:
             found = Checkpoint.read(self.folder.get(name))
             expect((found.origin, found.size) == (self.origin, size), f"{size} events of {self.origin}")
-            expect(found.note.signed_by(self.keys.in_force(size)), f"a signature of {self.keys.in_force(size).text}")
+            signers = [key for _, key in self.keys.succession if found.note.signed_by(key)]
+            expect(self.keys.in_force(size) in signers, f"a signature of {self.keys.in_force(size).text}")
             self.report.counts["checkpoints"] += 1
             self.seen = max(self.seen, size)
             if self.keys.cosigned(found.note):
@@ -482,12 +493,10 @@ class Verifier:
         """The size of the auditor's own older checkpoint; its root is to be met again."""
         if self.options.trusted is None:
             return None
-        found = Checkpoint.read(self.options.trusted.read_bytes())
-        expect(found.origin == self.origin, f"a trusted checkpoint of {self.origin}, found one of {found.origin}")
+        found: Checkpoint = self.options.trusted
+        expect(found.origin == self.origin, f"a trail of {found.origin}, as the trusted checkpoint is")
         if self.signed.setdefault(found.size, found.root) != found.root:
-            self.report.find(
-                TAMPER, "the tree", f"another root was signed for {found.size} events: history is rewritten"
-            )
+            self.report.find(TAMPER, "the tree", f"another root was signed for {found.size} events: it is rewritten")
         self.signed[found.size] = found.root
         return found.size
 
@@ -583,7 +592,7 @@ class Verifier:
             self.report.find(INCOMPLETE, f"event {seq}", f"offsets {last + 1} to {offset - 1} have no event")
         if seq == 0 and offset != 1:
             self.report.find(
-                WARNING, "event 0", f"the trail begins at offset {offset}, and says nothing of what was before"
+                WARNING, "event 0", f"the trail begins at offset {offset}: of what was before it is silent"
             )
         silence = (time - until) // 1_000_000 if until else 0
         if silence > self.options.heartbeat > 0:
@@ -625,9 +634,8 @@ class Verifier:
             return self.report.find(TAMPER, name, "the store says other bytes than are here")
         until, wanted = moment_of(first[0].get("retain_until")), moment_of(manifest and manifest["retain_until"])
         if first[0].get("mode") != "COMPLIANCE" or until is None or (wanted and until < wanted):
-            self.report.find(
-                UNLOCKED, name, f"mode {first[0].get('mode')} until {until}, wanted until {wanted or 'a date'}"
-            )
+            held = f"{first[0].get('mode')} until {until}"
+            self.report.find(UNLOCKED, name, f"it is held {held}, expected COMPLIANCE until {wanted or 'a date'}")
         if first[0].get("event_hold"):
             self.report.find(UNLOCKED, name, "an event hold moves the date of its lock")
         return None
@@ -665,6 +673,14 @@ def key_from(text: str) -> Key:
         usage(f"no verification key in {text!r}: {error}")
 
 
+def checkpoint_in(path: str) -> Checkpoint:
+    """A checkpoint that somebody kept."""
+    try:
+        return Checkpoint.read(Path(path).read_bytes())
+    except (Bad, OSError) as error:
+        usage(f"no checkpoint in {path!r}: {error}")
+
+
 def microseconds(text: str) -> int:
     """A time with its zone, or a day or time in UTC, since 1970."""
     found = datetime.fromisoformat(text)
@@ -681,7 +697,12 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--key-from-trail", action="store_true", help="believe the key in FOLDER: shows accidents, not forgery")
     add("--root-key", type=key_from, metavar="VKEY", help="the offline key that may revoke others")
     add("--log", metavar="ID", help="which log, where there are several")
-    add("--trusted", type=Path, metavar="OLD.ckpt", help="a checkpoint you kept: what it saw must still be there")
+    add(
+        "--trusted",
+        type=checkpoint_in,
+        metavar="OLD.ckpt",
+        help="a checkpoint you kept: what it saw must still be there",
+    )
     add("--witness", type=key_from, action="append", default=[], metavar="VKEY", help="may be said several times")
     add("--quorum", type=int, metavar="K", help="witnesses that must have cosigned  [default: all that are named]")
     add("--from", dest="from_", type=microseconds, default=0, metavar="TIME", help="2026-01-31T12:00:00Z or 2026-01-31")

@@ -286,6 +286,32 @@ def garbage_manifest() -> Attack:
     return Attack(trail, 1, "manifest/000000000004.json")
 
 
+def garbage_policy() -> Attack:
+    """A policy that is none."""
+    trail = small_trail()
+    trail.objects["policy/000002.note"] = Stored(b"quorum none\n")
+    return Attack(trail, 1, "policy/000002.note")
+
+
+def unsigned_policy() -> Attack:
+    """A policy that somebody else signed."""
+    trail = small_trail()
+    trail.signer = SECOND_KEY
+    trail.policy()
+    return Attack(trail, 1, "policy/000002.note")
+
+
+def overlapping_signature() -> Attack:
+    """The signature of the key before, which may stand beside the new one's, does not hold."""
+    trail = small_trail(3)
+    trail.introduce(SECOND_KEY, FIRST_KEY)
+    trail.batch([event(3)])
+    forger = Signer(8)
+    forger.id = FIRST_KEY.id
+    trail.checkpoint(SECOND_KEY, forger)
+    return Attack(trail, 1, CHECKPOINT)
+
+
 def garbage_checkpoint() -> Attack:
     """A checkpoint that is none."""
     trail = small_trail()
@@ -364,6 +390,7 @@ ATTACKS: Final[tuple[Callable[[], Attack], ...]] = (
     missing_checkpoints, nothing_left, reordered_events, reordered_batches, truncated_tail, rewritten_against_trusted,
     rewritten_between, rewritten_against_witness, witness_behind, forged_cosignature, forged_key, forged_rotation,
     two_successors, old_key_goes_on, revoked_key_goes_on, forged_revocation, unlocked, unlocked_mode, governance,
-    under_retained, event_hold, other_version, foreign, garbage_manifest, garbage_checkpoint, far_away, other_tenant,
+    under_retained, event_hold, other_version, foreign, garbage_manifest, garbage_policy, unsigned_policy,
+    overlapping_signature, garbage_checkpoint, far_away, other_tenant,
     replayed, replayed_object, clock_set_back, left_out, one_bit, one_bit_with_manifest,
 )  # fmt: skip

@@ -91,7 +91,7 @@ def event(seq: int, *, log: str = LOG, epoch: str = EPOCH, offset: int | None = 
     ours |= {"writes": [], "value_sha256": hashlib.sha256(b"\xc0").hexdigest()}
     whole: dict[str, Any] = {
         "activity_id": 2,
-        "actor": {"session": {"uid": 3}, "user": {"domain": "test", "uid": "alice"}},
+        "actor": {"session": {"uid": "3"}, "user": {"domain": "test", "uid": "alice"}},
         "api": {"operation": "transfer"},
         "category_uid": 6,
         "class_uid": 6005,
@@ -170,6 +170,11 @@ class Trail:
         text = f"commitstore audit revocation v1\nlog {self.log}\nkey {key.vkey}\n"
         text += f"from_size {len(self.lines)}\nreason stolen\n"
         self.objects[f"keys/{key.id.hex()}.revoked.note"] = Stored(f"{text}\n{signer.line(text)}".encode())
+
+    def policy(self, text: str = "quorum none\n") -> None:
+        """Whom the log asks for cosignatures, signed."""
+        number = sum(each.startswith("policy/") for each in self.objects) + 1
+        self.objects[f"policy/{number:06d}.note"] = Stored(f"{text}\n{self.signer.line(text)}".encode())
 
     def batch(self, events: Sequence[dict[str, Any]]) -> None:
         """A batch and its manifest."""
@@ -293,4 +298,5 @@ def small_trail(*counts: int, log: str = LOG, signer: Signer | None = None) -> T
     """A whole trail with a key, and a batch and a checkpoint for each count."""
     trail = Trail(log=log)
     trail.introduce(signer or (FIRST_KEY if log == LOG else Signer(1, f"{DOMAIN}/audit/{log}")))
+    trail.policy()
     return trail.grow(*(counts or (3, 1, 4, 2)))

@@ -5,6 +5,7 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -407,6 +408,28 @@ def test_a_tree_grown_leaf_by_leaf_has_the_root_of_the_definition(counts: list[i
     for size, each in enumerate(leaves):
         tool.append(frontier, size, each)
     assert tool.root_of(frontier) == root(leaves)
+
+
+def test_the_worked_example_of_the_page_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """store/audit/FORMAT.md §9: its objects make a trail, and its proof holds."""
+    page = (ROOT / "store" / "audit" / "FORMAT.md").read_text()
+    found: dict[str, str] = dict(re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL))
+    key = next(line.removeprefix("new ") for line in found["key"].splitlines() if line.startswith("new "))
+    manifest = json.loads(found["manifest"])
+    objects = {
+        manifest["key"]: base64.b64decode(found["batch"]),
+        f"audit/v1/{manifest['log']}/manifest/000000000000.json": found["manifest"].rstrip("\n").encode(),
+        f"audit/v1/{manifest['log']}/checkpoint/{3:020d}.ckpt": found["checkpoint"].encode(),
+        f"audit/v1/{manifest['log']}/keys/{key.split('+')[1]}.note": found["key"].encode(),
+    }
+    for name, data in objects.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    said = verify(capsys, tmp_path, key=key)
+    assert (said["verdict"], said["counts"]["events proven"]) == ("VERIFIED", 3), texts(said)
+    (tmp_path / "p").write_bytes(found["proof"].encode())
+    (tmp_path / "e").write_text(found["events"].splitlines()[2])
+    assert verify(capsys, "--proof", tmp_path / "p", "--event", tmp_path / "e", key=key)["exit"] == 0
 
 
 def test_it_imports_nothing_of_the_store() -> None:

@@ -141,7 +141,8 @@ def tally_of(lines: Sequence[bytes]) -> Tally:
 
 def _count(found: Tally, event: _Event) -> None:
     ours, user = event.unmapped, event.actor.user
-    action = ours.kind[:TEXT_MAX], event.api.operation[:TEXT_MAX]
+    kind = "call" if ours.kind == "failed_call" else ours.kind[:TEXT_MAX]
+    action = kind, event.api.operation[:TEXT_MAX]
     actor = f"{user.domain}/{user.uid}"[:TEXT_MAX] if user.domain or user.uid else ""
     found.events += 1
     found.actions[action] += 1

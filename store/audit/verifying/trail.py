@@ -311,13 +311,23 @@ class Verification:
             except Malformed as error:
                 self._find(Kind.TAMPER, where, error)
             self._check_lock(listed, where, None)
-        for listed in by_key(self._store, f"{self._top}policy/"):
-            self._check_lock(listed, listed.key.removeprefix(self._top), None)
         found = read_succession(self._request.log, notes, root=self._request.root_key)
         if self._request.key is not None and self._request.key not in {key for _, key in found.keys}:
             raise Malformed(f"expected a trail of the key that was named, {self._request.key}, found {found.newest}")
         self.outcome.counts.keys = len(found.keys)
+        self._check_policies(found)
         return found
+
+    def _check_policies(self, keys: Succession) -> None:
+        """Whom the log asked for cosignatures proves nothing; it is signed by the log all the same."""
+        for listed in by_key(self._store, f"{self._top}policy/"):
+            where = listed.key.removeprefix(self._top)
+            try:
+                if read_name(listed.key) and not read_note(self._read(listed)).signed_by(key for _, key in keys.keys):
+                    self._find(Kind.TAMPER, where, "none of the log's keys has signed it")
+            except Malformed as error:
+                self._find(Kind.TAMPER, where, error)
+            self._check_lock(listed, where, None)
 
     def _read_trusted(self) -> Checkpoint | None:
         if self._request.trusted is None:

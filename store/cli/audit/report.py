@@ -26,6 +26,7 @@ from store.cli.audit.verify import (
     Witnesses,
     asked_text,
     cosignatures,
+    kept_checkpoint,
     part_of,
     tell,
 )
@@ -63,7 +64,7 @@ def report(  # Options of a command.
         trail.log,
         trail.key,
         cosigned=cosignatures(policy, witness or []),
-        trusted=None if trusted is None else trusted.read_bytes(),
+        trusted=kept_checkpoint(trusted),
         check_locks=check_locks,
         heartbeat_s=heartbeat,
         with_tally=True,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from store.audit.checkpoint import read_checkpoint
 from store.audit.layout import Malformed
 from store.audit.notes import Note
 from store.audit.policy import Policy, policy_of, read_policy
@@ -100,7 +101,7 @@ def verify(  # Options of a command.
         trail.key,
         root_key=None if root_key is None else key_of(root_key),
         cosigned=cosignatures(policy, witness or []),
-        trusted=None if trusted is None else trusted.read_bytes(),
+        trusted=kept_checkpoint(trusted),
         **part_of(since, until, from_seq, to_seq),
         check_locks=check_locks,
         heartbeat_s=heartbeat,
@@ -120,6 +121,19 @@ def part_of(since: str | None, until: str | None, from_seq: int, to_seq: int | N
         "first_seq": from_seq,
         "last_seq": LAST_SEQ if to_seq is None else to_seq,
     }
+
+
+def kept_checkpoint(path: Path | None) -> bytes | None:
+    """A checkpoint that somebody kept. ConfigError: the file holds none."""
+    if path is None:
+        return None
+    data = path.read_bytes()
+    try:
+        read_checkpoint(data)
+    except Malformed as error:
+        hint = "`store audit head -o FILE` keeps one, as the trail published it"
+        raise ConfigError(f"{path} holds no checkpoint: {error}", hint=hint) from None
+    return data
 
 
 def asked_text(since: str | None, until: str | None, from_seq: int, to_seq: int | None) -> str:

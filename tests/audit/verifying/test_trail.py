@@ -61,7 +61,7 @@ def test_a_sound_trail_is_verified(tmp_path: Path) -> None:
     """Every event is proven, every lock is seen, nothing is found; what nobody can know is said."""
     outcome = verify(folder_of(small_trail(), tmp_path))
     assert (outcome.verdict, outcome.findings.kept) == (Verdict.VERIFIED, [])
-    assert (outcome.counts.events_proven, outcome.counts.locks, outcome.counts.objects) == (10, 13, 13)
+    assert (outcome.counts.events_proven, outcome.counts.locks, outcome.counts.objects) == (10, 14, 14)
     assert (outcome.proven_size, outcome.retained_until) == (10, (UNTIL, UNTIL))
     assert any("rewrote" in each for each in outcome.not_checked)
 
@@ -278,5 +278,5 @@ def test_every_object_of_a_trail_has_a_name_that_is_read() -> None:
     """What the tests' own writer names, the store's layout knows."""
     names = {read_name(f"audit/v1/{LOG}/{each}") for each in small_trail().objects}
     assert {each.what for each in names if each is not None} == {
-        What.BATCH, What.MANIFEST, What.CHECKPOINT, What.KEY}  # fmt: skip
+        What.BATCH, What.MANIFEST, What.CHECKPOINT, What.KEY, What.POLICY}  # fmt: skip
     assert None not in names

@@ -23,7 +23,7 @@ def test_an_export_verifies_alone_and_by_the_store(tmp_path: Path) -> None:
     small_trail().write(tmp_path / "trail")
     run("audit", "export", "trail", "out", *KEY, cwd=tmp_path)
     assert verified_alone(tmp_path / "out") == 0
-    assert events("audit", "verify", "out", "--check-locks", *KEY, cwd=tmp_path)[-1]["counts"]["locks"] == 13
+    assert events("audit", "verify", "out", "--check-locks", *KEY, cwd=tmp_path)[-1]["counts"]["locks"] == 14
     page = (tmp_path / "out" / "README.txt").read_text()
     assert "python verify_audit.py . --key VKEY\n" in page
     assert FIRST_KEY.vkey in page
