@@ -103,6 +103,11 @@ class Housekeeping:
         return self.has_room and self._log.seal(self._world.clock.wall())
 
     @property
+    def reserve(self) -> int:
+        """Bytes of disk below which calls are refused."""
+        return self._options.free_space_reserve
+
+    @property
     def has_room(self) -> bool:
         """Whether the store's own records may be written, as of the last look."""
         return self.free_bytes >= SYSTEM_SPACE_MIN
@@ -110,7 +115,7 @@ class Housekeeping:
     def look_at_disk(self) -> None:
         """Refuse calls while less than the reserve is free."""
         self.free_bytes = self._world.disk.free_bytes()
-        reserve = self._options.free_space_reserve
+        reserve = self.reserve
         self._admission.allowance = min(self._options.group_size_max, max(self.free_bytes - SYSTEM_SPACE_MIN, 0))
         if self.free_bytes < reserve:
             self._admission.close(

@@ -335,11 +335,13 @@ class Maintenance:
             await self._seal()
         words = ("snapshot", "take") if take else ("snapshot", "prune")
         self._takes = take
-        ended, said = await self._run(*words, str(self._data), *(["--prune"] if take else []), *self._set_snapshots())
+        room = f"--free-min={self._engine.housekeeping.reserve}"
+        prune = ["--prune"] if take else []
+        ended, said = await self._run(*words, str(self._data), *prune, room, *self._set_snapshots())
         self._takes = False
         if take and PRUNED not in said and not self._stopping:
             # It did not come to that; old log goes all the same, on a full disk above all.
-            _, more = await self._run("snapshot", "prune", str(self._data), *self._set_snapshots())
+            _, more = await self._run("snapshot", "prune", str(self._data), room, *self._set_snapshots())
             said |= more
         offset = self._note_pruned(said.get(PRUNED), reason=job.reason)
         if take:

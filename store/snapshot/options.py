@@ -41,7 +41,8 @@ class SnapshotOptions:
 
     grace_s: float = 3_600.0
     """Seconds that a file stays after nothing needs it any more, default 3,600. It must be longer than a copy of the
-    directory takes (cp, rsync); less frees disk sooner."""
+    directory takes (cp, rsync); less frees disk sooner. While less disk is free than the reserve, a running store
+    shortens it to what wins that room."""
 
     lease_s: float = 900.0
     """Seconds that a reader (a push, a drill, a restore from a running store) holds what it reads without saying so

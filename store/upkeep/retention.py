@@ -8,7 +8,7 @@ anywhere in here leaves a directory that opens.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
@@ -29,6 +29,8 @@ SNAPSHOT_LOCK: Final = "snapshot"
 WINDOW_PARTS: Final = 4
 """Parts of the retention window that each keep a snapshot: the log's floor moves on from one to the next. More parts
 keep more snapshots and less log: up to two parts' worth beyond the window."""
+SHORTER_GRACES: Final = (0.5, 0.25, 0.1, 0.0)
+"""Parts of the grace that are left of it where the disk is full: the first by which enough goes."""
 ATTEMPTS_MAX: Final = 5
 """How often a plan is made anew because a pin came meanwhile."""
 
@@ -89,24 +91,41 @@ def prune(
     *,
     now: Timestamp,
     options: SnapshotOptions,
+    free_min: int = 0,
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Pruned:
     """Let go what is not needed any more, beside a store that runs or not. `now` is the wall clock's.
 
+    While less than `free_min` bytes of disk are free, the grace is shortened to what wins them; what is promised,
+    pinned or leased stays all the same.
+
     DirectoryError where somebody takes a snapshot right now; CorruptionError where the log's headers are damaged.
     """
     if dry_run:
-        return carry_out(disk, plan_retention(now, survey(disk), options), dry_run=True)
+        return carry_out(disk, _plan(disk, now, options, free_min), dry_run=True)
     disk.lock(SNAPSHOT_LOCK)
     try:
         for _ in range(ATTEMPTS_MAX - 1):
-            plan = plan_retention(now, survey(disk), options)
+            plan = _plan(disk, now, options, free_min)
             if Repository(disk).pins() == plan.pins:
                 return carry_out(disk, plan, progress=progress)
-        return carry_out(disk, plan_retention(now, survey(disk), options), progress=progress)
+        return carry_out(disk, _plan(disk, now, options, free_min), progress=progress)
     finally:
         disk.unlock(SNAPSHOT_LOCK)
+
+
+def _plan(disk: Disk, now: Timestamp, options: SnapshotOptions, free_min: int) -> RetentionPlan:
+    """By the grace that is wanted, or the longest of some shorter ones by which enough of the log goes."""
+    holdings = survey(disk)
+    plan = plan_retention(now, holdings, options)
+    lacking = free_min - disk.free_bytes()
+    for part in SHORTER_GRACES if lacking > 0 else ():
+        going = set(plan.remove_segments)
+        if sum(each.size for each in holdings.segments if each.name in going) >= lacking:
+            break  # What goes of snapshots comes on top.
+        plan = plan_retention(now, holdings, replace(options, grace_s=options.grace_s * part))
+    return plan
 
 
 def plan_retention(now: Timestamp, holdings: Holdings, options: SnapshotOptions) -> RetentionPlan:

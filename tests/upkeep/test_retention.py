@@ -457,6 +457,35 @@ def test_a_full_disk_does_not_keep_old_log_from_going() -> None:
     assert survey(made.disk).condemned
 
 
+def test_a_full_disk_shortens_the_grace_and_nothing_else() -> None:
+    """What waits goes as far as room is wanted; what a promise, a pin or a reader needs stays."""
+    patient = replace(EAGER, grace_s=1_000)
+    made = a_directory()
+    assert made.prune(patient, free_min=1).segments == ()  # There is room.
+    waiting = made.prune(patient).waiting
+    assert waiting > 0
+    plain = made.prune(EAGER, dry_run=True)
+    kept = Repository(made.disk)
+    kept.pin("reader", Pin(Offset(0), "a test", Timestamp(made.now + 10 * SECOND), "lease"))
+    made.disk.set_capacity(made.disk._storage.used() + 4_096)
+    assert made.prune(patient, free_min=1 << 20).segments == ()
+    kept.unpin("reader")
+    done = made.prune(patient, free_min=1 << 20)
+    assert (done.segments, done.snapshots) == (plain.segments, plain.snapshots)
+
+
+def test_the_grace_is_shortened_by_no_more_than_is_needed() -> None:
+    """What was unneeded for longer goes first; while that is enough, what has just become so waits on."""
+    made = a_directory()
+    made.prune(replace(EAGER, grace_s=100))
+    made.write(60)
+    made.snapshot()
+    made.disk.set_capacity(made.disk._storage.used() + 4_096)
+    done = made.prune(replace(EAGER, grace_s=100), free_min=4_097)
+    assert done.segments
+    assert done.waiting > 0
+
+
 def test_a_disk_too_full_for_the_note_says_so() -> None:
     """Where nothing has served its grace there is nothing to win; the error is the disk's."""
     made = a_directory()

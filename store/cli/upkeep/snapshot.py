@@ -29,7 +29,7 @@ from store.cli.upkeep.catalog import Catalog, Entry, choose
 from store.cli.upkeep.drill import drill
 from store.cli.upkeep.lease import leased
 from store.cli.upkeep.snapshot_files import export, import_
-from store.cli.upkeep.snapshot_retention import pin, prune, prune_now, unpin
+from store.cli.upkeep.snapshot_retention import FreeMin, pin, prune, prune_now, unpin
 from store.cli.upkeep.snapshot_views import print_info, print_list, restorable_lines
 from store.config import Config
 from store.engine.loading import read_system
@@ -59,6 +59,7 @@ def take_(  # Options of a command.
     ca: Authority = None,
     idle: Idle = False,  # noqa: FBT002  # A flag.
     prune_too: Annotated[bool, typer.Option("--prune", help="Then let go what is not needed any more.")] = False,  # noqa: FBT002  # A flag.
+    free_min: FreeMin = 0,
     config: ConfigFile = None,
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
@@ -85,7 +86,7 @@ def take_(  # Options of a command.
     else:
         _tell_taken(taken, json=json)
     if prune_too:
-        prune_now(disk, options.snapshot, json=json)
+        prune_now(disk, options.snapshot, free_min=free_min, json=json)
     raise typer.Exit(code)
 
 

@@ -29,6 +29,12 @@ from store.upkeep.ranges import AtOffset, AtSnapshot, Newest, resolve, restorabl
 from store.upkeep.retention import Pruned, RetentionPlan, plan_retention
 from store.upkeep.retention import prune as let_go
 
+FreeMin = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="BYTES", help="While less disk is free, what is not needed goes before its grace is over."
+    ),
+]
 PIN_PREFIXES_TAKEN: Final = ("lease-", "cursor-")
 """How the names of pins begin that nobody sets by hand."""
 
@@ -51,6 +57,7 @@ def prune(  # Options of a command.
             metavar="SPAN", help="What is not needed stays so long, for copies in flight.  [snapshot.grace_s]"
         ),
     ] = None,
+    free_min: FreeMin = 0,
     dry_run: DryRun = False,  # noqa: FBT002  # A flag.
     idle: Idle = False,  # noqa: FBT002  # A flag.
     config: ConfigFile = None,
@@ -77,13 +84,17 @@ def prune(  # Options of a command.
     chosen = replace(options.snapshot, **{name: value for name, value in said.items() if value is not None})
     if dry_run:
         _tell_plan(plan_retention(SystemClock().wall(), survey(disk), chosen), json=json)
-    prune_now(disk, chosen, dry_run=dry_run, json=json)
+    prune_now(disk, chosen, free_min=free_min, dry_run=dry_run, json=json)
 
 
-def prune_now(disk: PosixDisk, options: SnapshotOptions, *, dry_run: bool = False, json: bool) -> None:
+def prune_now(
+    disk: PosixDisk, options: SnapshotOptions, *, free_min: int = 0, dry_run: bool = False, json: bool
+) -> None:
     """Let go, and say what went."""
     with Phases(json=json) as phases:
-        pruned = let_go(disk, now=SystemClock().wall(), options=options, dry_run=dry_run, progress=phases)
+        pruned = let_go(
+            disk, now=SystemClock().wall(), options=options, free_min=free_min, dry_run=dry_run, progress=phases
+        )
     if json:
         print_json({"event": "pruned", **msgspec.to_builtins(asdict(pruned))})
         return
