@@ -7,6 +7,7 @@ nothing else is. Past a named limit, or where a row has no value, the queries th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -88,6 +89,18 @@ class Subquery(Watcher):
     def _image(self, row: Any, _data: bytes) -> tuple[Any] | None:
         """What a row brings: a value, which may be NULL; None where it does not match."""
         return (self.membership.value(row),) if self.membership.matches(row) else None
+
+
+class _Written:
+    """The rows that a transaction wrote, before and after, by table and key."""
+
+    def __init__(self, writes: Sequence[TableWrite]) -> None:
+        self._writes: Final = writes
+
+    @cached_property
+    def rows(self) -> dict[tuple[TableId, Key], tuple[bytes | None, bytes | None]]:
+        """Made when the first one is looked for."""
+        return {(table, key): (before, after) for table, _, key, before, after in self._writes}
 
 
 class Subqueries:
@@ -272,11 +285,17 @@ class Subqueries:
                 lookup.take(key, before, after)
         pasts: Pasts = {}
         failed: dict[Followed, CallError] = {}
+        written = _Written(writes)
         while due := [each for each in asked if type(each) is Subquery]:
-            self._take(min(due, key=_height), asked, writes, pasts, failed)
+            height = min(map(_height, due))
+            for each in due:  # None of one height rests on another.
+                if each.height == height:
+                    self._take(each, asked, written, pasts, failed)
         return pasts, failed
 
-    def _take(self, node: Subquery, asked: Asked, writes: Any, pasts: Pasts, failed: dict[Followed, CallError]) -> None:
+    def _take(
+        self, node: Subquery, asked: Asked, written: "_Written", pasts: Pasts, failed: dict[Followed, CallError]
+    ) -> None:
         about = asked.pop(node)
         if node.error is not None:
             return
@@ -287,7 +306,7 @@ class Subqueries:
             was = node.membership.move(node.moved(about, pasts))
             if was:
                 pasts[node.membership] = was
-                self._spread(node, was, asked, writes)
+                self._spread(node, was, asked, written)
         except CallError as error:
             self._fail(node, error, failed)
 
@@ -301,7 +320,7 @@ class Subqueries:
                 elif isinstance(each, Subquery) and each.error is None:
                     self._fail(each, error, failed)
 
-    def _spread(self, node: Subquery, was: Mapping[Any, bool], asked: Asked, writes: Any) -> None:
+    def _spread(self, node: Subquery, was: Mapping[Any, bool], asked: Asked, written: "_Written") -> None:
         """Ask those who rest on it about the rows that what came or went bears on."""
         for value, was_in in was.items():
             if not was_in:
@@ -309,7 +328,7 @@ class Subqueries:
                     joint.add(value)
         for (lookup, positive), watchers in node.dependents.items():
             self._ask_about(
-                self._keys(node.membership, was, lookup, positive=positive), lookup, watchers, asked, writes
+                self._keys(node.membership, was, lookup, positive=positive), lookup, watchers, asked, written
             )
 
     def _keys(
@@ -328,12 +347,11 @@ class Subqueries:
         return found
 
     def _ask_about(
-        self, found: Sequence[Key], lookup: Lookup, watchers: Mapping[Watcher, None], asked: Asked, writes: Any
+        self, found: Sequence[Key], lookup: Lookup, watchers: Mapping[Watcher, None], asked: Asked, written: "_Written"
     ) -> None:
         table, decode, rows = lookup.table.schema.id, lookup.table.codec.decode, lookup.table.rows
-        written = {key: (old, new) for number, _, key, old, new in writes if number == table} if found else {}
         for key in found:
-            old, new = written.get(key, (rows[key], rows[key]))
+            old, new = written.rows.get((table, key)) or (rows[key], rows[key])
             among: Iterable[Watcher] = watchers
             if len(watchers) >= PROBED_MIN:
                 probe: Asked = {}

@@ -276,3 +276,20 @@ def test_who_missed_too_much_gets_rows_anew(how: str, monkeypatch: pytest.Monkey
     view, _ = back(shelf, old, OF_ANN, "ann")
     assert not view.resumed
     assert len(view.rows) == 7
+
+
+def test_many_subqueries_are_moved_by_one_transaction_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it wrote is put in order once, and each subquery is looked at once for each that they are nested deep."""
+    shelf, client = opened()
+    nested = OF_TEAM.replace("team = 1", "team = $1")
+    client.asks(*(["subscribe", number, nested, [number]] for number in range(100)))
+    looked: list[int] = []
+    height, made = subqueries._height, subqueries._Written.__init__
+    monkeypatch.setattr(subqueries, "_height", lambda node: looked.append(1) or height(node))
+    monkeypatch.setattr(subqueries._Written, "__init__", lambda self, writes: looked.append(0) or made(self, writes))
+    people = [("people", f"p{number}", {"team": number}) for number in range(100)]
+    lists = [("lists", number, {"owner": f"p{number}"}) for number in range(100)]
+    heard = client.asks(change(*people, *lists, *(("items", number, {"list": number}) for number in range(100))))
+    assert len(heard[0][3]) == 100
+    assert (looked.count(0), looked.count(1)) == (1, 200)
+    assert len(shelf.subscriptions.subqueries) == 200
