@@ -16,9 +16,11 @@ import pytest
 from store.engine.identity import SCOPES, Caller, Identity
 from store.errors import MalformedQuery
 from store.ids import ConnectionId
-from store.query import ranked, topk
+from store.query import groups, ranked, topk
+from store.query.groups import Groups
 from store.query.intervals import Intervals
 from store.query.membership import Membership
+from store.query.topk import TopK
 from store.subscribe import deliveries, first_rows, missed, routes, shaped, subqueries
 from store.subscribe import followed as followed_module
 from store.subscribe.absence import Absence
@@ -43,8 +45,8 @@ SMALL = [
     (subqueries, "LOOKED_UP_MAX", 2),
     (subqueries, "PROBED_MIN", 2),
     (shaped, "MOVES_MAX", 1),
-    (topk, "SPARE_ROWS", 1),
-    (topk, "LOW_ROWS", 1),
+    (topk, "SPARE_ROWS", 0),
+    (topk, "LOW_ROWS", 0),
     (ranked, "HELD_MAX", 2),
     (ranked, "LOW_VALUES", 2),
     (routes, "BUCKET_MAX", 2),
@@ -91,8 +93,9 @@ class Follower:
                 self.failure = message
             elif message[0] == "delta":
                 self.reached = message[1]
-                for _, rows, _ in [] if self.view.more or "*" in self.sql else message[3]:
-                    assert all(self.view.rows.get(row[self.view.key]) != row for row in rows), "told though unchanged"
+                for _, rows, _ in [] if self.view.more or "SELECT *" in self.sql else message[3]:
+                    known, key_of = self.view.rows, self.view.key_of
+                    assert all(known.get(key_of(row)) != row for row in rows), "told though unchanged"
             self.view.take([message])
 
     @property
@@ -250,6 +253,11 @@ class _Talkative(Rows):
 
 
 _uses, _at, _writes = subqueries.member_uses, Intervals.at, Absence.writes
+_told = Groups._told
+
+
+def _with_more(groups: Any, touched: Any) -> Any:
+    return [each for each in _told(groups, touched) if each[2] is not None]
 
 
 def _positive(*said: Any) -> Any:
@@ -272,6 +280,11 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "a projection that did not change is told": (followed_module, "Rows", _Talkative),
     "a value is looked for where it was": (Lookup, "take", lambda *_: None),
     "ranges do not hold what is large": (Intervals, "at", _only_small),
+    "a window holds what is behind its bound": (topk._Window, "is_before_bound", lambda *_: True),
+    "a window that is used up is not filled": (TopK, "_is_short", property(lambda _: False)),
+    "groups that have no rows are kept": (Groups, "_told", _with_more),
+    "a best that is not known is none": (groups, "Exhausted", LookupError),
+    "what changes while a result begins is lost": (shaped._Building, "note", lambda *_: None),
     "only what is there now was missed": (Absence, "writes", _only_what_is_there),
 }
 """What goes wrong: where, and what is there instead."""
