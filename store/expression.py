@@ -96,7 +96,7 @@ class Column(Condition, Generic[Value]):
     def in_(self, values: "Iterable[Value] | Selection[Any]") -> Condition:
         """Equal to one of these, or to one value of a selection of one column. Among no values is nothing."""
         if isinstance(values, Selection):
-            if len(values.columns) != 1:
+            if len(values.columns) != 1 or values.aggregates:
                 raise ValueError(f"{self!r}: IN wants a selection of one column, found {len(values.columns) or '*'}")
             return _InSelection(self, values)
         if isinstance(values, str | bytes):
@@ -135,6 +135,26 @@ class Column(Condition, Generic[Value]):
         """For `order_by`: the largest first. NULL counts as larger than every value."""
         return Order(self, descending=True)
 
+    def count(self, *, distinct: bool = False) -> "Aggregate":
+        """How many rows of a group have a value here; `distinct`: how many different ones."""
+        return Aggregate("count", self, distinct=distinct)
+
+    def sum(self, *, distinct: bool = False) -> "Aggregate":
+        """What the values of a group's rows come to; `distinct`: each once."""
+        return Aggregate("sum", self, distinct=distinct)
+
+    def avg(self, *, distinct: bool = False) -> "Aggregate":
+        """The average of a group's values; `distinct`: of each once."""
+        return Aggregate("avg", self, distinct=distinct)
+
+    def min(self) -> "Aggregate":
+        """The least value of a group's rows."""
+        return Aggregate("min", self)
+
+    def max(self) -> "Aggregate":
+        """The greatest value of a group's rows."""
+        return Aggregate("max", self)
+
     def columns(self) -> "Iterator[Column[Any]]":
         """Itself."""
         yield self
@@ -168,17 +188,48 @@ def col(column: Value) -> Column[Value]:
     return cast("Column[Value]", column)
 
 
+@dataclass(frozen=True, eq=False)
+class Aggregate:
+    """One value of a group's rows; without a column it is how many there are."""
+
+    function: str
+    column: Column[Any] | None = None
+    distinct: bool = False
+
+    def descending(self) -> "Order":
+        """For `order_by`: the largest first. NULL counts as larger than every value."""
+        return Order(self, descending=True)
+
+    @property
+    def sql(self) -> str:
+        """Its text."""
+        if self.column is None:
+            return f"{self.function}(*)"
+        return f"{self.function}({'DISTINCT ' if self.distinct else ''}{_quote(self.column)})"
+
+
+def count() -> Aggregate:
+    """How many rows a group has: `Task.where().group_by(Task.owner, many=count())`."""
+    return Aggregate("count")
+
+
 @dataclass(frozen=True)
 class Order:
-    """A column to sort by."""
+    """A column to sort by, or an aggregate of groups."""
 
-    column: Column[Any]
+    column: Column[Any] | Aggregate
     descending: bool
+
+    @property
+    def sql(self) -> str:
+        """Its text."""
+        said = self.column.sql if isinstance(self.column, Aggregate) else _quote(self.column)
+        return said + (" DESC" if self.descending else "")
 
 
 @dataclass(frozen=True, eq=False)
 class Selection(Generic[Row]):
-    """Rows of one table: those that meet all conditions, whole or some columns of them, in an order, up to a limit.
+    """Rows of one table, or groups of them: those that meet all conditions, whole or not, the first in an order.
 
     Hand it to a client's `query` or `subscribe`; `sql` and `params` are what it stands for.
     """
@@ -191,6 +242,8 @@ class Selection(Generic[Row]):
     condition: Condition | None = None
     order: tuple[Order, ...] = ()
     count_max: int | None = None
+    aggregates: tuple[tuple[str, Aggregate], ...] = ()
+    """By name. Where there are any, rows are groups by `columns`."""
 
     def where(self, *conditions: Condition | bool) -> "Selection[Row]":
         """Of these rows those that meet all of these conditions."""
@@ -207,12 +260,40 @@ class Selection(Generic[Row]):
         if not selected or len({each.name for each in selected}) < len(selected):
             raise ValueError(f"{self.table}: select takes at least one column, and each once; found {selected}")
         self._check(selected)
-        return replace(cast("Selection[Any]", self), columns=selected, row_type=None)
+        return replace(cast("Selection[Any]", self), columns=selected, row_type=None, aggregates=())
+
+    def group_by(self, *columns: Any, **aggregates: Aggregate) -> "Selection[Any]":
+        """Of these rows a row for each different value of these columns, with aggregates by their names.
+
+        `Task.where().group_by(Task.owner, many=count(), points=col(Task.points).sum())`; without columns it is one row.
+        """
+        if not aggregates:
+            raise ValueError(f"{self.table}: group_by takes at least one aggregate, as in many=count()")
+        for name, each in aggregates.items():
+            if not name.isidentifier():
+                raise ValueError(f"{self.table}: expected a name for an aggregate, found {name!r}")
+            if not isinstance(each, Aggregate):
+                raise TypeError(f"{self.table}: expected an aggregate for {name}, found {type(each).__name__}")
+        keys = tuple(col(each) for each in columns)
+        names = [*(each.name for each in keys), *aggregates]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.table}: each column of groups has a name of its own, found {names}")
+        self._check([*keys, *(each.column for each in aggregates.values() if each.column is not None)])
+        grouped = cast("Selection[Any]", self)
+        return replace(grouped, columns=keys, aggregates=tuple(aggregates.items()), row_type=None)
 
     def order_by(self, *columns: Any) -> "Selection[Row]":
-        """Sorted by these columns, `col(Task.points).descending()` for the largest first; replaces an order before."""
-        order = tuple(each if isinstance(each, Order) else Order(col(each), descending=False) for each in columns)
-        self._check(each.column for each in order)
+        """Sorted by these columns, `col(Task.points).descending()` for the largest first; replaces an order before.
+
+        Groups may be sorted by aggregates: `count().descending()`.
+        """
+        order = tuple(each if isinstance(each, Order) else Order(_ordered(each), descending=False) for each in columns)
+        self._check(
+            column
+            for each in order
+            for column in [each.column.column if isinstance(each.column, Aggregate) else each.column]
+            if column is not None
+        )
         return replace(self, order=order)
 
     def limit(self, count_max: int) -> "Selection[Row]":
@@ -235,19 +316,25 @@ class Selection(Generic[Row]):
 
     def render(self, params: list[Any]) -> str:
         """The text; its values are appended to `params`, and numbered from there."""
-        text = f"SELECT {', '.join(map(_quote, self.columns)) or '*'} FROM {_quoted(self.table)}"  # noqa: S608  # Names.
+        keys = [_quote(each) for each in self.columns]
+        outputs = keys + [f"{each.sql} AS {_quoted(name)}" for name, each in self.aggregates]
+        text = f"SELECT {', '.join(outputs) or '*'} FROM {_quoted(self.table)}"  # noqa: S608  # Names.
         if self.condition is not None:
             text += f" WHERE {self.condition.render(params)}"
+        if self.aggregates and keys:
+            text += f" GROUP BY {', '.join(keys)}"
         if self.order:
-            text += " ORDER BY " + ", ".join(
-                _quote(each.column) + (" DESC" if each.descending else "") for each in self.order
-            )
+            text += f" ORDER BY {', '.join(each.sql for each in self.order)}"
         return text if self.count_max is None else f"{text} LIMIT {self.count_max}"
 
     def _check(self, columns: Iterable[Column[Any]]) -> None:
         for each in columns:
             if each.table != self.table:
                 raise ValueError(f"expected a column of {self.table}, found {each!r}: a query is over one table")
+
+
+def _ordered(said: Any) -> Column[Any] | Aggregate:
+    return said if isinstance(said, Aggregate) else col(said)
 
 
 # What conditions consist of.

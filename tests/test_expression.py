@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from store.expression import Column, Condition, Selection, col
+from store.expression import Column, Condition, Selection, col, count
 from store.query.live import compile_live
+from store.query.options import Followed
 from store.schema import Schema, Table, column
 from store.values import Json
 
@@ -103,6 +104,27 @@ class Odd(Table):
             'SELECT * FROM "tasks" WHERE "points" <> $1 ORDER BY "points" DESC, "id"',
             (1,),
         ),
+        (
+            Task.where(Task.id > 2).group_by(Task.owner, Task.done, n=count(), b=col(Task.id).max()),
+            (
+                'SELECT "owner", "done", count(*) AS "n", max("id") AS "b" FROM "tasks" WHERE "id" > $1 '
+                'GROUP BY "owner", "done"'
+            ),
+            (2,),
+        ),
+        (
+            Task.where().group_by(a=col(Task.owner).count(distinct=True), b=col(Task.points).sum(distinct=True)),
+            'SELECT count(DISTINCT "owner") AS "a", sum(DISTINCT "points") AS "b" FROM "tasks"',
+            (),
+        ),
+        (
+            Task.where()
+            .group_by(Task.owner, a=col(Task.id).avg())
+            .order_by(count().descending(), col(Task.id).min(), Task.owner),
+            'SELECT "owner", avg("id") AS "a" FROM "tasks" GROUP BY "owner" ORDER BY count(*) DESC, min("id"), "owner"',
+            (),
+        ),
+        (Task.where().group_by(Task.owner, many=count()).select(Task.id), 'SELECT "id" FROM "tasks"', ()),
         (Task.where(col(Task.id).in_([])), 'SELECT * FROM "tasks" WHERE FALSE', ()),
         (Task.where(Task.labels == ("x", "y")), 'SELECT * FROM "tasks" WHERE "labels" = $1', (("x", "y"),)),
     ],
@@ -129,6 +151,23 @@ def test_it_renders(selection: Selection[Any], sql: str, params: tuple[Any, ...]
         (Task.select, ValueError, "at least one column"),
         (lambda: Task.select(Task.id, Task.id), ValueError, "each once"),
         (lambda: Task.select("id"), TypeError, "a table's column.*found str"),
+        (lambda: Task.where().group_by(Task.owner), ValueError, "at least one aggregate"),
+        (
+            lambda: Task.where().group_by(Task.owner, many=Task.id),
+            TypeError,
+            "expected an aggregate for many, found Column",
+        ),
+        (lambda: Task.where().group_by(Task.owner, owner=count()), ValueError, "a name of its own"),
+        (lambda: Task.where().group_by(**{'a"': count()}), ValueError, "expected a name"),
+        (lambda: Task.where().group_by(Member.user, many=count()), ValueError, r"found order\.user"),
+        (lambda: Task.where().group_by(many=col(Member.user).max()), ValueError, r"found order\.user"),
+        (lambda: Task.where().order_by(col(Member.user).max()), ValueError, r"found order\.user"),
+        (lambda: Task.where().order_by("id"), TypeError, "found str"),
+        (
+            lambda: col(Task.id).in_(Task.where().group_by(Task.id, many=count())),
+            ValueError,
+            "IN wants a selection of one column",
+        ),
         (lambda: Task.where().limit(-1), ValueError, "from 0, found -1"),
         (lambda: Task.where().limit(True), ValueError, "from 0, found True"),
         (lambda: Task.id < None, ValueError, "is_null"),
@@ -192,6 +231,13 @@ def test_the_server_reads_it() -> None:
     made = Task.where(Task.owner == "ada")
     written = compile_live("SELECT * FROM tasks WHERE owner = 'ada'", (), schema, operate=True)
     assert compile_live(made.sql, made.params, schema, operate=True).id == written.id
+    groups = Task.where().group_by(Task.owner, many=count()).order_by(count().descending()).limit(3)
+    counted = "SELECT owner, count(*) AS many FROM tasks GROUP BY 1 ORDER BY many DESC LIMIT 3"
+    bounds = Followed()
+    assert (
+        compile_live(groups.sql, groups.params, schema, operate=True, options=bounds).id
+        == compile_live(counted, (), schema, operate=True, options=bounds).id
+    )
 
 
 def test_type_checkers_know_the_columns() -> None:

@@ -7,11 +7,13 @@ from typing import Any, assert_type
 
 from reducers.accounts import Account
 from store.client import BlockingClient, BlockingView, Change, Client, Query, Rows, View
-from store.expression import Column, Selection, col
+from store.expression import Column, Selection, col, count
 
 mine = Account.where((Account.owner == "ada") & (Account.balance > 3), col(Account.id).in_([1]) | (Account.id == 2))
 assert_type(mine.order_by(Account.id, col(Account.balance).descending()).limit(3), Selection[Account])
 assert_type(mine.select(Account.id), Selection[Any])
+assert_type(mine.group_by(Account.owner, many=count(), total=col(Account.balance).sum()), Selection[Any])
+mine.group_by(Account.owner, many=Account.balance)  # type: ignore[arg-type]  # A column is no aggregate.
 assert_type(col(Account.owner), Column[str])
 Account.where(Account.colour == 1)  # type: ignore[attr-defined]  # There is no such column.
 Account.where(Account.balance < "x")  # type: ignore[operator]  # An int and a str have no order.

@@ -159,9 +159,9 @@ def test_a_view_is_the_first_of_an_order_or_groups(tenant: Tenant) -> None:
             for number, owner, balance in ((900, "kim", 5), (901, "kim", 7), (902, "lou", 6)):
                 await other.call("open_account", number, owner, balance)
             last = Account.where(Account.id >= 900).order_by(col(Account.balance).descending()).limit(2)
-            sums = "SELECT sum(balance) AS total, owner FROM accounts WHERE id >= $1 GROUP BY owner"
+            sums = Account.where(Account.id >= 900).group_by(Account.owner, total=col(Account.balance).sum())
             count = "SELECT count(*) AS many FROM accounts WHERE id >= 900 AND balance > 6"
-            async with db.query(last) as top, db.query(sums, 900) as owners, db.query(count) as rich:
+            async with db.query(last) as top, db.query(sums) as owners, db.query(count) as rich:
                 assert [(key, row.balance) for key, row in top.items()] == [(901, 7), (902, 6)]
                 assert {key: row.total for key, row in owners.items()} == {"kim": 12, "lou": 6}
                 assert rich[()].many == 1
