@@ -21,7 +21,8 @@ from store.env.memory import MemoryClock
 from store.env.witness_http import HttpWitness
 from tests.audit.scenes import KEY, ORIGIN
 from tests.audit.test_cosigning import LEAVES, Tree, leaf_hashes, span_of
-from tests.cli.tenant import environment, store
+from tests.cli.tenant import ROOT, environment, store
+from tests.server.upkeep import QUIET, kept, write
 
 
 @contextmanager
@@ -110,3 +111,30 @@ def test_what_cannot_be_is_said(tmp_path: Path, folder: Path) -> None:
     (folder / "logs").unlink()
     ended = store("audit", "witness", str(folder), "--port", "0", cwd=tmp_path)
     assert "knows no log" in ended.stderr
+
+
+def test_a_stores_trail_is_cosigned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real store, a real witness: the independent tool finds its signature, and found none before."""
+    with kept(tmp_path, QUIET, monkeypatch=monkeypatch) as tenant:
+        write(tenant, 5)
+    assert store("audit", "ship", "data", cwd=tmp_path).returncode == Exit.DONE
+    shown = store("audit", "keys", "show", "data", "--json", cwd=tmp_path)
+    log = json.loads(shown.stdout)["keys"][0]["key"]
+    made = store("audit", "witness", "w", "--make", "witness.example/w1", "--json", cwd=tmp_path)
+    key = json.loads(made.stdout)["key"]
+    (tmp_path / "w" / "logs").write_text(f"{log}\n")
+    assert tool(tmp_path, log, "--witness", key) != 0
+    with kept(tmp_path, QUIET, monkeypatch=monkeypatch) as tenant:
+        write(tenant, 5)
+    with running(tmp_path / "w") as (url, process):
+        wanted = ("--set", f"audit.witnesses={url}={key}", "--set", "audit.witnesses_min=1")
+        done = store("audit", "ship", "data", *wanted, cwd=tmp_path)
+        assert done.returncode == Exit.DONE, done.stderr
+        process.kill()
+    assert tool(tmp_path, log, "--witness", key) == 0
+
+
+def tool(folder: Path, key: str, *more: str) -> int:
+    """What the independent tool ends with."""
+    command = [sys.executable, str(ROOT / "tools" / "verify_audit.py"), str(folder / "data.audit" / "bucket")]
+    return subprocess.run([*command, "--key", key, *more], capture_output=True, check=False).returncode
