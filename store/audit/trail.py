@@ -19,6 +19,7 @@ from store.codec import decode_transaction
 from store.env.subjects import SubjectKeys
 from store.errors import StoreError
 from store.ids import Epoch, Offset, Timestamp
+from store.transaction import Transaction
 
 
 class Gap(StoreError):
@@ -108,30 +109,45 @@ class Trail:
     def take(self, epoch: Epoch, records: Sequence[bytes | msgspec.Raw]) -> list[Closed]:
         """Take records of one epoch in, in order, each as its bytes; batches that are full by then.
 
-        Those that were taken before are passed over. Gap: some before them are missing, and nothing was taken. After a
-        change of epoch the log goes on where that epoch begins, be that before the last record.
+        Those that were taken before are passed over. Gap: some are missing, before or among them, and nothing was
+        taken. After a change of epoch the log goes on where that epoch begins, be that before the last record.
         """
         name = epoch.hex()
+        decoded = [decode_transaction(raw) for raw in records]
+        known = self._known(name, decoded)
+        if known == len(decoded):
+            return []
+        self._begin_range(name, decoded[known].offset)
         found: list[Closed] = []
         write = self._events.of
-        for raw in records:
-            record = decode_transaction(raw)
-            offset = record.offset
-            if offset != self._offset + 1 or name != self._epoch:
-                if name == self._epoch and offset <= self._offset:
-                    continue
-                self._begin_range(name, offset)
+        for raw, record in zip(records[known:], decoded[known:], strict=True):
             line = write(raw, record, sequence=self.standing.size + len(self._lines), epoch=name)
             if not self._lines:
                 self._t_first = record.timestamp
-                self._ranges.append((name, offset, offset))
+                self._ranges.append((name, record.offset, record.offset))
             self._t_last = record.timestamp
-            self._offset = offset
+            self._offset = record.offset
             self._lines.append(line)
             self._raw_size += len(line) + 1
             if len(self._lines) >= self._limits.events_max or self._raw_size >= self._limits.raw_size_max:
                 found.append(self._close())
         return found
+
+    def _known(self, epoch: str, records: Sequence[Transaction]) -> int:
+        """How many of them were taken before. Gap: the others do not follow each other, or what was taken."""
+        offsets = [each.offset for each in records]
+        if not offsets:
+            return 0
+        first = offsets[0]
+        known = min(max(self._offset + 1 - first, 0), len(offsets)) if epoch == self._epoch else 0
+        expected = self._offset + 1 if epoch == self._epoch and not known else first
+        if offsets != list(range(expected, expected + len(offsets))):
+            number, found = next(each for each in enumerate(offsets, start=expected) if each[0] != each[1])
+            raise Gap(
+                f"expected the record at offset {number} of epoch {epoch}, found {found}",
+                hint="Find the directory that holds what lies between, or go on without it: the ranges show the gap",
+            )
+        return known
 
     def skip(self, epoch: Epoch, offset: Offset) -> None:
         """Go on behind this record though what lies before it cannot be had: the ranges show what is missing.
@@ -148,12 +164,9 @@ class Trail:
         return self._close() if self._lines else None
 
     def _begin_range(self, epoch: str, offset: Offset) -> None:
-        """The log goes on in another epoch, or this is the first record of all."""
+        """Where the log goes on in another epoch, another range begins."""
         if epoch == self._epoch:
-            raise Gap(
-                f"expected the record at offset {self._offset + 1} of epoch {epoch}, found {offset}",
-                hint="Find the directory that holds what lies between, or go on without it: the ranges show the gap",
-            )
+            return
         self._end_range()
         self._epoch = epoch
         if self._lines:

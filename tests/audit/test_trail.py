@@ -126,6 +126,16 @@ def test_a_missing_record_is_refused() -> None:
     assert trail.waiting == 4
 
 
+def test_where_a_record_is_missing_nothing_is_taken() -> None:
+    """Not even what comes before it, however many batches that would fill: none of them may be lost."""
+    for where in (HERE, LATER):
+        trail = new_trail(events_max=2)
+        with pytest.raises(Gap):
+            trail.take(where, [*RECORDS[:6], *RECORDS[7:]])
+        assert trail.standing == BEGINNING
+        assert len(trail.take(HERE, RECORDS[:6])) == 3
+
+
 def test_a_gap_that_was_accepted_shows_in_the_ranges() -> None:
     """Each event still has its number, and the manifest says which offsets they are."""
     trail = new_trail()
