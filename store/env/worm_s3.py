@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from store.env.s3 import UNKNOWN_HEADER_CODES, error_code, hex_checksum
 from store.env.worm import (
@@ -30,6 +31,7 @@ from store.env.worm import (
     Misconfigured,
     NotAllowed,
     Protected,
+    Unreachable,
     Version,
     check_worm_put,
     is_key,
@@ -107,8 +109,8 @@ class S3Worm:
                 if error_code(error) not in _NO_LOCK_CODES:
                     raise
                 lock = {}
-        rule = lock.get("Rule", {}).get("DefaultRetention", {})
-        days = rule.get("Days") or 365 * rule.get("Years", 0)
+            rule = lock.get("Rule", {}).get("DefaultRetention", {})
+            days = rule.get("Days") or 365 * rule.get("Years", 0)
         return BucketFacts(
             versioning=versioning.get("Status") == "Enabled",
             lock=lock.get("ObjectLockEnabled") == "Enabled",
@@ -150,34 +152,34 @@ class S3Worm:
     def put(self, key: str, data: bytes, *, sha256: str, retain_until: Timestamp) -> str:
         """Send all of it in one request; the id of the version it became."""
         check_worm_put(key, data, sha256, retain_until)
+        arguments: dict[str, Any] = {
+            "Bucket": self._bucket,
+            "Key": self._prefix + key,
+            "Body": data,
+            "ChecksumAlgorithm": "SHA256",
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode("ascii"),
+            "ContentMD5": _md5(data),
+            "Metadata": {"sha256": sha256},
+            "ObjectLockMode": COMPLIANCE,
+            "ObjectLockRetainUntilDate": _moment(retain_until),
+            **self._owned,
+        }
         conditional: dict[str, Any] = {"IfNoneMatch": "*"} if self._conditional else {}
-        try:
-            answer = self._putting.put_object(
-                Bucket=self._bucket,
-                Key=self._prefix + key,
-                Body=data,
-                ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode("ascii"),
-                ContentMD5=_md5(data),
-                Metadata={"sha256": sha256},
-                ObjectLockMode=COMPLIANCE,
-                ObjectLockRetainUntilDate=_moment(retain_until),
-                **conditional,
-                **self._owned,
-            )
-        except ClientError as error:
-            if conditional and error_code(error) in UNKNOWN_HEADER_CODES:
+        with self._said(key):
+            try:
+                answer = self._putting.put_object(**arguments, **conditional)
+            except ClientError as error:
+                if not self._conditional or error_code(error) not in UNKNOWN_HEADER_CODES:
+                    raise
                 self._conditional = False
-                return self.put(key, data, sha256=sha256, retain_until=retain_until)
-            raise meaning(error, self._where, key) from None
-        except BotoCoreError as error:
-            raise meaning(error, self._where, key) from None
-        if "VersionId" not in answer:
+                answer = self._putting.put_object(**arguments)
+            version_id = answer.get("VersionId", "")
+        if not version_id:
             raise Misconfigured(
                 f"{self._where} keeps no versions: {key} could be overwritten",
                 hint="Name a bucket with versioning and Object Lock: `store audit init` makes one.",
             )
-        return answer["VersionId"]
+        return version_id
 
     def versions(self, prefix: str = "") -> Iterator[Version]:
         """All of them, page by page."""
@@ -186,10 +188,10 @@ class S3Worm:
         while True:
             with self._said(prefix):
                 page = next(pages, None)
-            if page is None:
-                return
-            stored = (self._version(each, marker=False) for each in page.get("Versions", ()))
-            markers = (self._version(each, marker=True) for each in page.get("DeleteMarkers", ()))
+                if page is None:
+                    return
+                stored = [self._version(each, marker=False) for each in page.get("Versions", ())]
+                markers = [self._version(each, marker=True) for each in page.get("DeleteMarkers", ())]
             found = merge(markers, stored, key=lambda each: each.key)
             yield from (each for each in found if is_key(each.key))
 
@@ -210,16 +212,18 @@ class S3Worm:
                 ChecksumMode="ENABLED",
                 **self._owned,
             )
-        mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
-        visible, hold = True, head.get("ObjectLockLegalHoldStatus")
+            size, digest = head["ContentLength"], hex_checksum(head.get("ChecksumSHA256", ""))
+            mode: str | None = head.get("ObjectLockMode")
+            until = _ended(head.get("ObjectLockRetainUntilDate"))
+            visible, hold = True, head.get("ObjectLockLegalHoldStatus")
+            event: Any = head.get("ObjectLockEventHold")
         if mode is None or until is None:
             mode, until, visible = self._retention(key, version_id)
-        event: Any = head.get("ObjectLockEventHold")
         return Lock(
-            size=head["ContentLength"],
-            sha256=hex_checksum(head.get("ChecksumSHA256", "")),
+            size=size,
+            sha256=digest,
             mode=mode,
-            retain_until=None if until is None else _timestamp(until),
+            retain_until=until,
             legal_hold=hold == "ON" if visible else None,
             visible=visible,
             event_hold=None if event is None else event == "ON",
@@ -296,8 +300,8 @@ class S3Worm:
             stored_at=_timestamp(each["LastModified"]),
         )
 
-    def _retention(self, key: str, version_id: str) -> tuple[str | None, datetime | None, bool]:
-        """(mode, date, whether they may be seen) as GetObjectRetention says."""
+    def _retention(self, key: str, version_id: str) -> tuple[str | None, Timestamp | None, bool]:
+        """(mode, end, whether they may be seen) as GetObjectRetention says."""
         try:
             with self._said(key, version_id):
                 try:
@@ -308,10 +312,10 @@ class S3Worm:
                     if error_code(error) in _NOT_LOCKED_CODES:
                         return None, None, True
                     raise
+                found = answer.get("Retention", {})
+                return found.get("Mode"), _ended(found.get("RetainUntilDate")), True
         except NotAllowed:
             return None, None, False
-        found = answer.get("Retention", {})
-        return found.get("Mode"), found.get("RetainUntilDate"), True
 
     def _note_date(self, http_response: Any, **_: Any) -> None:
         """Every answer says the server's time, refusals too."""
@@ -328,6 +332,8 @@ class S3Worm:
             yield
         except (ClientError, BotoCoreError) as error:
             raise meaning(error, self._where, key, version_id) from None
+        except _UNREADABLE as error:
+            raise Unreachable(f"{self._where} answers what cannot be read ({type(error).__name__}): {key}") from None
 
 
 def _md5(data: bytes) -> str:
@@ -339,9 +345,23 @@ def _moment(timestamp: Timestamp) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=timestamp)
 
 
+def _ended(moment: datetime | None) -> Timestamp | None:
+    return None if moment is None else _timestamp(moment)
+
+
 def _timestamp(moment: datetime) -> Timestamp:
     return Timestamp((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
 
 
 _NO_LOCK_CODES: Final = frozenset({"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound"})
 _NOT_LOCKED_CODES: Final = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"})
+_UNREADABLE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    ResponseParserError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What boto3 raises at answers that are no answers: half of its reading is not guarded."""
