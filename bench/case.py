@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from bench.cases import backup, call, fanout, first_rows, memory, recover, restore, resume, selective, snapshot
+from bench.cases import audit, backup, call, fanout, first_rows, memory, recover, restore, resume, selective, snapshot
 from bench.machine import pin
 from bench.results import Result
 
@@ -28,7 +28,7 @@ class Case(Protocol):
 
 CASES: Final[dict[str, Case]] = {
     each.CASE: each
-    for each in (call, fanout, selective, first_rows, resume, recover, memory, snapshot, restore, backup)
+    for each in (call, fanout, selective, first_rows, resume, recover, memory, snapshot, restore, backup, audit)
 }
 """By name, in the order in which they run."""
 

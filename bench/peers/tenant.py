@@ -1,6 +1,7 @@
 """The store itself: `store serve` in a process of its own, on loopback, with the accounts opened.
 
-Laws: the server measured is the one a user starts, with its default options.
+Laws: the server measured is the one a user starts, with its default options, but for the audit trail: no peer writes
+one, and what it costs is the case `audit`.
 """
 
 import http.client
@@ -38,7 +39,7 @@ class Tenant:
         options: tuple[str, ...] = (),
     ) -> None:
         """`options` are set for `store serve`: SECTION.NAME=VALUE."""
-        self._options: Final = options
+        self._options: Final = ("audit.on=false", *options)
         self._directory: Final = directory
         self._accounts: Final = accounts
         self._hosted: Final = hosted

@@ -1,0 +1,203 @@
+"""audit: what the trail costs a caller, how fast events are made and shipped, and how fast they are verified.
+
+Laws: on and off take turns in one run. The server's audit process shares the server's core, as everything of the server
+does here, so what it takes a caller loses. What is verified is what the server shipped; the verifier runs in one
+process, told the key by the store's own folder. What is promised of a core is counted in CPU time, from a process's
+first step on, so that whoever else wants the machine moves nothing.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bench.load import Load
+from bench.peers import BenchError
+from bench.peers.tenant import Tenant
+from bench.results import Result, against, at_least, at_most, rate, rounded
+from store.audit.batches import EVENTS_MAX
+from store.audit.checkpoint import Checkpoint
+from store.audit.context import Context
+from store.audit.layout import origin_of
+from store.audit.manifest import NO_MANIFEST, Writer
+from store.audit.notes import SecretKey, sign
+from store.audit.trail import BEGINNING, Trail
+from store.codec import encode_transaction
+from store.env.memory import SeededEntropy
+from store.env.subjects import MemorySubjectKeys
+from store.ids import ConnectionId, Epoch, IdentityReference, Offset, SchemaVersion, TableId, Timestamp
+from store.transaction import Kind, Op, Transaction
+from store.values import encode
+
+CASE: Final = "audit"
+PEERS: Final = ("itself, without a trail",)
+ACCOUNTS: Final = 100_000
+ROUNDS: Final = 5
+ROUNDS_QUICK: Final = 3
+SECONDS: Final = 6.0
+SECONDS_QUICK: Final = 3.0
+"""Of load, in a turn."""
+SATURATION_CALLS: Final = 120 * 2_560
+KEEP_UP_RATE: Final = 50_000
+KEEP_UP_S: Final = 60
+KEEP_UP_S_QUICK: Final = 10
+KEEP_UP_LAG_S: Final = 15.0
+"""Seconds behind that still count as keeping up: three times what a batch may wait to be closed."""
+CALLER_SHARE: Final = 0.9
+EVENTS_RATE: Final = 100_000
+VERIFY_RATE: Final = 200_000
+MADE: Final = (300_000, 1_000_000)
+MADE_QUICK: Final = 100_000
+DRAIN_S: Final = 120.0
+LOG: Final = "0123456789abcdef" * 2
+ORIGIN: Final = origin_of("example.com", LOG)
+
+
+def run(directory: Path, *, quick: bool) -> Iterator[Result]:
+    """What a caller notices; events made in this process; a minute of load shipped; and that verified."""
+    directory.mkdir()
+    yield from _callers(directory, quick=quick)
+    yield from _made(MADE_QUICK if quick else MADE[0])
+    yield from _kept_up(directory, quick=quick)
+
+
+def _callers(directory: Path, *, quick: bool) -> Iterator[Result]:
+    with (
+        Tenant(directory / "off", accounts=ACCOUNTS) as off,
+        Tenant(directory / "on", accounts=ACCOUNTS, options=("audit.on=true",)) as on,
+    ):
+        saturated = off.load(Load(calls=SATURATION_CALLS, accounts=ACCOUNTS)).rate
+        _drain(on)
+        rates: dict[str, list[float]] = {"off": [], "on": []}
+        p50: dict[str, list[float]] = {"off": [], "on": []}
+        for seed in range(1, (ROUNDS_QUICK if quick else ROUNDS) + 1):
+            for name, tenant in (("off", off), ("on", on)):
+                calls = max(int(saturated / 2 * (SECONDS_QUICK if quick else SECONDS)) // 2_560, 4) * 2_560
+                found = tenant.load(Load(calls=calls, rate=saturated / 2, accounts=ACCOUNTS, seed=seed))
+                rates[name].append(found.rate)
+                p50[name].append(found.p50_us)
+            _drain(on)
+    base = "calls answered at half of saturation, without a trail"
+    yield rate(CASE, "saturation, without a trail", [saturated], "calls/s")
+    yield rate(CASE, base, rates["off"], "calls/s")
+    yield against(
+        CASE, "the same, with a trail", rates["on"], "calls/s", base=base, bases=rates["off"], least=CALLER_SHARE
+    )
+    p50_base = "call p50 at half of saturation, without a trail"
+    yield rate(CASE, p50_base, p50["off"], "us")
+    yield against(CASE, "the same p50, with a trail", p50["on"], "us", base=p50_base, bases=p50["off"], least=None)
+
+
+def _made(count: int) -> Iterator[Result]:
+    """Deriving, hashing, compressing and signing, in this process, from records' bytes."""
+    records = list(_transfers(count))
+    trail = Trail(LOG, keys=MemorySubjectKeys(SeededEntropy(1)), standing=BEGINNING, context=_context())
+    key = SecretKey(ORIGIN, bytes(32))
+    writer = Writer(version="0", host="bench", fence=1)
+    prev, began = NO_MANIFEST, time.process_time()
+    for first in range(0, count, EVENTS_MAX):
+        for closed in trail.take(Epoch(b"e" * 16), records[first : first + EVENTS_MAX]):
+            frozen = closed.frozen
+            manifest = frozen.manifest(
+                origin=ORIGIN, prev=prev, version_id="v", until=Timestamp(2 * 10**15), writer=writer, signer=key
+            )
+            prev = manifest.digest
+            sign(Checkpoint(ORIGIN, frozen.size_after, frozen.after.root()).text, [key])
+    seconds = time.process_time() - began
+    yield at_least(
+        CASE, "transfers derived, hashed, compressed and signed, by one core", count / seconds, "events/s", EVENTS_RATE
+    )
+
+
+def _context() -> Context:
+    parameters = (("source", ""), ("target", ""), ("amount", ""))
+    return Context(tables={1: "account"}, identities={3: ("tokens", "bench")}, declared={"transfer": parameters})
+
+
+def _transfers(count: int) -> Iterator[bytes]:
+    """Records as the log holds them: two updates each, by callers over a network."""
+    for offset in range(1, count + 1):
+        source, target = offset % ACCOUNTS, (offset * 7 + 1) % ACCOUNTS
+        rows = [encode([key, "owner", 1_000_000 + offset]) for key in (source, target)]
+        writes = tuple(
+            (TableId(1), int(Op.UPDATE), key, row, row[:-1] + b"\x01")
+            for key, row in zip((source, target), rows, strict=True)
+        )
+        yield encode_transaction(
+            Transaction(
+                int(Kind.CALL), Offset(offset), Timestamp(1_700_000_000_000_000 + offset), writes, None,
+                IdentityReference(3), ConnectionId(offset % 64 + 1), "127.0.0.1:50000", SchemaVersion(1), "transfer",
+                encode([source, target, 1]), "", b"\xc0",
+            )
+        )  # fmt: skip
+
+
+def _kept_up(directory: Path, *, quick: bool) -> Iterator[Result]:
+    """A load that the trail has to keep up with, and then what it shipped, verified."""
+    seconds = KEEP_UP_S_QUICK if quick else KEEP_UP_S
+    tenant = Tenant(directory / "kept", accounts=ACCOUNTS, options=("audit.on=true",))
+    with tenant:
+        calls = KEEP_UP_RATE * seconds // 2_560 * 2_560
+        found = tenant.load(Load(calls=calls, rate=KEEP_UP_RATE, accounts=ACCOUNTS))
+        lag = _status(tenant)
+        began = time.monotonic()
+        _drain(tenant)
+        drained = time.monotonic() - began
+    yield rate(CASE, f"calls answered while {KEEP_UP_RATE:,}/s came for {seconds} s", [found.rate], "calls/s")
+    yield at_most(CASE, "seconds behind at the end of it", lag["lag_s"], "s", KEEP_UP_LAG_S)
+    yield rate(CASE, "seconds until all of it was shipped", [drained], "s")
+    folder = tenant.data.with_name("data.audit")
+    (note,) = (folder / "keys").glob("*.note")
+    key = next(line.partition(" ")[2] for line in note.read_text().splitlines() if line.startswith("new "))
+    tool = str(Path(__file__).parents[2] / "tools" / "verify_audit.py")
+    verifiers = {
+        "store audit verify": ["-m", "store", "audit", "verify", str(folder / "bucket"), "--key", key, "--jobs", "1"],
+        "the one-file tool": [tool, str(folder / "bucket"), "--key", key],
+    }
+    for name, words in verifiers.items():
+        yield from _verified(name, words, _events(folder), last=name != "store audit verify")
+
+
+def _events(folder: Path) -> int:
+    checkpoints = sorted((folder / "bucket").glob("audit/v1/*/checkpoint/*.ckpt"))
+    return int(checkpoints[-1].stem)
+
+
+def _verified(name: str, words: Sequence[str], events: int, *, last: bool) -> Iterator[Result]:
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = usage.ru_utime + usage.ru_stime
+    if process.returncode:
+        raise BenchError(f"{name} ended with {process.returncode}")
+    metric = f"events verified by a core, {name}, {events:,} in all"
+    if last:
+        yield rate(CASE, metric, [events / seconds], "events/s")
+    else:
+        yield at_least(CASE, metric, events / seconds, "events/s", VERIFY_RATE)
+    yield Result(CASE, f"its memory at {events:,} events, at most", rounded(usage.ru_maxrss / 1024), "MiB")
+
+
+def _status(tenant: Tenant) -> dict[str, Any]:
+    file = tenant.data.with_name("data.audit") / "status.json"
+    found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+    return found
+
+
+def _drain(tenant: Tenant) -> None:
+    """Come back when all that happened is shipped."""
+    limit = time.monotonic() + DRAIN_S
+    while time.monotonic() < limit:
+        try:
+            status = _status(tenant)
+        except FileNotFoundError:
+            status = {}
+        if status.get("caught_up") and not status.get("waiting") and status["checkpoint_events"] == status["events"]:
+            return
+        time.sleep(0.2)
+    raise BenchError(f"the trail did not catch up within {DRAIN_S} s: {status}")
