@@ -32,7 +32,7 @@ from store.engine.options import EngineOptions
 from store.errors import ConfigError
 from store.log.commitlog import LogOptions
 from store.server.auth import AuthOptions
-from store.server.maintenance import MaintenanceOptions
+from store.server.maintenance_options import MaintenanceOptions
 from store.server.options import ServerOptions
 from store.snapshot.options import SnapshotOptions
 from store.subscribe.options import Options as SessionOptions

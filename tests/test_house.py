@@ -165,6 +165,10 @@ SHARED_TESTS = {
     "store/query/projecting.py": "tests/query/test_live.py",
     "store/query/routing.py": "tests/query/test_live.py",
     "store/query/tables.py": "tests/query/test_live.py",
+    **dict.fromkeys(
+        [f"store/server/{each}.py" for each in ("maintenance_options", "works", "workshop")],
+        "tests/server/test_maintenance.py",
+    ),
     "store/subscribe/options.py": "tests/subscribe/test_session.py",
     "store/upkeep/making.py": "tests/upkeep/test_restore.py",
 }

@@ -32,7 +32,8 @@ from store.server.auditing import Auditing
 from store.server.auth import Authenticator, AuthOptions
 from store.server.bounded import BoundedHttp
 from store.server.http import HttpDoors
-from store.server.maintenance import Maintenance, MaintenanceOptions, check_drill_folder
+from store.server.maintenance import Maintenance
+from store.server.maintenance_options import MaintenanceOptions, check_drill_folder
 from store.server.metrics import Metrics
 from store.server.options import ServerOptions
 from store.server.runner import Runner

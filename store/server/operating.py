@@ -16,8 +16,8 @@ from starlette.routing import Route
 from store.engine.identity import Caller
 from store.env.world import Disk
 from store.errors import Denied, MalformedCall, NotRestorable, Refused, StoreError
-from store.server.maintenance import Done
 from store.server.service import Service, headers_of
+from store.server.workshop import Done
 from store.snapshot.repository import Repository
 from store.subscribe.encoding import plain
 from store.transaction import Kind

@@ -26,8 +26,9 @@ from store.log.segment import segment_offsets
 from store.server import maintenance
 from store.server.app import Server
 from store.server.auth import AuthOptions
-from store.server.maintenance import MaintenanceOptions
+from store.server.maintenance_options import MaintenanceOptions
 from store.server.options import ServerOptions
+from store.server.works import make_scratch
 from store.snapshot.repository import Pin, Repository
 from tests.server import notes
 from tests.server.scenes import serving
@@ -351,7 +352,7 @@ def test_what_a_drill_left_behind_is_removed_by_the_next(tended: Kept) -> None:
     """Its folder has the name of this data directory; a link in its place is nobody's to follow."""
     with tended() as tenant:
         tenant.script(drill=[SAME])
-        scratch = tenant.maintenance._make_scratch()
+        scratch = make_scratch(tenant.maintenance._shop)
         (scratch / "left").touch()
         assert tenant.request("POST", "/v1/drill").status == 200
         assert not scratch.exists()

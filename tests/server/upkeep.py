@@ -22,7 +22,8 @@ from store.log.commitlog import LogOptions
 from store.log.reader import LogReader
 from store.server.app import Server
 from store.server.auth import AuthOptions
-from store.server.maintenance import Maintenance, MaintenanceOptions
+from store.server.maintenance import Maintenance
+from store.server.maintenance_options import MaintenanceOptions
 from store.server.options import ServerOptions
 from store.snapshot.options import SnapshotOptions
 from store.transaction import Kind
@@ -105,7 +106,7 @@ class RealTenant(Tenant):
 
     def hanging(self) -> int:
         """Wait until a child hangs; its process id."""
-        self.wait_until(lambda: self.maintenance.progress.get("phase") == "hanging")
+        self.wait_until(lambda: self.maintenance._shop.progress.get("phase") == "hanging")
         pid = self.on_loop(lambda: self.maintenance.child_pid)
         assert pid is not None
         return pid
@@ -162,7 +163,7 @@ def kept(
     """A tenant that is served until the test is done with it; its children are stand-ins unless they are `real`."""
     if not real:
         command = (sys.executable, "-S", "-E", str(STAND_IN), str(folder))
-        monkeypatch.setattr("store.server.maintenance.COMMAND", command)
+        monkeypatch.setattr("store.server.workshop.COMMAND", command)
         monkeypatch.setattr("store.server.auditing.COMMAND", command)
     tenant = RealTenant(folder, snapshots, **options)
     tenant.script(take=[["say", TAKEN], ["say", PRUNED]], prune=[["say", PRUNED]])
