@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from store.env.folder import sync_folder
 from store.env.subjects import SECRET_SIZE
 from store.errors import ConfigError
 
@@ -129,12 +130,3 @@ def read_private(path: Path) -> bytes:
             return file.read(1 << 16)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-
-
-def sync_folder(path: Path) -> None:
-    """Return only when the folder's names are on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from store.env.subject_folder import sync_folder
+from store.env.folder import sync_folder
 from store.errors import ConfigError, DirectoryError
 
 _HEAD: Final = "commitstore witness v1"
