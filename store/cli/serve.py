@@ -11,8 +11,9 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,6 +27,7 @@ from store.cli.arguments import (
     listens_at,
     token_of,
 )
+from store.cli.audit.places import places_of
 from store.cli.demo import FIRST_ACCOUNT
 from store.cli.directories import expect_not_around_one, generation_of
 from store.cli.domains import load_domain
@@ -229,6 +231,26 @@ def own_name() -> str:
     return shlex.quote(os.path.relpath(started))
 
 
+def about_the_trail(options: Config, store: str) -> tuple[str, ...]:
+    """How to look at the audit trail, and to verify it with its newest key; () where none is written."""
+    if not options.audit.on:
+        return ()
+    data = shlex.quote(str(options.tenant.data))
+    places = places_of(options.tenant.data, options.audit)
+    try:
+        said = msgspec.json.decode(places.status.read_bytes(), type=dict[str, Any])
+        url, key, proven = str(said["url"]), str(said["key"]), int(said["checkpoint_events"])
+    except (OSError, msgspec.MsgspecError, KeyError):  # Its process has not said anything yet.
+        return ()
+    if not proven:
+        return (f"{store} audit status {data}",)
+    place = os.path.relpath(url) if Path(url).is_absolute() else url
+    return (
+        f"{store} audit status {data}",
+        f"{store} audit verify {shlex.quote(place)} --key {shlex.quote(key)}",
+    )
+
+
 def what_next(options: Config, *, ran: bool) -> str:
     """Commands to try against a tenant; those about the demo's accounts only where it `ran` and opened them."""
     url, data = listens_at(options), shlex.quote(str(options.tenant.data))
@@ -245,6 +267,7 @@ def what_next(options: Config, *, ran: bool) -> str:
         "",
         *(about_accounts if ran else ()),
         f"  {store} log verify {data}",
+        *(f"  {each}" for each in about_the_trail(options, store)),
         "",
         f"the development token is in {development_token(options.tenant.data)}:",
         "",

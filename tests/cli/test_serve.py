@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from store import config
 from store.cli.arguments import configure
 from store.cli.exits import Exit, FailedThere, exit_of
-from store.cli.serve import open_tenant, own_name, what_next
+from store.cli.serve import about_the_trail, open_tenant, own_name, what_next
 from store.engine.reducer import Domain
 from store.env.memory import NoDeadline
 from store.errors import CALL_ERRORS, CallError, CorruptionError, StoreError
@@ -155,7 +155,8 @@ def test_what_the_demo_suggests_works(tmp_path: Path) -> None:
         said.append(serving.stdout.readline())
         assert said[-1], "it ended"
     suggested = [shlex.split(line)[1:] for line in said if line.startswith("  store ")]
-    assert [words[0] for words in suggested] == ["watch", "call", "query", "log"]
+    assert [words[0] for words in suggested][:4] == ["watch", "call", "query", "log"]
+    assert {tuple(words[:2]) for words in suggested[4:]} <= {("audit", "status"), ("audit", "verify")}
     for words in suggested:
         ended = store(*words, *(["--count", "0"] if words[0] == "watch" else []), cwd=tmp_path)
         assert ended.returncode == Exit.DONE, ended.stderr
@@ -173,6 +174,20 @@ def test_after_a_demo_that_could_not_run_its_accounts_are_not_suggested(tmp_path
     assert "store call deposit" in what_next(options, ran=True)
     assert "accounts" not in what_next(options, ran=False)
     assert "store log verify" in what_next(options, ran=False)
+
+
+def test_how_to_verify_the_trail_is_said_once_something_is_proven(tmp_path: Path) -> None:
+    """With the key; before that only how to look, and nothing where no trail is written."""
+    (tmp_path / "data.audit").mkdir()
+    status = tmp_path / "data.audit" / "status.json"
+    options = configure(None, None, tenant__data=tmp_path / "data")
+    assert about_the_trail(options, "store") == ()
+    status.write_text('{"url": "/elsewhere", "key": "name+12345678+AQ", "checkpoint_events": 0}')
+    assert [line.split()[2] for line in about_the_trail(options, "store")] == ["status"]
+    status.write_text('{"url": "s3://bucket/x", "key": "name+12345678+AQ", "checkpoint_events": 7}')
+    assert about_the_trail(options, "store")[1] == "store audit verify s3://bucket/x --key name+12345678+AQ"
+    off = configure(None, ["audit.on=false"], tenant__data=tmp_path / "data")
+    assert about_the_trail(off, "store") == ()
 
 
 def test_the_development_token_is_for_its_owner_alone(tmp_path: Path) -> None:
