@@ -147,7 +147,7 @@ SHARED_TESTS = {
         "tests/audit/verifying/test_trail.py",
     ),
     **dict.fromkeys(
-        [f"store/cli/audit/{each}.py" for each in ("auditing", "trails", "workers")], "tests/cli/audit/test_verify.py"
+        [f"store/cli/audit/{each}.py" for each in ("auditing", "workers")], "tests/cli/audit/test_verify.py"
     ),
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",

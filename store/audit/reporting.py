@@ -142,7 +142,7 @@ def _actions(tally: Tally) -> str:
 def _actors(tally: Tally) -> str:
     rows = [
         (
-            actor or "(the store, or unknown)",
+            actor or "(unknown)",
             f"{number:,}",
             f"{tally.failed_actors[actor]:,}",
             _moment(tally.last_seen[actor]) if tally.last_seen.get(actor) else "",

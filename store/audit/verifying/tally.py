@@ -143,7 +143,7 @@ def _count(found: Tally, event: _Event) -> None:
     ours, user = event.unmapped, event.actor.user
     kind = "call" if ours.kind == "failed_call" else ours.kind[:TEXT_MAX]
     action = kind, event.api.operation[:TEXT_MAX]
-    actor = f"{user.domain}/{user.uid}"[:TEXT_MAX] if user.domain or user.uid else ""
+    actor = (f"{user.domain}/{user.uid}" if user.domain else user.uid)[:TEXT_MAX]
     found.events += 1
     found.actions[action] += 1
     found.actors[actor] += 1

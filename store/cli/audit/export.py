@@ -14,7 +14,7 @@ from store.audit.exporting import files_of
 from store.audit.verifying.findings import Outcome
 from store.audit.verifying.trail import Request, Verification
 from store.cli.audit.prove import write_new
-from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, Opened, Region, TrailUrl, open_trail
+from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
 from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, asked_text, line_of, part_of, tell
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
@@ -50,7 +50,7 @@ that nothing it saw was taken back.
 
 
 def export(  # Options of a command.
-    url: TrailUrl,
+    url: NamedUrl,
     into: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
     key: KeyOption = None,
     key_from_trail: FromTrail = False,  # noqa: FBT002  # A flag.

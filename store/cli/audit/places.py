@@ -264,6 +264,13 @@ def store_of(places: Places, options: AuditOptions, clock: Clock) -> WormStore:
     return open_worm(options.store or str(places.bucket), clock, endpoint=options.endpoint, region=options.region)
 
 
+def note_verified(places: Places, *, at: Timestamp, events: int, code: int) -> None:
+    """Note that the store's own trail was verified, and what came out, for status and metrics."""
+    unfinished = places.verified.with_name(f"{places.verified.name}.{os.getpid()}")
+    unfinished.write_bytes(msgspec.json.encode({"at": at, "events": events, "exit": int(code)}))
+    unfinished.replace(places.verified)
+
+
 def verified_at(places: Places) -> Timestamp:
     """When the trail was verified last by a command here; 0: never, or nobody noted it."""
     try:

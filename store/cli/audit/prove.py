@@ -19,9 +19,9 @@ from store.errors import DirectoryError
 
 
 def prove(
-    url: TrailUrl,
     seq: Annotated[int, typer.Option(min=0, metavar="N", help="Which event: its sequence, from 0.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the proof goes: a new file.")],
+    url: TrailUrl = None,
     line: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the event's line goes.  [default: stdout]")
     ] = None,
@@ -95,7 +95,7 @@ def verify_proof(
 
 
 def head(
-    url: TrailUrl,
+    url: TrailUrl = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Keep the checkpoint, for --trusted later.")
     ] = None,

@@ -17,7 +17,7 @@ from store.audit.querying import COLUMNS, parquet, view
 from store.audit.verifying.findings import Outcome, Verdict
 from store.audit.verifying.trail import Request, Verification
 from store.cli.audit.export import version
-from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, Opened, Region, TrailUrl, open_trail
+from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
 from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, part_of, tell_findings
 from store.cli.output import JsonFlag, note, print_json, print_table, to_plain
 from store.cli.progress import Phases
@@ -28,7 +28,7 @@ EXTRA: Final = "audit"
 
 
 def query(  # Options of a command.
-    url: TrailUrl,
+    url: NamedUrl,
     sql: Annotated[
         str | None,
         typer.Argument(

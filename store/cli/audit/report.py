@@ -36,8 +36,8 @@ from store.cli.progress import Phases
 
 
 def report(  # Options of a command.
-    url: TrailUrl,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page: a new HTML file.")],
+    url: TrailUrl = None,
     key: KeyOption = None,
     key_from_trail: FromTrail = False,  # noqa: FBT002  # A flag.
     log: LogOption = None,

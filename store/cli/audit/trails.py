@@ -13,11 +13,16 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from store.audit.layout import LOG_SIZE, ROOT, Malformed
+from store.audit.keys import read_succession
+from store.audit.layout import LOG_SIZE, ROOT, Malformed, folder_of
 from store.audit.notes import VerifierKey, read_key
 from store.audit.verifying.listing import logs_in
+from store.cli.arguments import configure
+from store.cli.audit.places import Places, log_of, places_of
 from store.cli.exits import Exit, NothingThere
 from store.cli.output import JSON_KEY, report
+from store.engine.directory import CURRENT, MARKER
+from store.env.audit_keys import KeyFolder
 from store.env.posix import SystemClock
 from store.env.worm import WormStore
 from store.env.worm_url import open_worm
@@ -27,11 +32,24 @@ CANNOT: Final = 4
 """Exit code: wrong usage, or the trail cannot be read."""
 
 _WITHIN: Final = re.compile(rf"(.*?)/*audit/v1/([0-9a-f]{{{LOG_SIZE}}})/*", re.ASCII)
+_NOT_SHIPPED: Final = "`store serve` ships it while it runs, `store audit ship` by hand"
 _KEY_HINT: Final = "It is one line, name+8 hex digits+base64; `store audit keys show` prints it where the store runs"
 
 TrailUrl = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="URL",
+        help="Where the trail lies: a folder (an export, too), s3://bucket/prefix, or a data directory: then the trail "
+        "that its store keeps, and the key beside it.  [default: tenant.data]",
+        show_default=False,
+    ),
+]
+NamedUrl = Annotated[
     str,
-    typer.Argument(metavar="URL", help="Where the trail lies: a folder (an export, too), or s3://bucket/prefix."),
+    typer.Argument(
+        metavar="URL",
+        help="Where the trail lies: a folder, s3://bucket/prefix, or a data directory, for its store's own trail.",
+    ),
 ]
 KeyOption = Annotated[
     str | None,
@@ -89,12 +107,18 @@ class Opened:
     log: str
     key: VerifierKey | None
     """None: the trail's own is believed."""
+    places: Places | None = None
+    """Of the store whose own trail it is; None where somebody else's is looked at."""
 
 
 def open_trail(
-    url: str, *, key: str | None, from_trail: bool, log: str | None, endpoint: str = "", region: str = ""
+    url: str | None, *, key: str | None, from_trail: bool, log: str | None, endpoint: str = "", region: str = ""
 ) -> Opened:
     """The trail a URL names. NothingThere: there is none. ConfigError: which of several, or whose key, is not said."""
+    own = _own_trail(url, key=key, from_trail=from_trail)
+    if own is not None:
+        return own
+    assert url is not None  # Without one it was this store's own.
     if (key is None) != from_trail:
         raise ConfigError(
             "whose trail it is must be known: name its verification key",
@@ -111,6 +135,44 @@ def open_trail(
         )
     store = source.open()
     return Opened(source, store, log or _log_of(store, known, url), known)
+
+
+def _own_trail(url: str | None, *, key: str | None, from_trail: bool) -> Opened | None:
+    """The trail of the store in a data directory; None where the URL names something else.
+
+    The key is that of the notes beside the directory, unless another is said. NothingThere: nothing is named, and the
+    configured data directory holds no store.
+    """
+    if url is not None and not is_store(Path(url)):
+        return None
+    config = configure(None, None, tenant__data=None if url is None else Path(url))
+    if not is_store(config.tenant.data):
+        raise NothingThere(
+            f"no trail is named, and there is no store in {config.tenant.data}",
+            hint="Name where a trail lies: a folder, s3://bucket/prefix, or a data directory",
+        )
+    places = places_of(config.tenant.data, config.audit)
+    log = log_of(places)
+    source = Source(config.audit.store or str(places.bucket), config.audit.endpoint, config.audit.region)
+    if "://" not in source.url and not Path(source.url).is_dir():
+        raise NothingThere(f"the store in {places.data} has no trail yet: there is no {source.url}", hint=_NOT_SHIPPED)
+    known = None if from_trail else key_of(key) if key is not None else _own_key(places, log)
+    return Opened(source, source.open(), log, known, places)
+
+
+def is_store(root: Path) -> bool:
+    """Whether a folder is a store's data directory."""
+    return any((root / name).exists() for name in (MARKER, CURRENT, "log"))
+
+
+def _own_key(places: Places, log: str) -> VerifierKey:
+    """The first key of the trail, by the notes beside the data directory."""
+    notes = KeyFolder(places.keys).notes() if places.keys.is_dir() else {}
+    try:
+        return read_succession(log, {f"{folder_of(log)}keys/{name}": data for name, data in notes.items()}).keys[0][1]
+    except Malformed as error:
+        hint = "Name the trail's key with --key, or believe the trail's own with --key-from-trail"
+        raise ConfigError(f"{places.keys} does not say whose the trail is: {error}", hint=hint) from None
 
 
 def key_of(text: str) -> VerifierKey:

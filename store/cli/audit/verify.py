@@ -14,6 +14,7 @@ from store.audit.policy import Policy, policy_of, read_policy
 from store.audit.verifying.findings import FINDINGS_MAX, Kind, Outcome, Verdict
 from store.audit.verifying.log import AgainstLog
 from store.audit.verifying.trail import FAR, START, Cosigned, Request, Verification
+from store.cli.audit.places import note_verified
 from store.cli.audit.trails import (
     Endpoint,
     FromTrail,
@@ -65,7 +66,7 @@ _STYLES: Final = {Kind.TAMPER: "bold red", Kind.INCOMPLETE: "red", Kind.UNLOCKED
 
 
 def verify(  # Options of a command.
-    url: TrailUrl,
+    url: TrailUrl = None,
     key: KeyOption = None,
     key_from_trail: FromTrail = False,  # noqa: FBT002  # A flag.
     root_key: Annotated[
@@ -110,6 +111,8 @@ def verify(  # Options of a command.
     )
     outcome, notes = _run(trail, request, against, jobs or os.cpu_count() or 1, json=json)
     tell(outcome, notes, json=json)
+    if trail.places is not None:
+        note_verified(trail.places, at=SystemClock().wall(), events=outcome.counts.events_proven, code=outcome.verdict)
     raise typer.Exit(int(outcome.verdict))
 
 

@@ -1,0 +1,63 @@
+"""Where a trail lies: what the auditors' commands take for a URL; a store's own trail needs neither URL nor key."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from store.audit.options import AuditOptions
+from store.cli.audit.places import places_of, verified_at
+from tests.cli.history import deposit, error, events, run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A stopped store in `data`, its trail shipped."""
+    deposit(tmp_path / "data", *range(1, 8))
+    run("audit", "ship", "data", cwd=tmp_path)
+    return tmp_path
+
+
+def test_a_stores_own_trail_is_named_by_its_data_directory(folder: Path) -> None:
+    """Its key is the one beside the directory; what came out is noted for status and metrics."""
+    said = events("audit", "verify", "data", "--against", "data", "--check-locks", cwd=folder)[-1]
+    assert (said["verdict"], said["counts"]["log_records"]) == ("VERIFIED", said["counts"]["events"])
+    assert not any("whose key" in each for each in said["not_checked"])
+    noted = json.loads((folder / "data.audit" / "verified.json").read_text())
+    assert (noted["events"], noted["exit"]) == (said["counts"]["events_proven"], 0)
+    assert verified_at(places_of(folder / "data", AuditOptions())) == noted["at"] > 0
+
+
+def test_without_a_name_it_is_the_configured_directory(folder: Path) -> None:
+    """`tenant.data`, as every command takes it."""
+    assert events("audit", "verify", cwd=folder)[-1]["exit"] == 0
+    run("audit", "head", "-o", "kept.ckpt", cwd=folder)
+    run("audit", "report", "-o", "report.html", cwd=folder)
+    run("audit", "prove", "--seq", "3", "-o", "p", "--line", "line", cwd=folder)
+    run("audit", "export", "data", "out", cwd=folder)
+    assert not (folder / "out" / "verified.json").exists()
+
+
+def test_damage_to_it_is_noted_too(folder: Path) -> None:
+    """With the exit code that it had."""
+    batch = next((folder / "data.audit" / "bucket").rglob("*.zst"))
+    batch.chmod(0o600)
+    batch.write_bytes(b"garbage")
+    run("audit", "verify", "data", cwd=folder, exit_code=1)
+    assert json.loads((folder / "data.audit" / "verified.json").read_text())["exit"] == 1
+
+
+def test_a_key_that_is_not_beside_it_is_asked_for(folder: Path) -> None:
+    """Its own is believed only where that is said."""
+    shutil.rmtree(folder / "data.audit" / "keys")
+    assert "--key" in error("audit", "verify", "data", cwd=folder, exit_code=4)["hint"]
+    said = events("audit", "verify", "data", "--key-from-trail", cwd=folder)[-1]
+    assert any("whose key" in each for each in said["not_checked"])
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    """No store where none is named, and a store that has shipped nothing."""
+    assert "no store in data" in error("audit", "verify", cwd=tmp_path, exit_code=4)["message"]
+    deposit(tmp_path / "data", 1)
+    assert "no trail yet" in error("audit", "verify", "data", cwd=tmp_path, exit_code=4)["message"]
