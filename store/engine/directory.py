@@ -234,6 +234,6 @@ GENERATION: Final = re.compile(r"restored-[0-9]{20}-[0-9a-f]{8}", re.ASCII)
 
 _OURS: Final = frozenset(
     {MARKER, f"{MARKER}.new", RESTORING, CURRENT, f"{CURRENT}.new", PREVIOUS, f"{PREVIOUS}.new"}
-    | {"lock", "serving.json", "serving.json.new", "lost+found", "tokens", "store.toml"}
+    | {"lock", "serving.json", "serving.json.new", "pace.json", "pace.json.new", "lost+found", "tokens", "store.toml"}
 )
 """What may stand at the top of a directory before its first start, beside the folders."""

@@ -69,6 +69,10 @@ class Restored:
     """Bases that turned out damaged."""
     store: Epoch
     """Whose history it is: the source's, or of a clone its own."""
+    copying_s: float = 0.0
+    """Seconds that checking the log and copying took."""
+    proving_s: float = 0.0
+    """Seconds that the replay of the new directory took."""
 
 
 class _BaseDamaged(Exception):
@@ -175,6 +179,7 @@ class Making:
             files = files_of(self.source, stretch, base, offset)
         except FileNotFoundError:
             raise _BaseDamaged("its manifest went away") from None
+        began = self.clock.monotonic()
         self.copied, self.total = 0, sum(each.size for each in files)
         change = self._check_log(behind)
         begin_making(self.into, Restoring(self.reason, offset))
@@ -186,7 +191,9 @@ class Making:
         if base is not None:
             self._copy_snapshot(base)
         self._copy_log(base, stretch.between(behind, offset))
-        return self._prove(base, change)
+        copied = self.clock.monotonic()
+        proven = self._prove(base, change)
+        return replace(proven, copying_s=copied - began, proving_s=self.clock.monotonic() - copied)
 
     def _check_log(self, behind: Offset) -> int:
         """The change of the fingerprint behind the base, from the source's own bytes: nothing is written yet."""

@@ -32,6 +32,7 @@ from store.cli.moments import show_moment, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, stdout
 from store.cli.presence import is_served
 from store.cli.progress import Phases
+from store.cli.upkeep.pace import note_pace
 from store.cli.upkeep.preview import Preview, check_room
 from store.cli.upkeep.remote import ask_and_watch
 from store.cli.upkeep.sources import directory_source, note_passed_over
@@ -147,6 +148,7 @@ def _rehearse(root: Path, folder: Path, options: Config, through: int | None, *,
             progress=source.told,
         )
         note_passed_over(source, restored)
+    note_pace(root, restored)
     return restored, time.monotonic() - began
 
 

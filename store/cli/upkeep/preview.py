@@ -12,15 +12,13 @@ import typer
 from store.cli.exits import Exit
 from store.cli.moments import counted, show_age, show_bytes, show_moment, show_span, to_text
 from store.cli.output import note, print_json, stdout
+from store.cli.upkeep.pace import Pace
 from store.env.posix import SystemClock
 from store.errors import DirectoryError
 from store.upkeep.making import Restored
 from store.upkeep.restore import RestorePlan
 
-COPIED_PER_S: Final = 150e6
-REPLAYED_PER_S: Final = 200_000.0
-"""Bytes copied and checked, and transactions replayed, in a second: cautious, for an estimate before anything is read.
-A drill tells the time it really takes."""
+DEFAULT_PACE: Final = Pace()
 SPARE_BYTES: Final = 16 << 20
 """What must stay free beside what is written."""
 
@@ -36,11 +34,13 @@ class Preview:
     in_place: bool
     damage: tuple[str, ...] = ()
     """What of the source is known to be damaged, before anything but its ends was read."""
+    pace: Pace = DEFAULT_PACE
+    """How fast restores were here."""
 
     @property
     def seconds(self) -> float:
         """About how long it takes."""
-        return self.plan.bytes / COPIED_PER_S + self.plan.moment.replay / REPLAYED_PER_S
+        return self.pace.seconds(self.plan.bytes, self.plan.moment.replay)
 
     @property
     def free_bytes(self) -> int:

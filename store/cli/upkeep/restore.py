@@ -28,6 +28,7 @@ from store.cli.directories import Directory, expect_outside, expect_same_tenant,
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
 from store.cli.upkeep.generation import InPlace, confirm_restored, undo_restored
+from store.cli.upkeep.pace import note_pace, read_pace
 from store.cli.upkeep.preview import Preview, proceed, tell_preview, tell_restored
 from store.cli.upkeep.sources import (
     Endpoint,
@@ -211,7 +212,8 @@ class Asked:
         made = plan(source.disk, in_epoch(source.disk, self._target, self._epoch))
         source.hold_from(made.needs_from)
         damage = tuple(each.message for each in look(source.disk).damage)
-        preview = Preview(source.text, into, made, self._reason, in_place=in_place, damage=damage)
+        pace = read_pace(self._root)
+        preview = Preview(source.text, into, made, self._reason, in_place=in_place, damage=damage, pace=pace)
         tell_preview(preview, dry_run=self._dry_run, json=self._json)
         return preview
 
@@ -231,6 +233,8 @@ class Asked:
                 note(f"{folder} is half made and says so: the same command begins anew, or delete it")
             raise
         note_passed_over(source, restored)
+        if source.root is not None:
+            note_pace(source.root, restored)
         return restored
 
 
