@@ -98,6 +98,7 @@ class Agent:
         """Follow a query, also one that it follows already."""
         if len(self.views) >= FOLLOWED_MAX:
             return
+        query = self._target.shaped(query)
         try:
             self.views[self.conversation.subscribe(query.sql, query.params, None)] = View(query)
         except Overloaded:
@@ -114,6 +115,7 @@ class Agent:
 
     def fetch(self, query: Asked) -> None:
         """Read it once."""
+        query = self._target.shaped(query)
         try:
             number = self.conversation.query(query.sql, query.params, None)
         except Overloaded:

@@ -3,7 +3,7 @@
 Laws: an interaction is a value; all chance is in `chances.draw`, and all of it comes from the seed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 CLIENTS: Final = 4
@@ -44,17 +44,27 @@ class Read:
 
 @dataclass(frozen=True)
 class Asked:
-    """All rows of a table, or those whose column has a value."""
+    """All rows of a table, or those whose column has a value; of tasks also some of the first, or groups."""
 
     table: str
     column: str = ""
     value: Any = None
+    shape: str = ""
+    """"first" or "groups"."""
 
     @property
     def sql(self) -> str:
         """Its text."""
-        where = f" WHERE {self.column} = $1" if self.column else ""
-        return f"SELECT * FROM {self.table}{where}"  # noqa: S608  # Tables and columns are named in chances.py.
+        below = f"FROM {self.table}" + (f" WHERE {self.column} = $1" if self.column else "")
+        if self.shape == "groups":
+            outputs = "owner, count(*) AS many, count(slug) AS slugs, max(id) AS newest"
+            return f"SELECT {outputs} {below} GROUP BY owner"
+        order = " ORDER BY slug DESC, id LIMIT 3 OFFSET 1" if self.shape else ""
+        return f"SELECT * {below}{order}"
+
+    def shaped(self, number: int) -> "Asked":
+        """The same as it is, some of its first rows, or its groups."""
+        return replace(self, shape=("", "first", "groups")[number % 3]) if self.table == "task" else self
 
     @property
     def params(self) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ last calls away; a new epoch begins with the pictures it shares with the one bef
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -104,7 +105,7 @@ class Model:
                 changed.append(each.offset)
             if each.written and each.written[0] == asked.table and each.written[1] in was.keys() | becomes.keys():
                 touched.append(each.offset)
-        return changed, touched
+        return changed, changed if asked.shape else touched
 
     def _of(self, epoch: str) -> list[Picture]:
         return self.pictures if epoch == self.epoch else self._past[epoch]
@@ -112,10 +113,34 @@ class Model:
 
 def _select(asked: Asked, picture: Picture) -> dict[Any, tuple[Any, ...]]:
     rows = picture.rows[asked.table]
-    if not asked.column:
-        return rows
-    place = COLUMNS[asked.table].index(asked.column)
-    return {key: row for key, row in rows.items() if asked.value is not None and row[place] == asked.value}
+    if asked.column:
+        place = COLUMNS[asked.table].index(asked.column)
+        rows = {key: row for key, row in rows.items() if asked.value is not None and row[place] == asked.value}
+    return _SHAPES[asked.shape](rows)
+
+
+def _first(rows: dict[Any, tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
+    """Of tasks: three behind the first, by slug from the last to the first, without one before all, then by key."""
+    slug = COLUMNS["task"].index("slug")
+    ordered = sorted(sorted(rows.items()), key=lambda each: each[1][slug] or "", reverse=True)
+    none = [each for each in ordered if each[1][slug] is None]
+    return dict([*none, *(each for each in ordered if each[1][slug] is not None)][1:4])
+
+
+def _groups(rows: dict[Any, tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
+    """Of tasks: by owner how many there are, how many with a slug, and the highest key."""
+    found: dict[Any, tuple[Any, ...]] = {}
+    for key, (_, owner, slug, _) in rows.items():
+        _, many, slugs, newest = found.get(owner, (owner, 0, 0, 0))
+        found[owner] = (owner, many + 1, slugs + (slug is not None), max(newest, key))
+    return found
+
+
+_SHAPES: Final[dict[str, Callable[[dict[Any, tuple[Any, ...]]], dict[Any, tuple[Any, ...]]]]] = {
+    "": lambda rows: rows,
+    "first": _first,
+    "groups": _groups,
+}
 
 
 def _apply(  # noqa: PLR0911  # One reducer after the other.

@@ -246,8 +246,9 @@ class InStep(Property):
             )
         elif isinstance(seen, Fetched):
             expected = self.model.query(seen.query, seen.epoch, seen.offset)
-            rows = [expected[key] for key in sorted(expected)]
-            self.hold(seen.rows == rows, f"{seen.agent} read {seen.query} {seen.rows}, expected {rows}")
+            rows = [expected[key] for key in (expected if seen.query.shape == "first" else sorted(expected))]
+            said = sorted(seen.rows) if seen.query.shape == "groups" else seen.rows
+            self.hold(said == rows, f"{seen.agent} read {seen.query} {seen.rows}, expected {rows}")
             self.hold(seen.offset >= seen.heard, f"{seen.agent} read at {seen.offset}, after it heard of {seen.heard}")
         elif isinstance(seen, Resumed):
             self.hold(seen.rows_of == seen.epoch, f"{seen.agent} goes on in {seen.epoch} with rows of {seen.rows_of}")

@@ -20,21 +20,26 @@ SESSIONS: Final = Options(
 )
 
 CONSTANTS: Final = {
-    "subscriptions.BROADCAST_MIN": 2,
-    "broadcast.HELD_SIZE_MAX": 1_000,
-    "deliveries.SLICE_MS": 0.0,
-    "deliveries.AT_ONCE_MAX": 3,
-    "deliveries.STREAMS_MAX": 2,
-    "missed.PIECE_COUNT_MAX": 5,
-    "missed.PIECE_SIZE_MAX": 3_000,
-    "missed.PIECES_MAX": 2,
-    "first_rows.CHUNK_ROWS_MAX": 4,
-    "first_rows.SHARED_CHUNKS_MAX": 2,
-    "first_rows.SORTED_MAX": 6,
-    "first_rows.SINCE_MAX": 3,
-    "first_rows.GATHERED_MAX": 5,
+    "subscribe.subscriptions.BROADCAST_MIN": 2,
+    "subscribe.broadcast.HELD_SIZE_MAX": 1_000,
+    "subscribe.deliveries.SLICE_MS": 0.0,
+    "subscribe.deliveries.AT_ONCE_MAX": 3,
+    "subscribe.deliveries.STREAMS_MAX": 2,
+    "subscribe.missed.PIECE_COUNT_MAX": 5,
+    "subscribe.missed.PIECE_SIZE_MAX": 3_000,
+    "subscribe.missed.PIECES_MAX": 2,
+    "subscribe.first_rows.CHUNK_ROWS_MAX": 4,
+    "subscribe.first_rows.SHARED_CHUNKS_MAX": 2,
+    "subscribe.first_rows.SORTED_MAX": 6,
+    "subscribe.first_rows.SINCE_MAX": 3,
+    "subscribe.first_rows.GATHERED_MAX": 5,
+    "subscribe.shaped.MOVES_MAX": 2,
+    "query.topk.SPARE_ROWS": 1,
+    "query.topk.LOW_ROWS": 1,
+    "query.ranked.HELD_MAX": 2,
+    "query.ranked.LOW_VALUES": 2,
 }
-"""What is no option, in store.subscribe: as small as the rest while a history is lived."""
+"""What is no option, in the store: as small as the rest while a history is lived."""
 SNAPSHOTS: Final = SnapshotOptions(block_size=400, keep_last=2, keep_daily=0, keep_for_s=0.5, grace_s=0.2, lease_s=60.0)
 FOLDERS: Final = ("", "pin", "log", "snapshot", "block")
 """Of a data directory."""

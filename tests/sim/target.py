@@ -26,7 +26,7 @@ from tests.sim import interaction as act
 from tests.sim.chances import HOUR
 from tests.sim.clients import Client
 from tests.sim.damage import damage
-from tests.sim.interaction import CLIENTS, Interaction
+from tests.sim.interaction import CLIENTS, Asked, Interaction
 from tests.sim.observation import (
     Applied,
     Died,
@@ -52,6 +52,8 @@ class Target:
     seed: int
     watch: Callable[[Observation], None]
     planted: Planted = field(default_factory=Planted)
+    shapes: bool = False
+    """Whether agents also ask for groups, and for the first of an order."""
 
     def __post_init__(self) -> None:
         self.clock = MemoryClock()
@@ -60,6 +62,7 @@ class Target:
         self.clients = [Client(self, number) for number in range(CLIENTS)]
         self.board = Switchboard(self)
         self.calls = 0
+        self._asked = 0
         self.running: Sync | None = None
         self.engine: Engine | None = None
         self._sent: dict[tuple[str, int], Sent] = {}
@@ -211,6 +214,11 @@ class Target:
         return self.history[: first - 1] + logged
 
     # Clients.
+
+    def shaped(self, query: Asked) -> Asked:
+        """What an agent asks where it was to ask this."""
+        self._asked += 1
+        return query.shaped(self._asked) if self.shapes else query
 
     def note_sent(self, client: str, name: str, args: tuple[Any, ...], *, sequence: int = 0, key: str = "") -> Sent:
         """A call that somebody makes."""
