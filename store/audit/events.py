@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from store.audit.context import STORE, Context, Declared
-from store.audit.json_form import to_json_text
+from store.audit.json_form import to_json, to_json_text
 from store.audit.redaction import hides, keyed_hash, place_of, show
 from store.audit.taxonomy import KIND_NAMES, OP_NAMES, OTHER, act_of
 from store.codec import NIL, UNSTORABLE
 from store.env.subjects import SubjectKeys
-from store.transaction import COMMITTED, Kind, Transaction, Write
+from store.transaction import COMMITTED, CallKey, Kind, Transaction, Write
 
 OCSF_VERSION: Final = "1.8.0"
 EVENT_VERSION: Final = 1
@@ -68,7 +68,7 @@ class Events:
         self._texts: Final[dict[tuple[int, str, int, int, str], Texts]] = {}
         self._names: Final[dict[str, tuple[str, ...]]] = {}
         """A reducer's parameters, where none of them has a rule."""
-        self._ends: Final[dict[tuple[int, int], str]] = {}
+        self._ends: Final[dict[int, str]] = {}
         self._second = -1
         self._second_text = ""
 
@@ -84,15 +84,18 @@ class Events:
             if key is None
             else f'"record_hmac":"{keyed_hash(key, "record", bytes(raw))}'
         )
-        second, micros = divmod(record.timestamp, 1_000_000)
+        timestamp = record.timestamp
+        second, micros = divmod(timestamp, 1_000_000)
         if second != self._second:
             self._second, self._second_text = second, _second_text(second)
         status, reason = _COMMITTED if record.outcome == COMMITTED else _failure(record, hidden=key is not None)
+        call_key = "" if record.call_key is None else _call_key(record.call_key)
+        value = "" if record.value == NIL else _value(record.value, key)
         return (
-            f'{head}{sequence},"uid":"{self._log}/{sequence}{middle}{status},"time":{record.timestamp // 1000}'
-            f',"time_dt":"{self._second_text}.{micros:06d}{tail}{args}{_call_key(record)}"epoch":"{epoch}{kind}'
+            f'{head}{sequence},"uid":"{self._log}/{sequence}{middle}{status},"time":{timestamp // 1000}'
+            f',"time_dt":"{self._second_text}.{micros:06d}{tail}{args}{call_key}"epoch":"{epoch}{kind}'
             f'{record.offset}{reason},{hashed}","schema_version":{record.schema_version}'
-            f',"timestamp":{record.timestamp},"v":{EVENT_VERSION}{_value(record.value, key)}'
+            f',"timestamp":{timestamp},"v":{EVENT_VERSION}{value}'
             f"{self._writes(record.writes, key) if record.writes else ''}}}}}"
         ).encode()
 
@@ -144,11 +147,11 @@ class Events:
         names = self._names.get(record.reducer)
         if names is not None and record.kind in _CALLS:
             try:
-                said = to_json_text(dict(zip(names, decode_array(record.args), strict=True)))
+                said = to_json(dict(zip(names, decode_array(record.args), strict=True)))
             except UNREADABLE:  # Not as many as are declared, or no array.
                 return self._rare_args(record, epoch)
-            if len(said) <= ARGS_SIZE_MAX:
-                return f'"args":{said},', None
+            if len(said) <= ARGS_SIZE_MAX:  # In bytes, which are no fewer than characters.
+                return f'"args":{said.decode()},', None
         return self._rare_args(record, epoch)
 
     def _rare_args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
@@ -178,30 +181,43 @@ class Events:
 
     def _writes(self, writes: Sequence[Write], key: bytes | None) -> str:
         """The member `writes` with the comma before it."""
-        more = ""
-        if len(writes) > WRITES_MAX:
-            writes, more = writes[:WRITES_MAX], f',"writes_more":{len(writes) - WRITES_MAX}'
+        if key is not None or len(writes) > WRITES_MAX:
+            return self._rare_writes(writes, key)
         said = []
         ends = self._ends
         for table, op, row_key, before, after in writes:
-            end = ends.get((table, op)) or self._end(table, op)
-            if key is not None:
-                said.append(_hidden_write(row_key, before, after, key) + end)
-                continue
+            end = ends.get(table * _OPS + op) or self._end(table, op)
             shown = row_key if type(row_key) is int and -_SAFE < row_key < _SAFE else _key(row_key, None)
-            new = "null" if after is None else f'"{sha256(after).hexdigest()}"'
-            old = "null" if before is None else f'"{sha256(before).hexdigest()}"'
-            said.append(f'{{"after_sha256":{new},"before_sha256":{old},"key":{shown}{end}')
+            if before is None or after is None:
+                said.append(f"{_half_write(before, after)}{shown}{end}")
+            else:
+                said.append(
+                    f'{{"after_sha256":"{sha256(after).hexdigest()}","before_sha256":"{sha256(before).hexdigest()}"'
+                    f',"key":{shown}{end}'
+                )
+        return f',"writes":[{",".join(said)}]'
+
+    def _rare_writes(self, writes: Sequence[Write], key: bytes | None) -> str:
+        """The same, of a call that hides something, or that writes more than is named."""
+        more = f',"writes_more":{len(writes) - WRITES_MAX}' if len(writes) > WRITES_MAX else ""
+        if key is None:
+            return self._writes(writes[:WRITES_MAX], None) + more
+        said = [
+            _hidden_write(row_key, before, after, key) + self._end(table, op)
+            for table, op, row_key, before, after in writes[:WRITES_MAX]
+        ]
         return f',"writes":[{",".join(said)}]{more}'
 
     def _end(self, table: int, op: int) -> str:
         """What a write's members end with."""
         name = to_json_text(self.context.tables.get(table, f"#{table}"))
-        made = self._ends[table, op] = f',"op":"{OP_NAMES.get(op, OTHER)}","table":{name}}}'
+        made = self._ends[table * _OPS + op] = f',"op":"{OP_NAMES.get(op, OTHER)}","table":{name}}}'
         return made
 
 
 _SAFE: Final = 2**53
+_OPS: Final = 256
+"""More than there will ever be."""
 _COMMITTED: Final = (',"status":"Success","status_id":1', "")
 
 
@@ -236,21 +252,26 @@ def _failure(record: Transaction, *, hidden: bool) -> tuple[str, str]:
     return status, f',"reason":{to_json_text(reason)}' if reason else ""
 
 
-def _call_key(record: Transaction) -> str:
+def _call_key(call_key: CallKey) -> str:
     """The member `call_key`, with the comma behind it: [client, sequence]."""
-    if record.call_key is None:
-        return ""
-    client, number, _ = record.call_key
+    client, number, _ = call_key
     return f'"call_key":{to_json_text([client, number])},'
 
 
 def _value(value: bytes, key: bytes | None) -> str:
-    """The member that holds the hash of the value returned, with the comma before it; nothing where that is nil."""
-    if value in {NIL, b""}:
+    """The member that holds the hash of the value returned, with the comma before it; nothing where there is none."""
+    if not value:
         return ""
     if key is None:
         return f',"value_sha256":"{sha256(value).hexdigest()}"'
     return f',"value_hmac":"{keyed_hash(key, "value", value)}"'
+
+
+def _half_write(before: bytes | None, after: bytes | None) -> str:
+    """What a write begins with that has no row before or after."""
+    new = "null" if after is None else f'"{sha256(after).hexdigest()}"'
+    old = "null" if before is None else f'"{sha256(before).hexdigest()}"'
+    return f'{{"after_sha256":{new},"before_sha256":{old},"key":'
 
 
 def _hidden_write(row_key: Any, before: bytes | None, after: bytes | None, key: bytes) -> str:
