@@ -32,9 +32,9 @@ from store.env.worm_s3 import ATTEMPTS_MAX, S3Worm
 from store.ids import Timestamp
 from tests.env import rgw_server
 from tests.env.s3_server import BUSY, DROP, HALF, LOST, NOT_IMPLEMENTED, SECRET_KEY, SILENT, Answer, Proxy, s3_server
-from tests.env.worm_servers import BUCKET, credentials
+from tests.env.worm_servers import BUCKET, Place, credentials, real_place
 
-Locked = tuple[S3Worm, dict[str, str]]
+Locked = tuple[S3Worm, dict[str, str], Any]
 
 DAY = 86_400 * SECOND
 KEY, DATA = "audit/v1/x/manifest/0.json", b"hello"
@@ -52,9 +52,10 @@ def named(request: pytest.FixtureRequest) -> str:
     return "".join(letter for letter in request.node.name if letter.isalnum())[-100:]
 
 
-def client_of(url: str) -> Any:
+def client_of(url: str | None, region: str = "us-east-1") -> Any:
     """What somebody with the keys can do, without our care."""
-    return boto3.client("s3", endpoint_url=url, region_name="us-east-1", config=Config(s3={"addressing_style": "path"}))
+    config = Config(s3={"addressing_style": "path" if url else "auto"})
+    return boto3.client("s3", endpoint_url=url, region_name=region or None, config=config)
 
 
 def in_days(days: float) -> datetime:
@@ -75,15 +76,30 @@ def _owner(rgw: str) -> Iterator[Any]:
         made.close()
 
 
+@pytest.fixture(name="place", params=["rgw", "real"])
+def _place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A bucket that keeps locks, whose owner's credentials are in the environment: Ceph's, or a real one."""
+    if request.param == "real":
+        yield real_place(named(request))
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        credentials(patch, rgw_server.ACCESS_KEY, rgw_server.SECRET_KEY)
+        yield Place(request.getfixturevalue("rgw"), "us-east-1", BUCKET, named(request))
+
+
 @pytest.fixture(name="locked")
-def _locked(rgw: str, owner: Any, request: pytest.FixtureRequest) -> Iterator[Locked]:
-    """A store with one object, and how the owner names it."""
-    assert owner
-    store = S3Worm(BUCKET, named(request), endpoint=rgw, region="us-east-1")
+def _locked(place: Place) -> Iterator[Locked]:
+    """A store with one object, how the owner names it, and the owner, who may do anything that a lock lets him."""
+    store = place.open()
     store.create(retention_days=1)
-    version_id = put(store)
-    yield store, {"Bucket": BUCKET, "Key": f"{named(request)}/{KEY}", "VersionId": version_id}
+    it = {"Bucket": place.bucket, "Key": f"{place.prefix}/{KEY}", "VersionId": put(store)}
+    owner = client_of(place.endpoint or None, place.region)
+    yield store, it, owner
     store.close()
+    owner.close()
+
+
+only_rgw = pytest.mark.parametrize("place", ["rgw"], indirect=True)
 
 
 ATTACKS: dict[str, Callable[[Any, dict[str, str]], object]] = {
@@ -106,9 +122,9 @@ ATTACKS: dict[str, Callable[[Any, dict[str, str]], object]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_nobody_removes_or_loosens_what_is_locked(locked: Locked, owner: Any, attack: str) -> None:
+def test_nobody_removes_or_loosens_what_is_locked(locked: Locked, attack: str) -> None:
     """Not the owner either, with or without bypass; the version and its lock stay as they were."""
-    store, it = locked
+    store, it, owner = locked
     before = store.lock_of(KEY, it["VersionId"])
     with pytest.raises(ClientError):
         ATTACKS[attack](owner, it)
@@ -117,19 +133,21 @@ def test_nobody_removes_or_loosens_what_is_locked(locked: Locked, owner: Any, at
     assert store.facts().versioning
 
 
-def test_many_at_once_are_not_removed_either(locked: Locked, owner: Any) -> None:
+def test_many_at_once_are_not_removed_either(locked: Locked) -> None:
     """By the request that deletes many."""
-    store, it = locked
-    answer = owner.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": it["Key"], "VersionId": it["VersionId"]}]})
+    store, it, owner = locked
+    answer = owner.delete_objects(
+        Bucket=it["Bucket"], Delete={"Objects": [{"Key": it["Key"], "VersionId": it["VersionId"]}]}
+    )
     assert [each["VersionId"] for each in answer["Errors"]] == [it["VersionId"]]
     assert store.get(KEY, it["VersionId"]) == DATA
 
 
-def test_a_new_version_and_a_marker_only_hide(locked: Locked, owner: Any) -> None:
+def test_a_new_version_and_a_marker_only_hide(locked: Locked) -> None:
     """The locked version is found below them, the oldest; bytes that are not ours are a conflict for who ships."""
-    store, it = locked
-    other = owner.put_object(Bucket=BUCKET, Key=it["Key"], Body=b"other")["VersionId"]
-    marker = owner.delete_object(Bucket=BUCKET, Key=it["Key"])["VersionId"]
+    store, it, owner = locked
+    other = owner.put_object(Bucket=it["Bucket"], Key=it["Key"], Body=b"other")["VersionId"]
+    marker = owner.delete_object(Bucket=it["Bucket"], Key=it["Key"])["VersionId"]
     found = {each.version_id: each.marker for each in store.versions_of(KEY)}
     assert found == {marker: True, other: False, it["VersionId"]: False}
     assert [each.version_id for each in store.versions_of(KEY) if not each.marker] == [other, it["VersionId"]]
@@ -157,7 +175,7 @@ def test_an_object_that_somebody_put_without_a_lock_gets_one(
 
 def test_a_clock_far_off_is_said(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server refuses what is signed 16 minutes ago."""
-    store, _ = locked
+    store, _, _ = locked
     early = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=16)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: early)
     for act in (lambda: put(store, key="b"), lambda: store.get(KEY), store.facts):
@@ -165,6 +183,7 @@ def test_a_clock_far_off_is_said(locked: Locked, monkeypatch: pytest.MonkeyPatch
             act()
 
 
+@only_rgw
 def test_wrong_credentials_are_said(locked: Locked, rgw: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With where they come from, and without them."""
     assert locked
@@ -177,9 +196,10 @@ def test_wrong_credentials_are_said(locked: Locked, rgw: str, monkeypatch: pytes
         store.close()
 
 
+@only_rgw
 def test_anothers_bucket_is_refused(locked: Locked, rgw: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is needed to be let in."""
-    store, it = locked
+    store, it, _ = locked
     credentials(monkeypatch, rgw_server.OTHER_ACCESS_KEY, rgw_server.OTHER_SECRET_KEY)
     other = S3Worm(BUCKET, endpoint=rgw, region="us-east-1")
     for act in (other.facts, lambda: put(other, key="x"), lambda: list(other.versions()), lambda: other.get(it["Key"])):

@@ -11,12 +11,12 @@ import boto3
 import pytest
 
 from store.env.memory import MemoryClock
+from store.env.objects import Bucket, place_of
 from store.env.posix import SystemClock
 from store.env.worm import WormStore
 from store.env.worm_folder import FolderWorm
 from store.env.worm_memory import MemoryBucket, MemoryWorm
 from store.env.worm_s3 import S3Worm
-from store.env.worm_url import open_worm
 from tests.env import rgw_server, s3_server
 
 REAL_URL: Final = "STORE_TEST_WORM_URL"
@@ -60,7 +60,7 @@ def worm_server(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iter
             url = request.getfixturevalue("rgw")
             yield from _s3(url, BUCKET, name, Server(_nothing, conditional=False, checks_hash=False))
         else:
-            yield from _real(f"{os.getpid()}-{name}")
+            yield from _real(name)
 
 
 def credentials(patch: pytest.MonkeyPatch, access: str, secret: str) -> None:
@@ -87,17 +87,38 @@ def _s3(url: str, bucket: str, name: str, server: Server) -> Iterator[Server]:
         each.close()
 
 
-def _real(name: str) -> Iterator[Server]:
-    """Amazon's own, or any other: everything that is put stays locked for a day."""
-    url = os.environ.get(REAL_URL)
+@dataclass(frozen=True)
+class Place:
+    """Where a test's own objects lie, in a bucket that keeps locks."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    prefix: str
+
+    def open(self) -> S3Worm:
+        """The store there."""
+        return S3Worm(self.bucket, self.prefix, endpoint=self.endpoint, region=self.region)
+
+
+def real_place(name: str) -> Place:
+    """Amazon's own, or any other: everything that is put stays locked for a day. Skips where none is named."""
+    url = os.environ.get(REAL_URL, "")
     if not url:
         pytest.skip(f"no real bucket is named ({REAL_URL})")
-    made: list[WormStore] = []
+    found = place_of(url, "a bucket for tests")
+    assert isinstance(found, Bucket), url
+    prefix = f"{found.prefix}/{os.getpid()}-{name}".lstrip("/")
+    endpoint, region = os.environ.get("STORE_TEST_WORM_ENDPOINT", ""), os.environ.get("AWS_DEFAULT_REGION", "")
+    return Place(endpoint, region, found.name, prefix)
 
-    def opened() -> WormStore:
-        region = os.environ.get("AWS_DEFAULT_REGION", "")
-        endpoint = os.environ.get("STORE_TEST_WORM_ENDPOINT", "")
-        made.append(open_worm(f"{url}/{name}", SystemClock(), endpoint=endpoint, region=region))
+
+def _real(name: str) -> Iterator[Server]:
+    place = real_place(name)
+    made: list[S3Worm] = []
+
+    def opened() -> S3Worm:
+        made.append(place.open())
         return made[-1]
 
     yield Server(opened)
