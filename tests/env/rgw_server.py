@@ -21,7 +21,7 @@ ACCESS_KEY: Final = "AKIARGWTESTTESTTESTX"
 SECRET_KEY: Final = "rgw-secret-that-nobody-may-ever-see"  # Of a server that lives for one run.
 OTHER_ACCESS_KEY: Final = "AKIARGWOTHEROTHEROTH"
 OTHER_SECRET_KEY: Final = "rgw-secret-of-somebody-else"
-PROGRAMS: Final = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool", "ceph")
+PROGRAMS: Final = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool", "ceph", "setpriv")
 INSTALL: Final = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common"
 START_MAX_S: Final = 120.0
 _STEP_MAX_S: Final = 60.0
@@ -73,8 +73,8 @@ def rgw_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _daemon(folder: Path, *command: object) -> Iterator[None]:
-    """A process, ended by its own pid."""
-    words = [str(each) for each in command]
+    """A process, ended by its own pid; or by the system, should this one be killed."""
+    words = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
     with (folder / f"{command[0]}.out").open("wb") as output:
         process = subprocess.Popen(words, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         try:
