@@ -85,10 +85,19 @@ class Auditing:
 
     def start(self) -> None:
         """Hold the log back, begin the heartbeat, and start the process."""
-        if not self.on:
+        if self._data is None:
             return
         repository = Repository(self._engine.world.disk)
-        if CURSOR not in repository.pins():
+        cursor = repository.pins().get(CURSOR)
+        if not self.on:
+            if cursor is not None:
+                logger.warning(
+                    "no audit trail is written, and its cursor holds the log back behind offset %d: "
+                    "`store snapshot unpin %s` lets it go, unshipped",
+                    *(cursor.offset, CURSOR),
+                )
+            return
+        if cursor is None:
             repository.pin(CURSOR, Pin(Offset(0), CURSOR_REASON, None, "cursor"))
         if self._options.heartbeat_s:
             self._engine.housekeeping.beat_every(self._options.heartbeat_s, self._beat)

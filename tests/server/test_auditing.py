@@ -173,6 +173,17 @@ def test_without_a_trail_nothing_runs(audited: Audited) -> None:
         assert tenant.metrics()["store_audit_lag_records"] == 0
 
 
+def test_a_trail_that_is_turned_off_keeps_what_it_has_not_told(
+    audited: Audited, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log stays until an operator lets it go, and the start says so."""
+    with audited(HANG) as tenant:
+        write(tenant)
+    with audited(HANG, on=False) as tenant:
+        assert Repository(tenant.engine.world.disk).pins()[CURSOR].offset == 0
+    assert "store snapshot unpin audit" in caplog.text
+
+
 def test_the_servers_own_process_ships_what_happens(tmp_path: Path) -> None:
     """From the first record on, into the folder beside the data directory; at a stop the stop itself, too."""
     serve = functools.partial(kept, tmp_path, QUIET, real=True, audit=AuditOptions(batch_age_max_s=0.05))

@@ -108,7 +108,7 @@ def status(
     except msgspec.MsgspecError as error:
         raise ConfigError(f"{places.status} cannot be read: {error}", hint="It is written again by who ships") from None
     age = max(time.time() - float(said.get("at") or 0), 0.0)
-    said["age_s"], said["running"] = round(age, 1), age < SILENT_S
+    said["age_s"], said["running"] = round(age, 1), bool(said.get("pid")) and age < SILENT_S
     problem = str(said.get("problem") or "")
     if json:
         print_json({"event": "status", **said})

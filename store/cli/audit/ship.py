@@ -247,19 +247,19 @@ def unproven(options: AuditOptions, said: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _note(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool) -> dict[str, Any]:
+def _note(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool, ends: bool = False) -> dict[str, Any]:
     """Say where it stands to whoever listens, and to whoever asks later."""
     status = told(keeper, places, options)
     if json:
         print_json({"event": "status", **status})
     fresh = places.status.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode({"at": time.time(), "pid": os.getpid(), **status}))
+    fresh.write_bytes(msgspec.json.encode({"at": time.time(), "pid": 0 if ends else os.getpid(), **status}))
     fresh.replace(places.status)
     return status
 
 
 def _say(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool) -> None:
-    status = _note(keeper, places, options, json=json)
+    status = _note(keeper, places, options, json=json, ends=True)
     if json:
         return
     state = "all shipped" if keeper.done else f"not all shipped: {status['problem'] or 'it was told to end'}"

@@ -47,6 +47,7 @@ def test_the_status_is_what_was_said_last(stopped: Path) -> None:
     """Also when nobody ships: how long ago it was, what is not proven, and 0 while nothing keeps the trail."""
     found = said(store("audit", "status", "data", "--json", cwd=stopped))
     assert found["events"] == found["checkpoint_events"] > 0
+    assert found["running"] is False
     assert "witness" in found["unproven"][0]
     assert any("COMPLIANCE" in each for each in found["unproven"])
     shown = store("audit", "status", "data", cwd=stopped).stdout
