@@ -89,11 +89,11 @@ class Keeper:
         )
         self.log: Final = self.recorder.current.log
         self.origin: Final = origin_of(options.domain, self.log)
-        self._notary: Final = notary(self.recorder.rows)
+        self.notary: Final = notary(self.recorder.rows)
         self.shipper: Final = Shipper(
             store,
             self.recorder.rows,
-            self._notary,
+            self.notary,
             log=self.log,
             origin=self.origin,
             writer=Writer(version, host, ledger.fence),
@@ -121,7 +121,7 @@ class Keeper:
         more = self._record(now)
         if now >= self._notes_again:  # Again and again: they are locked for as long as what they introduce.
             self._notes_again = now + CHECK_INTERVAL_S
-            self._unsent = dict(sorted(self._notary.notes().items()))
+            self._unsent = dict(sorted(self.notary.notes().items()))
         pause = self._send_notes(now) if self._unsent else self.shipper.step()
         if now >= self._cursor_due:
             self._cursor_due = now + CURSOR_INTERVAL_S

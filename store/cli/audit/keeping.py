@@ -133,10 +133,16 @@ def _lines(said: dict[str, Any], problem: str) -> list[str]:
         f"ledger        {ledger}; batches: {batches}",
         f"process       {'runs' if said['running'] else 'does not run'}, said this {said['age_s']} s ago",
         f"verified      {verified}",
+        *(f"witness       {_of_witness(each)}" for each in said.get("witnesses", [])),
         *(f"not proven    {each}" for each in said.get("unproven", [])),
         *(f"found         {each}" for each in said.get("found", [])),
         *([f"problem       {problem}"] if problem else []),
     ]
+
+
+def _of_witness(said: dict[str, Any]) -> str:
+    problem = said.get("problem")
+    return f"{said['url']} has cosigned {said['size']:,} events{f': {problem}' if problem else ''}"
 
 
 @keys_app.command(name="show")

@@ -23,6 +23,7 @@ from store.audit.behind import LedgerBehind
 from store.audit.bucket import prepare_bucket
 from store.audit.keeping import Keeper
 from store.audit.layout import folder_of
+from store.audit.notary import TrailNotary
 from store.audit.options import AuditOptions
 from store.audit.rebuilding import rebuild
 from store.audit.recording import Source
@@ -229,7 +230,20 @@ def _ship_the_rest(keeper: Keeper, stop: threading.Event, limit_s: float | None)
 def told(keeper: Keeper, places: Places, options: AuditOptions) -> dict[str, Any]:
     """Where the trail stands, with what lies beside it."""
     said = keeper.status()
-    return {**said, "unproven": unproven(options, said), "verified_at": verified_at(places) / 1e6}
+    more = {"unproven": unproven(options, said), "verified_at": verified_at(places) / 1e6}
+    return {**said, **more, "witnesses": witnesses_of(keeper)}
+
+
+def witnesses_of(keeper: Keeper) -> list[dict[str, Any]]:
+    """How far each witness has cosigned the trail, and what went wrong with it last."""
+    cosigner = keeper.notary.cosigner if isinstance(keeper.notary, TrailNotary) else None
+    if cosigner is None:
+        return []
+    urls = {each.name: each.url for each in cosigner.policy.witnesses}
+    return [
+        {"url": urls.get(name, name), "size": each.size, "cosigned_at": each.cosigned_at, "problem": each.problem}
+        for name, each in cosigner.health.items()
+    ]
 
 
 def unproven(options: AuditOptions, said: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from store.audit.notes import COSIGNATURE, SecretKey
 from tests.cli.audit.test_ship import status_of, verified
 from tests.cli.tenant import Ended, store
 from tests.server.upkeep import QUIET, kept, write
@@ -189,3 +190,14 @@ def test_init_makes_a_folder_and_says_what_it_is(stopped: Path) -> None:
         assert done.returncode == 0
         assert "locks them for 9 days" in done.stdout
         assert "whoever owns it can change it" in done.stderr
+
+
+def test_a_witness_that_does_not_answer_is_told(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none is wanted the trail goes on without it; the status says what went wrong."""
+    live(stopped, monkeypatch)
+    key = SecretKey("example.com/w1", bytes(32), COSIGNATURE).key
+    assert ship(stopped, "--set", f"audit.witnesses=http://127.0.0.1:9={key}").returncode == 0
+    (witness,) = said(store("audit", "status", "data", "--json", cwd=stopped))["witnesses"]
+    assert (witness["url"], witness["size"]) == ("http://127.0.0.1:9", 0)
+    assert witness["problem"]
+    assert "http://127.0.0.1:9 has cosigned 0 events: " in store("audit", "status", "data", cwd=stopped).stdout
