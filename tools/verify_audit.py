@@ -487,7 +487,6 @@ class Verifier:
                 self.report.counts["checkpoints that count"] += 1
         except Bad as bad:
             self.report.find(TAMPER, name, bad)
-        self.check_versions(name)
 
     def read_trusted(self) -> int | None:
         """The size of the auditor's own older checkpoint; its root is to be met again."""
@@ -503,7 +502,7 @@ class Verifier:
     def read_manifests(self, numbers: list[int]) -> list[dict[str, Any]]:
         """Each manifest by itself, and after the one before."""
         rows: list[dict[str, Any]] = []
-        prev, following, size = "0" * 64, 0, 0
+        prev, following, size, held = "0" * 64, 0, 0, dict[str, str]()
         for batch in numbers:
             name = f"manifest/{batch:012d}.json"
             if batch != following:
@@ -515,13 +514,16 @@ class Verifier:
                 said = read_manifest(data, batch, self.folder, self.origin, self.keys)
                 expect(prev in ("", said["prev"]), f"the manifest before to be {said['prev']}, found {prev}")
                 expect(not prev or said["first"] == size, f"it to begin with event {size}")
-                rows.append({each: said[each] for each in ("batch", "size_before", "size_after", "t_first", "t_last")})
+                rows.append({name: each for name, each in said.items() if isinstance(each, int)})
+                held[f"checkpoint/{said['size_after']:020d}.ckpt"] = held[name] = said["retain_until"]
                 prev, size = hashlib.sha256(data).hexdigest(), said["size_after"]
                 self.batches.discard(said["key"].removeprefix(self.folder.prefix))
             except Bad as bad:
                 self.report.find(TAMPER, name, bad)
                 prev = ""
-            self.check_versions(name)
+        for name in self.folder.names:
+            if re.match("manifest/|checkpoint/", name) and not re.search(r"\.lock$|@[^/]*$", name):
+                self.check_versions(name, held.get(name, ""))
         for name in sorted(self.batches):
             self.report.find(WARNING, name, "no manifest names this batch: it proves nothing")
         self.report.counts["manifests"] = len(rows)
@@ -559,7 +561,7 @@ class Verifier:
                 walk.last = ("", 0, said["t_last"])
                 return self.give_up(walk, "a batch behind them is missing")
             data = self.folder.get(name, BATCH_MAX)
-            self.check_versions(name, said)
+            self.check_versions(name, said["retain_until"], said["version_id"])
             expect(len(data) == said["size"] and hashlib.sha256(data).hexdigest() == said["sha256"], "other bytes")
             raw = unpack(data, said["raw_size"])
             expect(raw.endswith(b"\n") and raw.count(b"\n") == said["count"], f"{said['count']} lines")
@@ -614,7 +616,7 @@ class Verifier:
             self.report.not_checked.append(f"{walk.pending} events are not proven: {why}")
         walk.pending = 0
 
-    def check_versions(self, name: str, manifest: dict[str, Any] | None = None) -> None:
+    def check_versions(self, name: str, retain_until: str = "", version_id: str | None = None) -> None:
         """What the store says of the object's versions, where <name>.lock tells it: write-once folder or export."""
         if not self.stated:
             return None
@@ -627,12 +629,12 @@ class Verifier:
             self.report.find(WARNING, name, "a delete marker hides it in the store, where its version still lies")
         if len(stored) > 1:
             self.report.find(WARNING, name, f"{len(stored)} versions of it in the store, of which the first counts")
-        first = [each for each in stored if manifest is None or each.get("version_id") == manifest["version_id"]][-1:]
+        first = [each for each in stored if version_id in (None, each.get("version_id"))][-1:]
         if not first:
             return self.report.find(TAMPER, name, "the store has not the version that the manifest names")
         if first[0].get("sha256") != hashlib.sha256(self.folder.get(name, BATCH_MAX)).hexdigest():
             return self.report.find(TAMPER, name, "the store says other bytes than are here")
-        until, wanted = moment_of(first[0].get("retain_until")), moment_of(manifest and manifest["retain_until"])
+        until, wanted = moment_of(first[0].get("retain_until")), moment_of(retain_until)
         if first[0].get("mode") != "COMPLIANCE" or until is None or (wanted and until < wanted):
             held = f"{first[0].get('mode')} until {until}"
             self.report.find(UNLOCKED, name, f"it is held {held}, expected COMPLIANCE until {wanted or 'a date'}")

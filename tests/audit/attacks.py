@@ -258,6 +258,20 @@ def under_retained() -> Attack:
     return Attack(trail, 3, "2027-01-01")
 
 
+def under_retained_manifest() -> Attack:
+    """A manifest that may go before its batch."""
+    trail = small_trail()
+    trail.objects[MANIFEST] = replace(trail.objects[MANIFEST], lock=Lock(retain_until="2027-01-01T00:00:00Z"))
+    return Attack(trail, 3, "2027-01-01")
+
+
+def under_retained_checkpoint() -> Attack:
+    """A checkpoint that may go before what it signs."""
+    trail = small_trail()
+    trail.objects[CHECKPOINT] = replace(trail.objects[CHECKPOINT], lock=Lock(retain_until="2027-01-01T00:00:00Z"))
+    return Attack(trail, 3, "2027-01-01")
+
+
 def event_hold() -> Attack:
     """A date that moves."""
     trail = small_trail()
@@ -390,7 +404,7 @@ ATTACKS: Final[tuple[Callable[[], Attack], ...]] = (
     missing_checkpoints, nothing_left, reordered_events, reordered_batches, truncated_tail, rewritten_against_trusted,
     rewritten_between, rewritten_against_witness, witness_behind, forged_cosignature, forged_key, forged_rotation,
     two_successors, old_key_goes_on, revoked_key_goes_on, forged_revocation, unlocked, unlocked_mode, governance,
-    under_retained, event_hold, other_version, foreign, garbage_manifest, garbage_policy, unsigned_policy,
-    overlapping_signature, garbage_checkpoint, far_away, other_tenant,
-    replayed, replayed_object, clock_set_back, left_out, one_bit, one_bit_with_manifest,
+    under_retained, under_retained_manifest, under_retained_checkpoint, event_hold, other_version, foreign,
+    garbage_manifest, garbage_policy, unsigned_policy, overlapping_signature, garbage_checkpoint, far_away,
+    other_tenant, replayed, replayed_object, clock_set_back, left_out, one_bit, one_bit_with_manifest,
 )  # fmt: skip

@@ -341,7 +341,6 @@ class Verification:
         """One that counts: signed by the key in force, and cosigned by as many witnesses as were asked for."""
         assert self._keys is not None  # They are read first.
         where = listed.key.removeprefix(self._top)
-        self._check_lock(listed, where, None)
         try:
             found, note = read_checkpoint(self._read(listed))
             self._check_signed(found, note, size, self._keys)
@@ -379,6 +378,11 @@ class Verification:
         if not 0 < len(data) <= SMALL_SIZE_MAX:
             raise Malformed(f"expected 1 to {SMALL_SIZE_MAX} bytes, found {listed.first.size}")
         return data
+
+    def check_checkpoint_lock(self, listed: Listed, manifest: Manifest | None) -> None:
+        """It is held as long as the batch that it signs; of one that signs none here, no day is known."""
+        wanted = None if manifest is None else read_retain_until(manifest.retain_until)
+        self._check_lock(listed, listed.key.removeprefix(self._top), wanted)
 
     def _check_lock(self, listed: Listed, where: str, wanted: Timestamp | None) -> None:
         if not self._request.check_locks or listed.first is None or self._facts is None:
@@ -512,7 +516,7 @@ class _Checkpoints:
 
     verification: Verification
     listed: Iterator[Listed]
-    ahead: Checkpoint | None = None
+    ahead: tuple[Checkpoint, Listed] | None = None
     largest: int = 0
     """The largest size of one that counts."""
     uncounted: int = 0
@@ -521,10 +525,13 @@ class _Checkpoints:
     def until(self, manifest: Manifest) -> Iterator[tuple[int, bytes]]:
         """The sizes that end in a batch, with their roots; the trusted one among them."""
         found: dict[int, bytes] = {}
-        while (each := self.ahead or self._next()) is not None and each.size <= manifest.size_after:
+        while (each := self.ahead or self._next()) is not None and each[0].size <= manifest.size_after:
             self.ahead = None
-            if each.size > manifest.first:
-                found[each.size] = each.root
+            checkpoint, listed = each
+            within = checkpoint.size > manifest.first
+            self.verification.check_checkpoint_lock(listed, manifest if within else None)
+            if within:
+                found[checkpoint.size] = checkpoint.root
         self.ahead = each
         trusted = self.verification.trusted
         if trusted is not None and manifest.first < trusted.size <= manifest.size_after:
@@ -533,11 +540,12 @@ class _Checkpoints:
 
     def rest(self) -> int:
         """Pass the others; the largest size of one that counts."""
-        while self._next() is not None:
-            pass
+        while (each := self.ahead or self._next()) is not None:
+            self.ahead = None
+            self.verification.check_checkpoint_lock(each[1], None)
         return self.largest
 
-    def _next(self) -> Checkpoint | None:
+    def _next(self) -> tuple[Checkpoint, Listed] | None:
         for each in self.listed:
             name = read_name(each.key)
             if name is None or name.what is not What.CHECKPOINT:
@@ -545,7 +553,8 @@ class _Checkpoints:
             found = self.verification.read_checkpoint(each, name.number)
             if found is not None:
                 self.largest = max(self.largest, found.size)
-                return found
+                return found, each
+            self.verification.check_checkpoint_lock(each, None)
             self.uncounted = max(self.uncounted, name.number)
         return None
 

@@ -54,7 +54,7 @@ def prove(
         print_json({**said, "origin": checkpoint.origin, "line": found.line.decode("utf-8", "replace")})
         return
     if line is None:
-        stdout.print(found.line.decode("utf-8", "backslashreplace"), markup=False, soft_wrap=True)
+        stdout.file.write(found.line.decode("utf-8", "backslashreplace") + "\n")  # As it is: its hash is proven.
     note(f"{output} proves it as event {seq} of the {checkpoint.size:,} that {checkpoint.origin} signed")
     note(f"check it anywhere: store audit verify-proof {output} --line FILE --key VKEY")
 

@@ -18,7 +18,7 @@ from store.audit.verifying.findings import Outcome, Verdict
 from store.audit.verifying.trail import Request, Verification
 from store.cli.audit.export import version
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
-from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, part_of, tell_findings
+from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, part_of, shown, tell_findings
 from store.cli.output import JsonFlag, note, print_json, print_table, to_plain
 from store.cli.progress import Phases
 from store.errors import ConfigError, DirectoryError, MalformedQuery
@@ -122,7 +122,7 @@ def _bytes(trail: Opened, manifest: Manifest) -> bytes:
 
 def _note_findings(outcome: Outcome) -> None:
     for each in outcome.findings.kept:
-        note(f"{each.kind.name} {each.where}: {each.what}")
+        note(shown(f"{each.kind.name} {each.where}: {each.what}"))
     note(f"{outcome.verdict.name}: {outcome.counts.events_proven:,} of {outcome.counts.events:,} events proven")
 
 
@@ -151,5 +151,5 @@ def _show(answer: Any, *, json: bool) -> None:
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if each is None else Text(str(each)) for each in row))
+        table.add_row(*("" if each is None else Text(shown(str(each))) for each in row))
     print_table(table)

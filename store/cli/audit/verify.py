@@ -257,5 +257,10 @@ def _tell_counts(outcome: Outcome) -> None:
         _say(f"log: {counted(counts.log_records, 'record')} the same, {hidden:,} of them by their place alone")
 
 
+def shown(text: str) -> str:
+    """A text that may be an attacker's, for a terminal: what is no printable character is shown by its number."""
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+
+
 def _say(text: str, style: str = "") -> None:
-    stdout.print(text.encode("utf-8", "backslashreplace").decode(), style=style or None, markup=False, soft_wrap=True)
+    stdout.print(shown(text), style=style or None, markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from store.cli.audit.verify import shown
 from store.env.posix import PosixDisk, SystemClock
 from store.env.worm_folder import FolderWorm
 from store.log.segment import segment_offsets
@@ -124,3 +125,8 @@ def test_a_trail_is_held_against_a_data_directory(tmp_path: Path) -> None:
     segment.write_bytes(segment.read_bytes().replace(b"deposit", b"withdra"))
     damaged = run("audit", "verify", "trail", "--key", str(KEY.key), "--against", "data", cwd=tmp_path, exit_code=4)
     assert "byte" in damaged.stderr
+
+
+def test_what_an_attacker_wrote_does_not_steer_the_terminal() -> None:
+    """Control characters, and those that turn a line around, are shown by their numbers."""
+    assert shown("a\x1b[2Jb\u202ec\n") == "a\\u001b[2Jb\\u202ec\\u000a"
