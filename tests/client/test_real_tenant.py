@@ -175,6 +175,20 @@ def test_a_view_is_the_first_of_an_order_or_groups(tenant: Tenant) -> None:
     asyncio.run(work())
 
 
+def test_synced_asks_of_any_view(tenant: Tenant) -> None:
+    """Also where none holds a primary key, or calls it otherwise."""
+
+    async def work() -> None:
+        async with connect(tenant.url, tenant.token) as db, connect(tenant.url, tenant.token) as other:
+            for sql in ("SELECT count(*) AS many FROM accounts", "SELECT id AS number FROM accounts WHERE id < 0"):
+                async with db.query(sql) as view:
+                    await other.call("open_account", 950 + len(sql), "max", 1)
+                    await db.synced()
+                    assert view.offset >= other.offset
+
+    asyncio.run(work())
+
+
 def test_a_wrong_token_is_denied(tenant: Tenant) -> None:
     """A token the tenant does not know does not come in, and the error says what to do."""
 
