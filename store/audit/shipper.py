@@ -19,7 +19,7 @@ from store.audit.checkpoint import Checkpoint, is_signed
 from store.audit.layout import checkpoint_name, manifest_name
 from store.audit.manifest import NO_MANIFEST, Writer, read_manifest
 from store.audit.notes import Signer
-from store.audit.rows import Row, Rows, SignedCheckpoint, State
+from store.audit.rows import Row, Rows, State
 from store.audit.shipping import Conflict, Retention, Stored, ship, store_time
 from store.env.world import Clock
 from store.env.worm import SECOND, Misconfigured, Protected, WormError, WormStore
@@ -103,7 +103,7 @@ class Shipper:
         anchors: Sequence[WormStore] = (),
         tell: Callable[[str], None],
     ) -> None:
-        """`anchors`: other stores that get a copy of each checkpoint. `tell`: a sentence for whoever runs this."""
+        """`anchors`: other stores that get a copy of the newest checkpoint. `tell`: a sentence for who runs this."""
         self._store, self._rows, self._notary = store, rows, notary
         self._log, self._origin, self._writer = log, origin, writer
         self._retention, self._clock, self._anchors, self._tell = retention, clock, tuple(anchors), tell
@@ -112,6 +112,7 @@ class Shipper:
         self._check_due = 0.0
         self._due = 0.0
         self._endorse_due, self._endorse_attempts = 0.0, 0
+        self._anchor_due, self._anchor_attempts = 0.0, 0
         self._attempts, self._trouble, self._halted, self._attacked = 0, "", "", 0
         self._final = False
         self._found: deque[str] = deque(maxlen=FOUND_MAX)
@@ -172,11 +173,20 @@ class Shipper:
             self._ship_manifest(row)
         elif row := self._rows.first_in(State.FROZEN):
             self._ship_batch(row)
-        elif self._rows.first_in(State.CHECKPOINTED):
-            self._anchor()
+        elif self._rows.first_in(State.CHECKPOINTED) and now >= self._anchor_due:
+            self._anchor(now)
         elif not self._tidy():
-            return max(0.0, min(IDLE_S, self._endorse_due - now)) if self._rows.first_in(State.MANIFESTED) else IDLE_S
+            return self._idle(now)
         return 0.0
+
+    def _idle(self, now: float) -> float:
+        """Until a witness or an anchor is asked again, or a while."""
+        pauses = [IDLE_S]
+        if self._rows.first_in(State.MANIFESTED):
+            pauses.append(self._endorse_due - now)
+        if self._rows.first_in(State.CHECKPOINTED):
+            pauses.append(self._anchor_due - now)
+        return max(0.0, min(pauses))
 
     def _check(self) -> None:
         """Whether the store is fit, how it treats keys that are taken, and whether it holds what we do not know of."""
@@ -260,16 +270,25 @@ class Shipper:
                     return note
         return None
 
-    def _anchor(self) -> None:
-        """Copy the newest checkpoint into the other stores; then there is nothing more to do for what it covers."""
-        signed: SignedCheckpoint | None = self._rows.checkpoint
+    def _anchor(self, now: float) -> None:
+        """Copy the newest checkpoint into the other stores; then there is nothing more to do for what it covers.
+
+        An anchor in trouble is waited for, and holds up nothing else.
+        """
+        signed = self._rows.checkpoint
         assert signed is not None
+        name = checkpoint_name(self._log, signed.size)
         for store in self._anchors:
-            until = store_time(store, self._clock)
-            name = checkpoint_name(self._log, signed.size)
-            # Nobody has asked this store how it treats taken keys: look again.
-            stored = ship(store, name, signed.note, retention=self._retention, now=until, conditional=False)
-            self._note(stored)
+            try:
+                at = store_time(store, self._clock)
+                # Nobody has asked this store how it treats taken keys: look again.
+                self._note(ship(store, name, signed.note, retention=self._retention, now=at, conditional=False))
+            except (WormError, Conflict) as error:
+                self._anchor_attempts += 1
+                self._anchor_due = now + _pause(self._anchor_attempts)
+                self._strange(f"the checkpoint at {signed.size} has no copy in {store.url}: {error}")
+                return
+        self._anchor_attempts = 0
         self._rows.acked(at=self._clock.wall())
         self._tidy()
 

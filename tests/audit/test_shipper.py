@@ -8,7 +8,7 @@ from store.audit.layout import What
 from store.audit.rows import State
 from store.audit.shipper import CHECK_INTERVAL_S, CHECKPOINT_ROWS_MAX, GRACE_S, PAUSE_MAX_S
 from store.audit.shipping import SKEW_MAX_S
-from store.env.worm import SECOND, BucketFacts, Garbled, NotAllowed, Protected, Unreachable
+from store.env.worm import SECOND, BucketFacts, Garbled, Misconfigured, NotAllowed, Protected, Unreachable
 from store.env.worm_memory import MemoryBucket, MemoryWorm
 from tests.audit.shipping import Crash, Scene
 
@@ -248,6 +248,28 @@ def test_a_checkpoint_is_copied_to_every_anchor() -> None:
     scene.ship().check()
     [key] = scene.keys(What.CHECKPOINT)
     assert anchor.get(key) == scene.store.get(key)
+
+
+@pytest.mark.parametrize("error", [Unreachable("away"), NotAllowed("no"), Misconfigured("no locks")])
+def test_an_anchor_in_trouble_holds_up_nothing_else(error: Exception) -> None:
+    """Batches and checkpoints go on; the newest checkpoint is copied when the anchor is back."""
+    scene = Scene()
+    anchor = MemoryWorm(scene.clock, MemoryBucket())
+    scene.anchors.append(anchor)
+    scene.start()
+    pauses = []
+    for _ in range(4):
+        scene.freeze()
+        anchor.fail("now", error)
+        while scene.rows.counts()[State.CHECKPOINTED] < len(scene.frozen):
+            pauses.append(scene.step())
+        scene.step()
+    assert max(pauses) == 0
+    assert scene.shipper.status().halted == ""
+    assert any(str(error) in each and "no copy" in each for each in scene.told)
+    assert len(scene.keys(What.CHECKPOINT)) == 4
+    scene.ship().check()
+    assert anchor.get(scene.keys(What.CHECKPOINT)[-1])
 
 
 def test_what_is_strange_is_told_and_goes_on() -> None:
