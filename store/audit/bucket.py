@@ -80,17 +80,7 @@ def writer_policy(bucket: str, log: str, *, prefix: str = "", retention: Retenti
             ],
             "Resource": objects,
         },
-        {
-            "Sid": "Look",
-            "Effect": "Allow",
-            "Action": [
-                "s3:ListBucket",
-                "s3:ListBucketVersions",
-                "s3:GetBucketVersioning",
-                "s3:GetBucketObjectLockConfiguration",
-            ],
-            "Resource": everything,
-        },
+        _looking(everything),
         {
             "Sid": "NeverRemoveNorLoosen",
             "Effect": "Deny",
@@ -170,17 +160,7 @@ def auditor_policy(bucket: str, log: str, *, prefix: str = "") -> str:
             ],
             "Resource": _objects(bucket, log, prefix),
         },
-        {
-            "Sid": "Look",
-            "Effect": "Allow",
-            "Action": [
-                "s3:ListBucket",
-                "s3:ListBucketVersions",
-                "s3:GetBucketVersioning",
-                "s3:GetBucketObjectLockConfiguration",
-            ],
-            "Resource": f"arn:aws:s3:::{bucket}",
-        },
+        _looking(f"arn:aws:s3:::{bucket}"),
         {
             "Sid": "NeverWrite",
             "Effect": "Deny",
@@ -195,6 +175,17 @@ def auditor_policy(bucket: str, log: str, *, prefix: str = "") -> str:
             "Resource": f"arn:aws:s3:::{bucket}/*",
         },
     )
+
+
+def _looking(everything: str) -> dict[str, Any]:
+    """What both need to see of the bucket itself."""
+    actions = ["ListBucket", "ListBucketVersions", "GetBucketVersioning", "GetBucketObjectLockConfiguration"]
+    return {
+        "Sid": "Look",
+        "Effect": "Allow",
+        "Action": [f"s3:{each}" for each in actions],
+        "Resource": everything,
+    }
 
 
 def _objects(bucket: str, log: str, prefix: str) -> list[str]:
