@@ -114,10 +114,17 @@ class Tenant:
         taken: dict[str, Any] = self._post("/v1/snapshot")["snapshot"]
         return taken
 
+    def get(self, path: str) -> dict[str, Any]:
+        """What a door of the operators' answers."""
+        return self._ask("GET", path)
+
     def _post(self, path: str) -> dict[str, Any]:
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=POST_TIME_MAX_S)
         try:
-            connection.request("POST", path, headers={"Authorization": f"Bearer {self.token}"})
+            connection.request(method, path, headers={"Authorization": f"Bearer {self.token}"})
             answer = connection.getresponse()
             said: dict[str, Any] = json.loads(answer.read())
         finally:

@@ -72,6 +72,8 @@ class Auditing:
         self.problem = ""
         """Why it does not run, or what keeps it from shipping; "" while all is well."""
         self.starts = 0
+        self._heard_at = engine.world.clock.monotonic()
+        """When it said so; before the first word, when this was made."""
 
     @property
     def on(self) -> bool:
@@ -126,7 +128,7 @@ class Auditing:
                 "store_audit_events": number(said, "events"),
                 "store_audit_offset": number(said, "shipped_offset"),
                 "store_audit_lag_records": self.lag_records(),
-                "store_audit_lag_seconds": number(said, "lag_s"),
+                "store_audit_lag_seconds": self.lag_s(),
                 "store_audit_ledger_bytes": number(said, "ledger_bytes"),
                 "store_audit_ledger_full": bool(said.get("full")),
                 "store_audit_checkpoint_events": number(said, "checkpoint_events"),
@@ -143,6 +145,12 @@ class Auditing:
             return 0
         return max(self._engine.log.durable_offset - int(number(self.status, "shipped_offset")), 0)
 
+    def lag_s(self) -> float:
+        """How old the oldest record is that is not shipped, as far as is known; it grows while nothing is heard."""
+        if not self.lag_records():
+            return 0.0
+        return number(self.status, "lag_s") + self._engine.world.clock.monotonic() - self._heard_at
+
     def told(self) -> dict[str, Any]:
         """What an operator is told who asks."""
         return {
@@ -151,6 +159,7 @@ class Auditing:
             "starts": self.starts,
             "problem": self.problem,
             "lag_records": self.lag_records(),
+            "lag_s": round(self.lag_s(), 3),
             "full": self._options.full,
             **({"status": dict(self.status)} if self.status else {}),
         }
@@ -205,7 +214,7 @@ class Auditing:
         kind = event.get("event")
         content = {name: value for name, value in event.items() if name != "event"}
         if kind == STATUS:
-            self.status = content
+            self.status, self._heard_at = content, self._engine.world.clock.monotonic()
             self.problem = str(content.get("problem") or "")
             self._heed(full=bool(content.get("full")))
         elif kind == ACT and not self._stopping and self._engine.housekeeping.has_room:

@@ -143,7 +143,7 @@ METRICS: Final = (
     Metric(
         "store_audit_lag_seconds",
         "gauge",
-        "Age of the oldest record that was read for the trail and is not in its store under a checkpoint; 0 for none.",
+        "About how old the oldest record is that is not in the audit store under a checkpoint; 0 for none.",
     ),
     Metric("store_audit_ledger_bytes", "gauge", "Bytes in the audit ledger."),
     Metric("store_audit_ledger_full", "gauge", "1 while the audit ledger has no room."),

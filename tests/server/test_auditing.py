@@ -87,7 +87,8 @@ def test_what_the_process_says_is_told_by_metrics_and_to_operators(audited: Audi
         found = tenant.metrics()
         assert found["store_audit_running"] == found["store_audit_well"] == found["store_audit_starts_total"] == 1
         assert found['store_audit_batches{state="frozen"}'] == 3
-        assert (found["store_audit_lag_seconds"], found["store_audit_ledger_bytes"]) == (1.5, 4096)
+        assert found["store_audit_lag_seconds"] >= 1.5
+        assert found["store_audit_ledger_bytes"] == 4096
         assert found["store_audit_lag_records"] == tenant.on_loop(lambda: tenant.engine.log.durable_offset) - 2
         assert found["store_audit_checkpoint_events"] == 35
         said = tenant.request("GET", "/v1/audit").body
