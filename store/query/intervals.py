@@ -3,9 +3,9 @@
     ranges.add(Range(…, low=5, includes_low=True, high=None, …), item)
     ranges.at(7)                       every item whose range holds 7
 
-Laws: to add, to remove and to ask take O(log n) steps, and one more for each item found; nothing is ever rebuilt at
-once. (An interval tree, Cormen et al. §14.3, kept in balance as a treap, Seidel and Aragon 1996, whose priorities come
-from counting, so that a history has one shape.)
+Laws: to add, to remove and to ask take O(log n) steps, and one more for each item found, whatever ranges somebody
+chooses to follow; nothing is ever rebuilt at once. (An interval tree, Cormen et al. §14.3, kept in balance as by
+Adelson-Velsky and Landis, 1962: that needs no dice, so a history has one shape, and nobody can make it a bad one.)
 """
 
 from typing import Any, Final, Generic, TypeVar
@@ -21,27 +21,29 @@ _HIGHEST: Final[_Bound] = (2,)
 
 
 class _Node(Generic[Item]):
-    __slots__ = ("high", "item", "left", "low", "order", "priority", "reach", "right")
+    __slots__ = ("height", "high", "item", "left", "low", "order", "reach", "right")
 
     def __init__(self, low: _Bound, high: _Bound, number: int, item: Item) -> None:
         self.low: Final = low
         self.high: Final = high
         self.order: Final = (low, number)
-        self.priority: Final = number * 0x9E3779B97F4A7C15 & 0xFFFF_FFFF_FFFF_FFFF
         self.item: Final = item
+        self.height = 1
+        """Nodes on the longest way down, this one included."""
         self.reach = high
         """The highest bound in this subtree."""
         self.left: _Node[Item] | None = None
         self.right: _Node[Item] | None = None
 
     def measure(self) -> None:
-        """Find the reach anew, after a child changed."""
-        reach = self.high
-        if self.left is not None and self.left.reach > reach:
-            reach = self.left.reach
-        if self.right is not None and self.right.reach > reach:
-            reach = self.right.reach
+        """Find height and reach anew, after a child changed."""
+        left, right, reach = self.left, self.right, self.high
+        if left is not None and left.reach > reach:
+            reach = left.reach
+        if right is not None and right.reach > reach:
+            reach = right.reach
         self.reach = reach
+        self.height = 1 + max(_height(left), _height(right))
 
 
 class Intervals(Generic[Item]):
@@ -85,53 +87,73 @@ class Intervals(Generic[Item]):
         return found
 
 
+def _height(node: _Node[Item] | None) -> int:
+    return 0 if node is None else node.height
+
+
 def _insert(root: _Node[Item] | None, node: _Node[Item]) -> _Node[Item]:
     if root is None:
-        return node
-    if node.priority > root.priority:
-        node.left, node.right = _split(root, node.order)
-        node.measure()
         return node
     if node.order < root.order:
         root.left = _insert(root.left, node)
     else:
         root.right = _insert(root.right, node)
-    root.measure()
-    return root
+    return _balanced(root)
 
 
 def _remove(root: _Node[Item] | None, node: _Node[Item]) -> _Node[Item] | None:
     assert root is not None
-    if root is node:
-        return _merge(node.left, node.right)
-    if node.order < root.order:
-        root.left = _remove(root.left, node)
-    else:
-        root.right = _remove(root.right, node)
+    if root is not node:
+        if node.order < root.order:
+            root.left = _remove(root.left, node)
+        else:
+            root.right = _remove(root.right, node)
+        return _balanced(root)
+    if node.left is None or node.right is None:
+        return node.left or node.right
+    heir, rest = _first(node.right)
+    heir.left, heir.right = node.left, rest
+    return _balanced(heir)
+
+
+def _first(root: _Node[Item]) -> tuple[_Node[Item], _Node[Item] | None]:
+    """The first node in order, and the tree without it."""
+    if root.left is None:
+        return root, root.right
+    first, root.left = _first(root.left)
+    return first, _balanced(root)
+
+
+def _balanced(root: _Node[Item]) -> _Node[Item]:
+    """The tree, whose children may have changed by one in height, with children that differ by at most one."""
+    left, right = root.left, root.right
+    if left is not None and left.height > _height(right) + 1:
+        if _height(left.right) > _height(left.left):
+            root.left = _left_turned(left)
+        return _right_turned(root)
+    if right is not None and right.height > _height(left) + 1:
+        if _height(right.left) > _height(right.right):
+            root.right = _right_turned(right)
+        return _left_turned(root)
     root.measure()
     return root
 
 
-def _split(root: _Node[Item] | None, order: Any) -> tuple[_Node[Item] | None, _Node[Item] | None]:
-    """What comes before a place, and what behind it."""
-    if root is None:
-        return None, None
-    if root.order < order:
-        root.right, after = _split(root.right, order)
-        root.measure()
-        return root, after
-    before, root.left = _split(root.left, order)
+def _left_turned(root: _Node[Item]) -> _Node[Item]:
+    """The right child above the root."""
+    top = root.right
+    assert top is not None
+    root.right, top.left = top.left, root
     root.measure()
-    return before, root
+    top.measure()
+    return top
 
 
-def _merge(before: _Node[Item] | None, after: _Node[Item] | None) -> _Node[Item] | None:
-    if before is None or after is None:
-        return before or after
-    if before.priority > after.priority:
-        before.right = _merge(before.right, after)
-        before.measure()
-        return before
-    after.left = _merge(before, after.left)
-    after.measure()
-    return after
+def _right_turned(root: _Node[Item]) -> _Node[Item]:
+    """The left child above the root."""
+    top = root.left
+    assert top is not None
+    root.left, top.right = top.right, root
+    root.measure()
+    top.measure()
+    return top

@@ -1,7 +1,9 @@
 """Ranges of values, and which of them a value lies in."""
 
+import math
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,3 +68,21 @@ def test_many_ranges_are_asked_in_few_steps() -> None:
 
     assert sorted(intervals.at(Counting(500_012))) == [50_000, 50_001]
     assert compared < 400
+
+
+@pytest.mark.parametrize("step", [1, -1, 0x9E3779B97F4A7C15])
+def test_whatever_ranges_are_chosen_the_tree_is_low(step: int) -> None:
+    """Rising, falling, or as multiples of a constant come: what somebody follows never makes a way down long."""
+    count = 3_000
+    turns = [number * step % 2**64 for number in range(1, count + 1)]
+    rank = {turn: place for place, turn in enumerate(sorted(turns))}
+    intervals: Intervals[int] = Intervals()
+    for number, turn in enumerate(turns):
+        intervals.add(made(rank[turn], False, None, False), number)
+    assert intervals._root is not None
+    assert intervals._root.height <= 1.45 * math.log2(count) + 1
+    assert len(intervals.at(10)) == 10
+    for number in range(0, count, 2):
+        intervals.remove(number)
+    assert intervals._root.height <= 1.45 * math.log2(count / 2) + 1
+    assert len(intervals.at(count)) == count // 2
