@@ -68,7 +68,7 @@ def test_a_crowded_ledger_knows_no_grace() -> None:
     assert [row.batch for row in scene.rows] == [3]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     crashes=st.lists(st.integers(1, 60), max_size=12),
     conditional=st.booleans(),

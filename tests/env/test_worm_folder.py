@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.env.memory import MemoryClock
@@ -119,6 +119,7 @@ def test_further_versions_are_read(store: FolderWorm, path: Path) -> None:
             store.get(KEY, version_id)
 
 
+@settings(deadline=None)  # It syncs a real disk.
 @given(data=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: json.dumps({"versions": [text]}).encode()))
 def test_notes_that_make_no_sense_are_none(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """The version is one without a lock then."""

@@ -66,7 +66,7 @@ def test_no_answer_crashes_who_asks(server: str, monkeypatch: pytest.MonkeyPatch
     """Whatever is turned, cut, left out or made up in it."""
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
     proxy = Garbling(server, seed)
-    store = S3Worm(BUCKET, f"fuzz-{seed}", endpoint=proxy.url, region="us-east-1", read_timeout_s=0.2)
+    store = S3Worm(BUCKET, f"fuzz-{seed}", endpoint=proxy.url, region="us-east-1", read_timeout_s=0.5)
     until = Timestamp((store.now() // SECOND + 7_200) * SECOND)
     digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     version_id = store.put("k", b"hello", sha256=digest, retain_until=until)
