@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -37,6 +38,9 @@ from store.errors import ConfigError
 from store.ids import Timestamp
 from store.upkeep import generations
 from store.upkeep.lineage import lineage, trail_epoch
+
+EMBEDDED: Final = "the folder beside the data directory"
+"""How the store is noted that no option names: it moves with its data directory."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,11 @@ class Places:
     def status(self) -> Path:
         """What the process that ships said last of where the trail stands."""
         return self.folder / "status.json"
+
+    @property
+    def store(self) -> Path:
+        """Says in which store the trail lies, as the option named it."""
+        return self.folder / "store"
 
     @property
     def acts(self) -> Path:
@@ -228,6 +237,28 @@ def take_acts(places: Places, tell: Callable[[str], None]) -> None:
         except (ValueError, KeyError, TypeError):
             tell(f"{each.name} in {places.acts} is no note of an act")
         each.unlink()
+
+
+def expect_same_store(places: Places, options: AuditOptions) -> None:
+    """ConfigError where the trail was begun in another store: going on here would leave it without its beginning."""
+    try:
+        known = places.store.read_text("utf-8")
+    except FileNotFoundError:
+        return
+    said = options.store or EMBEDDED
+    if known != said:
+        raise ConfigError(
+            f"the trail lies in {known!r:.200}, and audit.store makes it {said!r:.200}",
+            hint=f"Set it as it was. Or copy all of the trail there, with its locks, and remove {places.store}",
+        )
+
+
+def note_store(places: Places, options: AuditOptions) -> None:
+    """Keep in mind where the trail lies, once something is there."""
+    if not places.store.exists():
+        fresh = places.store.with_suffix(".new")
+        fresh.write_text(options.store or EMBEDDED, "utf-8")
+        fresh.replace(places.store)
 
 
 def set_ledger_aside(places: Places) -> Path | None:

@@ -27,16 +27,18 @@ from store.audit.notary import TrailNotary
 from store.audit.options import AuditOptions
 from store.audit.rebuilding import rebuild
 from store.audit.recording import Source
-from store.audit.rows import Rows
+from store.audit.rows import Rows, State
 from store.audit.shipping import Retention
 from store.cli.arguments import ConfigFile, SetOptions, configure
 from store.cli.audit.places import (
     Places,
     current_disk,
+    expect_same_store,
     keyring_of,
     log_of,
     newest_size,
     notary_of,
+    note_store,
     opened_ledger,
     places_of,
     previous_disk,
@@ -118,6 +120,7 @@ def opened_keeper(places: Places, options: AuditOptions, tell: Tell, *, skip_mis
     log, clock = log_of(places), SystemClock()
     with ExitStack() as stack:
         ledger = stack.enter_context(opened_ledger(places, options, tell))
+        expect_same_store(places, options)
         store = store_of(places, options, clock)
         stack.callback(store.close)
         anchors = [open_worm(options.anchor, clock)] if options.anchor else []
@@ -264,6 +267,8 @@ def unproven(options: AuditOptions, said: Mapping[str, Any]) -> list[str]:
 def _note(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool, ends: bool = False) -> dict[str, Any]:
     """Say where it stands to whoever listens, and to whoever asks later."""
     status = told(keeper, places, options)
+    if any(count for state, count in status["batches"].items() if state != State.FROZEN.value):
+        note_store(places, options)
     if json:
         print_json({"event": "status", **status})
     fresh = places.status.with_suffix(".new")

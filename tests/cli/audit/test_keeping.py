@@ -56,14 +56,24 @@ def test_the_status_is_what_was_said_last(stopped: Path) -> None:
     assert "its owner can change it" in shown
 
 
-def test_a_problem_ends_the_status_with_one(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_problem_ends_the_status_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a script that watches need not read."""
-    live(stopped, monkeypatch)
-    (stopped / "elsewhere").mkdir()
-    ship(stopped, "--set", "audit.store=elsewhere")
-    done = store("audit", "status", "data", cwd=stopped)
+    live(tmp_path, monkeypatch)
+    (tmp_path / "elsewhere").mkdir()
+    ship(tmp_path, "--set", "audit.store=elsewhere")
+    done = store("audit", "status", "data", cwd=tmp_path)
     assert done.returncode == 1
     assert "store audit init" in done.stdout
+
+
+def test_a_trail_stays_in_the_store_in_which_it_began(stopped: Path) -> None:
+    """Another one would hold it without its beginning; the error names both."""
+    assert store("audit", "init", "data", "--set", "audit.store=worm", cwd=stopped).returncode == 0
+    done = ship(stopped, "--set", "audit.store=worm")
+    assert done.returncode == 78
+    assert "the folder beside the data directory" in done.stderr
+    assert "worm" in done.stderr
+    assert ship(stopped).returncode == 0
 
 
 def test_without_a_status_nobody_has_shipped(tmp_path: Path) -> None:
