@@ -32,6 +32,9 @@ CANNOT: Final = 4
 """Exit code: wrong usage, or the trail cannot be read."""
 
 _WITHIN: Final = re.compile(rf"(.*?)/*audit/v1/([0-9a-f]{{{LOG_SIZE}}})/*", re.ASCII)
+_NAME_IT: Final = "Name the folder that holds audit/v1/, s3://bucket/prefix, or a store's data directory"
+_AUDIT_FOLDER: Final = ".audit"
+"""What the name of the folder beside a data directory ends with."""
 _NOT_SHIPPED: Final = "`store serve` ships it while it runs, `store audit ship` by hand"
 _KEY_HINT: Final = "It is one line, name+8 hex digits+base64; `store audit keys show` prints it where the store runs"
 
@@ -117,7 +120,7 @@ def open_trail(
     """The trail a URL names. NothingThere: there is none. ConfigError: which of several, or whose key, is not said."""
     own = _own_trail(url, key=key, from_trail=from_trail)
     if own is not None:
-        return own
+        return _expect_trail(own)
     assert url is not None  # Without one it was this store's own.
     if (key is None) != from_trail:
         raise ConfigError(
@@ -128,13 +131,18 @@ def open_trail(
     within = _WITHIN.fullmatch(url)
     if within is not None:
         url, log = within[1] or ("." if not url.startswith("/") else "/"), log or within[2]
-    source = Source(url, endpoint, region)
     if "://" not in url and not Path(url).is_dir():
-        raise NothingThere(
-            f"there is no folder {url}", hint="Name the folder that holds audit/v1/, or s3://bucket/prefix"
-        )
+        raise NothingThere(f"there is no folder {url}", hint=_NAME_IT)
+    source = Source(url, endpoint, region)
     store = source.open()
-    return Opened(source, store, log or _log_of(store, known, url), known)
+    return _expect_trail(Opened(source, store, log or _log_of(store, known, url), known))
+
+
+def _expect_trail(trail: Opened) -> Opened:
+    """NothingThere: there is no object of this trail, so there is nothing to verify, and nothing to conclude."""
+    if next(iter(trail.store.versions(folder_of(trail.log))), None) is None:
+        raise NothingThere(f"no object of the trail {trail.log} lies in {trail.source.url}", hint=_NAME_IT)
+    return trail
 
 
 def _own_trail(url: str | None, *, key: str | None, from_trail: bool) -> Opened | None:
@@ -143,14 +151,14 @@ def _own_trail(url: str | None, *, key: str | None, from_trail: bool) -> Opened 
     The key is that of the notes beside the directory, unless another is said. NothingThere: nothing is named, and the
     configured data directory holds no store.
     """
-    if url is not None and not is_store(Path(url)):
-        return None
+    if url is not None:
+        beside = Path(url).with_suffix("") if Path(url).suffix == _AUDIT_FOLDER else Path(url)
+        url = str(beside) if is_store(beside) else url
+        if not is_store(Path(url)):
+            return None
     config = configure(None, None, tenant__data=None if url is None else Path(url))
     if not is_store(config.tenant.data):
-        raise NothingThere(
-            f"no trail is named, and there is no store in {config.tenant.data}",
-            hint="Name where a trail lies: a folder, s3://bucket/prefix, or a data directory",
-        )
+        raise NothingThere(f"no trail is named, and there is no store in {config.tenant.data}", hint=_NAME_IT)
     places = places_of(config.tenant.data, config.audit)
     log = log_of(places)
     source = Source(config.audit.store or str(places.bucket), config.audit.endpoint, config.audit.region)
@@ -198,5 +206,5 @@ def _log_of(store: WormStore, key: VerifierKey | None, url: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise NothingThere(f"there is no audit trail in {url}", hint="Name the folder that holds audit/v1/")
+        raise NothingThere(f"there is no audit trail in {url}", hint=_NAME_IT)
     raise ConfigError(f"{url} holds {len(found)} trails: {', '.join(found)}", hint="Say which with --log")

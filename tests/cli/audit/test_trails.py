@@ -8,6 +8,7 @@ import pytest
 
 from store.audit.options import AuditOptions
 from store.cli.audit.places import places_of, verified_at
+from tests.audit.small_trails import FIRST_KEY
 from tests.cli.history import deposit, error, events, run
 
 
@@ -27,6 +28,22 @@ def test_a_stores_own_trail_is_named_by_its_data_directory(folder: Path) -> None
     noted = json.loads((folder / "data.audit" / "verified.json").read_text())
     assert (noted["events"], noted["exit"]) == (said["counts"]["events_proven"], 0)
     assert verified_at(places_of(folder / "data", AuditOptions())) == noted["at"] > 0
+
+
+def test_the_folder_beside_the_data_directory_names_it_too(folder: Path) -> None:
+    """`data.audit` is the store's in `data`; its `bucket` is a trail like any other."""
+    assert events("audit", "verify", "data.audit", cwd=folder)[-1]["exit"] == 0
+    assert "--key" in error("audit", "verify", "data.audit/bucket", cwd=folder, exit_code=4)["hint"]
+    assert events("audit", "verify", "data.audit/bucket", "--key-from-trail", cwd=folder)[-1]["exit"] == 0
+
+
+@pytest.mark.parametrize("command", [["verify"], ["head"], ["report", "-o", "r"], ["prove", "--seq", "0", "-o", "p"]])
+def test_where_no_trail_lies_nothing_is_concluded(command: list[str], tmp_path: Path) -> None:
+    """An empty folder is not tampering: it is the wrong folder."""
+    (tmp_path / "empty").mkdir()
+    key = ["--key", FIRST_KEY.vkey]
+    said = error("audit", command[0], "empty", *command[1:], *key, cwd=tmp_path, exit_code=4)
+    assert "no object of the trail" in said["message"]
 
 
 def test_without_a_name_it_is_the_configured_directory(folder: Path) -> None:
