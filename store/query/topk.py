@@ -125,7 +125,7 @@ class TopK:
             self._fill(source)
             count = last
         window = self._window
-        if 4 * count < last - first:
+        if count <= SPARE_ROWS and 4 * count < last - first:  # So what they pushed out is held behind the last.
             outside = [*window.part(first - count, first), *window.part(last, last + count)]
             return self._tell(shown, self._near(touched), [*touched, *outside])
         return self._tell(shown, self._window.part(first, last), list(shown))

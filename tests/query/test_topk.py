@@ -102,6 +102,14 @@ def test_one_change_tells_of_two_rows_at_most() -> None:
     assert [(len(each.rows), len(each.keys)) for each in (before, behind)] == [(1, 1), (0, 0)]
 
 
+def test_more_rows_may_enter_at_once_than_there_are_to_spare() -> None:
+    """What they push out has left, also where the window lets it go."""
+    made = Numbers({key: key for key in range(20_000)}, limit=10_000)
+    entered = made.write({-key: -key for key in range(1, 2 * SPARE_ROWS)})
+    assert (len(entered.rows), len(entered.keys)) == (2 * SPARE_ROWS - 1, 2 * SPARE_ROWS - 1)
+    assert made.view == dict(made.expected())
+
+
 def test_a_window_is_filled_anew_only_when_the_spare_rows_are_used_up() -> None:
     """Before that it says that it is low."""
     made = Numbers({key: key for key in range(10_000)}, limit=10)
