@@ -5,6 +5,7 @@ and let go; what MIN and MAX do not know any more is counted again, with everyth
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from store.ids import Key
@@ -56,6 +57,8 @@ class Groups:
         """Groups of which a MIN or MAX may soon not be known."""
         self.is_shown = False
         """Whether it was told what there is: changes are told from then on."""
+        self._unmade: dict[tuple[Any, ...], None] = {}
+        """Before that, the groups of which it is to be computed what is shown."""
         self._begin()
 
     @property
@@ -72,6 +75,17 @@ class Groups:
         for _, image in images:
             self._add(*image)
 
+    def prepare(self, count: int) -> bool:
+        """Compute some groups' rows (Result); those that change before the first `rows` once more."""
+        unmade = self._unmade
+        try:
+            for key in [*islice(unmade, count)]:
+                self._make(key)
+                del unmade[key]
+        except Exhausted:  # All will be counted again.
+            return False
+        return bool(unmade)
+
     def rows(self, source: Source) -> list[bytes]:
         """The groups' rows, in no order (Result)."""
         if not self.is_shown:
@@ -87,9 +101,17 @@ class Groups:
 
     def _show(self) -> None:
         """Exhausted: a MIN or MAX is not known any more."""
-        for group in self._groups.values():
-            group.shown = self._made(group)
+        for key in self._unmade:
+            self._make(key)
+        self._unmade = {}
         self.is_shown = True
+
+    def _make(self, key: tuple[Any, ...]) -> None:
+        """Compute what is shown of a group, which may have no rows any more."""
+        group = self._groups[key]
+        group.shown = self._made(group)
+        if not group.count and key:
+            self._forget(key)
 
     def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
@@ -123,6 +145,7 @@ class Groups:
     def _begin(self) -> None:
         if not self._grouped.scope.keys:
             self._group(())
+            self._unmade[()] = None
 
     def _group(self, group: tuple[Any, ...]) -> _Group:
         found = self._groups.get(group)
@@ -141,6 +164,8 @@ class Groups:
 
     def _add(self, key: tuple[Any, ...], values: Sequence[Any]) -> None:
         group = self._group(key)
+        if not self.is_shown:
+            self._unmade[key] = None
         group.count += 1
         for aggregate, value in zip(group.aggregates, values, strict=True):
             if value is not None:
@@ -148,6 +173,8 @@ class Groups:
 
     def _remove(self, key: tuple[Any, ...], values: Sequence[Any]) -> None:
         group = self._groups[key]
+        if not self.is_shown:
+            self._unmade[key] = None
         group.count -= 1
         for aggregate, value in zip(group.aggregates, values, strict=True):
             if value is not None:
@@ -191,7 +218,7 @@ class Groups:
 
     def _begin_anew(self, source: Source) -> None:
         self._share.close()
-        self._groups = {}
+        self._groups, self._unmade, self.is_shown = {}, {}, False
         self._low.clear()
         self._begin()
         self.take(source())

@@ -40,6 +40,10 @@ class Result(Protocol):
         """At the beginning: take in rows below it, some at a time. Overloaded, MalformedQuery."""
         ...
 
+    def prepare(self, count: int) -> bool:
+        """Before the first `rows`: compute so much of what will be shown; whether there is more. MalformedQuery."""
+        ...
+
     def rows(self, source: Source) -> list[bytes]:
         """What it shows, as it is told: in its order, where it has one. From the first time on it is shown.
 

@@ -79,6 +79,10 @@ class _TopGroups:
         """Take in rows at the beginning (Result)."""
         self._groups.take(images)
 
+    def prepare(self, count: int) -> bool:
+        """As below (Result)."""
+        return self._groups.prepare(count)
+
     def rows(self, source: Source) -> list[bytes]:
         """The groups' rows in order (Result)."""
         if not self._groups.is_shown:

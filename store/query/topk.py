@@ -103,6 +103,10 @@ class TopK:
         for key, (row, data) in images:
             self._put(key, row, data)
 
+    def prepare(self, _count: int) -> bool:
+        """Nothing (Result): rows are made as they are taken in."""
+        return False
+
     def rows(self, source: Source) -> list[bytes]:
         """The rows in order (Result)."""
         if self._shown is None:

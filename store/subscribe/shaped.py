@@ -24,6 +24,8 @@ from store.tables.table import StoredTable
 
 MOVES_MAX: Final = 256
 """Transactions that waited in line and are taken in at a time."""
+PREPARED_MAX: Final = 512
+"""Groups whose rows are computed at a time: a few milliseconds."""
 MOVE_SIZE: Final = 512
 """What a row that waits in line costs."""
 
@@ -55,7 +57,7 @@ class _Building:
             moves = line.popleft()
             self.line_size -= MOVE_SIZE * len(moves)
             self.result.apply(moves, _nothing)
-        return bool(line)
+        return bool(line) or self.result.prepare(PREPARED_MAX)
 
     def check(self, kept_max: int) -> None:
         """Overloaded where too much has changed meanwhile."""

@@ -7,10 +7,11 @@ import pytest
 
 from store.errors import MalformedQuery, Overloaded
 from store.query import ranked
+from store.query.live import compile_live
 from store.query.options import Followed
 from store.values import encode
 from tests.query.results import Store
-from tests.query.scenes import Sample
+from tests.query.scenes import SCHEMA, Sample
 
 BY_B = "SELECT b, count(*), sum(a) FROM sample GROUP BY b"
 
@@ -65,6 +66,25 @@ def test_a_group_without_a_value_is_an_error() -> None:
     store = Store("SELECT sum(f) FROM sample", Sample(id=1, f=1.7e308))
     with pytest.raises(MalformedQuery, match=r"at character 12: value out of range"):
         store.write({2: Sample(id=2, f=1.7e308)})
+
+
+def test_groups_are_made_some_at_a_time() -> None:
+    """What changes meanwhile is made once more, what has no rows any more is forgotten; nothing is told before."""
+    store = Store("SELECT count(*) FROM sample")
+    query = compile_live("SELECT b, count(*) FROM sample GROUP BY b", (), SCHEMA, options=Followed())
+    assert query.shape is not None
+    result = query.shape.begin(query.project, store.room, Followed())
+    used = store.room.used
+    result.take((n, result.image(Sample(id=n, b=n // 2), b"")) for n in range(10))
+    assert result.prepare(4)
+    moves = [(0, result.image(Sample(id=0, b=0), b""), result.image(Sample(id=0, b=1), b"")),
+             (1, result.image(Sample(id=1, b=0), b""), None)]  # fmt: skip
+    assert result.apply(moves, list) == ((), ())
+    assert result.prepare(2)
+    assert not result.prepare(2)
+    rows = sorted(map(msgspec.msgpack.decode, result.rows(list)))
+    assert rows == [[1, 3], [2, 2], [3, 2], [4, 2]]
+    assert store.room.used - used == 4 * 2
 
 
 def test_values_leave_as_they_came() -> None:

@@ -34,6 +34,7 @@ CONSTANTS: Final = {
     "subscribe.first_rows.SINCE_MAX": 3,
     "subscribe.first_rows.GATHERED_MAX": 5,
     "subscribe.shaped.MOVES_MAX": 2,
+    "subscribe.shaped.PREPARED_MAX": 2,
     "query.topk.SPARE_ROWS": 1,
     "query.topk.LOW_ROWS": 1,
     "query.ranked.HELD_MAX": 2,

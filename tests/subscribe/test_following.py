@@ -45,6 +45,7 @@ SMALL = [
     (subqueries, "LOOKED_UP_MAX", 2),
     (subqueries, "PROBED_MIN", 2),
     (shaped, "MOVES_MAX", 1),
+    (shaped, "PREPARED_MAX", 1),
     (topk, "SPARE_ROWS", 0),
     (topk, "LOW_ROWS", 0),
     (ranked, "HELD_MAX", 2),

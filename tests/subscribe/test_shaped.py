@@ -23,6 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_rows, "SORTED_MAX", 1)
     monkeypatch.setattr(first_rows, "GATHERED_MAX", 2)
     monkeypatch.setattr(shaped, "MOVES_MAX", 1)
+    monkeypatch.setattr(shaped, "PREPARED_MAX", 1)
     monkeypatch.setattr(deliveries, "SLICE_MS", -1.0)
 
 
