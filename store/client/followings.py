@@ -67,7 +67,7 @@ class _Loading:
 class _Following:
     """What the server was asked to follow. `awaited` until it has answered on the connection there is."""
 
-    __slots__ = ("awaited", "epoch", "id", "loading", "members", "offset", "params", "query", "sql", "table")
+    __slots__ = ("awaited", "epoch", "id", "joined", "loading", "members", "offset", "params", "query", "sql", "table")
 
     def __init__(self, id_: int, sql: str, params: tuple[Any, ...]) -> None:
         self.id: Final = id_
@@ -81,6 +81,8 @@ class _Following:
         self.offset = Offset(0)
         """Where in that epoch the rows are."""
         self.awaited = True
+        self.joined: Final[set[int]] = set()
+        """Members that came while it was awaited: they get their rows when it is taken up."""
         self.loading: _Loading | None = None
 
     def message(self) -> Subscribe:
@@ -221,10 +223,28 @@ class Followings:
             following.offset = subscribed.offset
             for id_, member in tuple(following.members.items()):
                 self._replace(following, id_, member, loading.rows, events)
+        elif following.joined:
+            rows = {
+                each.row_type: each.live.rows
+                for id_, each in following.members.items()
+                if each.live is not None and id_ not in following.joined
+            }
+            if not rows:  # All who had them have left.
+                self._ask_anew(following)
+                return
+            for id_ in [each for each in following.joined if each in following.members]:
+                self._replace(following, id_, following.members[id_], rows, events)
+        following.joined.clear()
         for missed in loading.missed:
             self._advance(following, *_as_part(following.query, missed), events)
         for offset, timestamp, part in loading.kept:
             self._advance(following, offset, timestamp, part, events)
+
+    def _ask_anew(self, following: _Following) -> None:
+        """Have all rows told, where there are none to go on from."""
+        following.table, following.awaited = None, True
+        following.joined.clear()
+        self.to_say.extend([encode(Unsubscribe(following.id)), encode(following.message())])
 
     def take_failure(self, id_: int, error: CallError, events: list[Any]) -> None:
         """The server does not follow it, or no longer: where it does under another id already, share that."""
@@ -244,11 +264,15 @@ class Followings:
             self._followings[following.id] = following
             self.to_say.append(encode(following.message()))
             return
-        waits = known.table is None or (known.loading is not None and not known.loading.subscribed.resumed)
+        waits = (
+            known.awaited or known.table is None or (known.loading is not None and not known.loading.subscribed.resumed)
+        )
         for id_, member in following.members.items():
             lives = [each for each in known.members.values() if each.live is not None]
             known.members[id_] = member
             self._home[id_] = known
+            if known.awaited:
+                known.joined.add(id_)
             if not waits:
                 rows = {each.row_type: each.live.rows for each in lives if each.live is not None}
                 self._replace(known, id_, member, rows, events)
@@ -285,8 +309,8 @@ class Followings:
 
 
 def _settle(following: _Following) -> None:
-    for member in following.members.values():
-        if member.live is not None:
+    for id_, member in following.members.items():
+        if member.live is not None and id_ not in following.joined:
             member.live.offset = following.offset
 
 

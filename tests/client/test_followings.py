@@ -10,7 +10,7 @@ from store.client.rows import Delete, Insert, LiveRows, Update
 from store.errors import ProtocolError, SchemaMismatch
 from store.ids import Offset
 from store.schema import Table, column
-from store.subscribe.messages import Subscribe, Unsubscribe
+from store.subscribe.messages import Subscribe, Unsubscribe, Unsubscribed
 from tests.client.scenes import (
     EPOCH,
     OTHER_EPOCH,
@@ -229,6 +229,41 @@ def test_a_query_shared_with_one_that_has_ended_is_asked_for_again() -> None:
     said(made)
     assert hear(made, failure("subscribe", number, "malformed_query", id=1, query="q")) == []
     assert said(made) == [Subscribe(number, ALL, ())]
+
+
+@pytest.mark.parametrize(("resumed", "epoch"), [(True, EPOCH), (False, EPOCH), (False, OTHER_EPOCH)])
+def test_who_shares_a_query_that_is_still_awaited_waits_with_it(resumed: bool, epoch: str) -> None:  # noqa: FBT001
+    """Its rows are those that the server goes on from, or sends anew; never those from before."""
+    made = greeted()
+    one = follow(made, [1, "ada", 5])
+    two = made.subscribe(ALL, (), Account)
+    made.lost()
+    greet(made, epoch)
+    said(made)
+    assert hear(made, failure("subscribe", two, "malformed_query", id=1, query="q")) == []
+    there = subscribed(1, 3, resumed=True) if resumed else subscribed(1, 9, [1, "ada", 7])
+    events = hear(made, there, delta(10, [2, "bob", 2]))
+    (opened,) = [each for each in events if isinstance(each, Opened)]
+    expected = {1: 5 if resumed else 7, 2: 2}
+    for live in (one, opened.live):
+        assert ({key: row.balance for key, row in live.rows.items()}, live.offset) == (expected, 10)
+
+
+def test_a_query_whose_followers_left_while_it_was_awaited_is_asked_anew() -> None:
+    """Who joined them has no rows to go on from."""
+    made = greeted()
+    follow(made, [1, "ada", 5])
+    two = made.subscribe(ALL, (), Account)
+    made.lost()
+    greet(made)
+    said(made)
+    hear(made, failure("subscribe", two, "malformed_query", id=1, query="q"))
+    made.unsubscribe(1)
+    said(made)
+    assert hear(made, subscribed(1, 3, resumed=True), delta(4, [1, "ada", 6])) == []
+    assert [(type(each), each.id) for each in said(made)] == [(Unsubscribe, 1), (Subscribe, 1)]
+    (opened,) = hear(made, Unsubscribed(1), subscribed(1, 9, [1, "ada", 7]))
+    assert {key: row.balance for key, row in opened.live.rows.items()} == {1: 7}
 
 
 def test_rows_of_another_type_end_that_subscription_alone() -> None:
