@@ -5,13 +5,14 @@ snapshots. Bytes are checked where they come in and trusted from there on.
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from store.errors import ConstraintViolation
-from store.ids import Key
+from store.ids import INT_MAX, INT_MIN, Key
 from store.schema import ColumnSchema, TableSchema
 from store.transaction import Transaction
 from store.values import ColumnType, constrain, dec_hook, dec_hook_trusted, encode, normaliser
@@ -91,8 +92,13 @@ class RowCodec(Generic[Row]):
         )
 
     def key_form(self, value: Any) -> Key:
-        """A primary key's value as tables and log keep it: itself, or a UUID's canonical text."""
-        return value if self.plain_key else str(value)
+        """A primary key's value as tables and log keep it: itself, or a UUID's canonical text; of a Decimal its int."""
+        if not self.plain_key:
+            return str(value)
+        if isinstance(value, Decimal) and INT_MIN <= value <= INT_MAX and value == int(value):
+            return int(value)  # It finds the row as it is, but nobody could be told it.
+        key: Key = value
+        return key
 
     def _violation(self, row: Row, error: Exception) -> ConstraintViolation:
         """Find the column at fault by trying each by itself: errors may take their time."""

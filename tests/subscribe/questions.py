@@ -91,7 +91,7 @@ def _subquery(chance: Random, depth: int, *, numeric: bool) -> str:
     table = chance.choice(TABLES)
     column = chance.choice((NUMERIC if numeric else TEXTUAL)[table])
     if numeric and chance.random() < 0.15:
-        column += " + 1"
+        column += chance.choice([" + 1", " + 1.0"])
     where = f" WHERE {condition(chance, table, depth - 1, 2)}" if chance.random() < 0.7 else ""
     return f"SELECT {column} FROM {table}{where}"  # noqa: S608  # Our own.
 

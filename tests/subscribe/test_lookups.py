@@ -1,5 +1,6 @@
 """From a value to the rows that have it, with an index and without."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -38,6 +39,13 @@ def test_a_value_finds_its_rows(operand: str, kept: bool, found: dict[Any, list[
     while not made.ready:
         assert made.fill(2) <= 2
     assert {value: sorted(made.keys(value)) for value in found} == found
+
+
+def test_a_key_is_found_by_any_number_that_equals_it() -> None:
+    """And is what the table keeps, whatever type a subquery's value has."""
+    (found,) = lookup("id").keys(Decimal(2))
+    assert (found, type(found)) == (2, int)
+    assert [*lookup("id").keys(Decimal("2.5")), *lookup("id").keys(Decimal("1E+100"))] == []
 
 
 def test_what_is_kept_follows_every_write() -> None:
