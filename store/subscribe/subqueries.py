@@ -118,16 +118,11 @@ class Subqueries:
         self._options: Final = options
         self._route_of: Final = route_of
         self._left: Final = left
-        self._nodes: Final[dict[bytes, Subquery]] = {}
+        self.nodes: Final[dict[bytes, Subquery]] = {}
+        """All that are kept current, by what they mean. To be looked at only."""
         self._of: Final[dict[Membership, Subquery]] = {}
         self._lookups: Final[dict[tuple[TableId, bytes], Lookup]] = {}
         self._kept: Final[dict[TableId, list[Lookup]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._nodes)
-
-    def __len__(self) -> int:
-        return len(self._nodes)
 
     def joints_of(self, membership: Membership) -> dict[Any, Joint]:
         """Where its values lead to those who ask it."""
@@ -139,7 +134,7 @@ class Subqueries:
 
         def share(made: Membership) -> Membership:
             name = encode(made.canonical())
-            known = self._nodes.get(name)
+            known = self.nodes.get(name)
             return fresh.setdefault(name, made) if known is None else known.membership
 
         return share
@@ -167,7 +162,7 @@ class Subqueries:
         if node is None:
             inner = member_uses(membership.where, [membership.column])
             height = max((self._hold(each, membership.table.id) for each in inner), default=-1) + 1
-            node = self._of[membership] = self._nodes[encode(membership.canonical())] = Subquery(membership, height)
+            node = self._of[membership] = self.nodes[encode(membership.canonical())] = Subquery(membership, height)
         node.holders += 1
         self._lookup(use, table).holders += 1
         return node.height
@@ -190,7 +185,7 @@ class Subqueries:
             self.leave(node, node.uses)
             self._route_of(node.table.id).remove(node)
             self._left(node.table.id)
-        del self._of[use.membership], self._nodes[encode(use.membership.canonical())]
+        del self._of[use.membership], self.nodes[encode(use.membership.canonical())]
         for each in node.uses:
             self._release(each, node.table.id)
 

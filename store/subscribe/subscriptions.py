@@ -44,6 +44,7 @@ class Subscriptions:
         self.subqueries: Final = Subqueries(
             engine.database, self._options, route_of=self._route, left=self._forget_route
         )
+        self._resting: Final = self.subqueries.nodes  # Each call looks at it: asking `subqueries` would be a call.
         self.deliveries: Final = Deliveries(
             engine,
             self._options,
@@ -205,7 +206,7 @@ class Subscriptions:
             route = routes.get(table)
             if route is not None:
                 route.collect(key, before, after, changed, asked)
-        if asked or self.subqueries:
+        if asked or self._resting:
             self._answer(transaction, asked, changed)
         if self.deliveries.streams:
             self._note(transaction, changed)
@@ -234,7 +235,7 @@ class Subscriptions:
 
     def _answer(self, transaction: Transaction, asked: Asked, changed: Changed) -> None:
         """Find out what changed in each query that is to be asked. One without a value for a row ends."""
-        pasts, failed = self.subqueries.settle(transaction.writes, asked) if self.subqueries else ({}, {})
+        pasts, failed = self.subqueries.settle(transaction.writes, asked) if self._resting else ({}, {})
         for followed, about in asked.items():
             try:
                 change = followed.answer(about, pasts)

@@ -40,7 +40,7 @@ def test_as_many_queries_are_followed_as_are_asked_for(
         open_accounts(engine, 30)
         assert kind == "equality" or len(told) == 20
         assert (subscriptions.query_count, subscriptions.subscription_count) == (20, 20)
-        assert len(subscriptions.subqueries) == (20 if kind == "membership" else 0)
+        assert len(subscriptions.subqueries.nodes) == (20 if kind == "membership" else 0)
 
 
 def test_both_ratios_are_promised_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

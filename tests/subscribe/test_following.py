@@ -204,7 +204,7 @@ class History:
             self.leave(0)
         held = self.shelf.subscriptions
         assert (held._room.used, held.deliveries._renewed) == (0, {})
-        assert (held.query_count, len(held.subqueries), held._routes, held._held) == (0, 0, {}, {})
+        assert (held.query_count, len(held.subqueries.nodes), held._routes, held._held) == (0, 0, {}, {})
         assert (held.subqueries._lookups, held.subqueries._kept, held.subqueries._of) == ({}, {}, {})
 
 

@@ -104,11 +104,11 @@ def test_equal_subqueries_are_one() -> None:
     other = shelf.client()
     other.asks(["subscribe", 1, texts[0]])
     held = shelf.subscriptions.subqueries
-    assert len(held) == 1
+    assert len(held.nodes) == 1
     client.session.detach()
-    assert len(held) == 1
+    assert len(held.nodes) == 1
     other.asks(["unsubscribe", 1])
-    assert (len(held), held._lookups, held._kept, shelf.subscriptions._routes) == (0, {}, {}, {})
+    assert (len(held.nodes), held._lookups, held._kept, shelf.subscriptions._routes) == (0, {}, {}, {})
 
 
 def test_a_change_asks_those_it_may_concern_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_subquery_without_a_value_ends_what_rests_on_it_alone() -> None:
     (failure,) = [each for each in heard if each[0] == "failure"]
     assert failure[1:5] == ["subscribe", 2, 0, "malformed_query"]
     assert "division by zero" in failure[5]
-    assert len(shelf.subscriptions.subqueries) == 0
+    assert len(shelf.subscriptions.subqueries.nodes) == 0
     assert client.asks(broken)[0][:3] == ["failure", "subscribe", 2]
     client.asks(change(("items", 2, None)))
     assert client.asks(broken)[0][0] == "subscribed"
@@ -292,4 +292,4 @@ def test_many_subqueries_are_moved_by_one_transaction_at_once(monkeypatch: pytes
     heard = client.asks(change(*people, *lists, *(("items", number, {"list": number}) for number in range(100))))
     assert len(heard[0][3]) == 100
     assert (looked.count(0), looked.count(1)) == (1, 200)
-    assert len(shelf.subscriptions.subqueries) == 200
+    assert len(shelf.subscriptions.subqueries.nodes) == 200
