@@ -10,6 +10,9 @@ from typing import Any, Final
 from store.query.kinds import Document, document_text
 from store.query.problems import Trouble
 
+CONTAINS_STEPS_MAX: Final = 1_000_000
+"""Values that one containment may look at, each time it does: about 200 ms."""
+
 _MISSING: Final = object()
 
 
@@ -67,30 +70,57 @@ def text(document: Document | None) -> str | None:
 
 
 def contains(whole: Document, part: Document) -> bool:
-    """Whether all of `part` is in `whole`; an array contains a plain value that is among its own."""
+    """Whether all of `part` is in `whole`; an array contains a plain value that is among its own.
+
+    Trouble past CONTAINS_STEPS_MAX: arrays in arrays may take as many steps as one has values times the other's.
+    """
     if isinstance(whole.value, list) and not isinstance(part.value, list | dict):
-        return _has(whole.value, part.value)
-    return _contains(whole.value, part.value)
+        return _form(part.value) in map(_form, whole.value)
+    return _contains(whole.value, part.value, _Steps())
 
 
-def _contains(whole: Any, part: Any) -> bool:
+class _Steps:
+    """How much may still be looked at."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = CONTAINS_STEPS_MAX
+
+    def take(self, count: int) -> None:
+        """So many values are looked at. Trouble where they are too many."""
+        self.left -= count
+        if self.left < 0:
+            raise Trouble(f"a containment takes at most {CONTAINS_STEPS_MAX} steps; these arrays in arrays take more")
+
+
+def _contains(whole: Any, part: Any, steps: _Steps) -> bool:
     if isinstance(part, dict):
+        steps.take(len(part))
         return isinstance(whole, dict) and all(
-            name in whole and _contains(whole[name], each) for name, each in part.items()
+            name in whole and _contains(whole[name], each, steps) for name, each in part.items()
         )
     if isinstance(part, list):
-        return isinstance(whole, list) and all(_has(whole, each) for each in part)
-    return _same(whole, part)
+        return isinstance(whole, list) and _has_all(whole, part, steps)
+    return bool(_form(whole) == _form(part))
 
 
-def _has(values: list[Any], part: Any) -> bool:
-    if isinstance(part, list | dict):
-        return any(type(each) is type(part) and _contains(each, part) for each in values)
-    return any(_same(each, part) for each in values)
+def _has_all(values: list[Any], parts: list[Any], steps: _Steps) -> bool:
+    steps.take(len(values) + len(parts))
+    plain = {_form(each) for each in parts if not isinstance(each, list | dict)}
+    if plain and not plain.issubset(map(_form, values)):
+        return False
+    return all(_has(values, each, steps) for each in parts if isinstance(each, list | dict))
 
 
-def _same(left: Any, right: Any) -> bool:
-    return type(left) is type(right) and not isinstance(left, list | dict) and left == right
+def _has(values: list[Any], part: Any, steps: _Steps) -> bool:
+    steps.take(len(values))
+    return any(type(each) is type(part) and _contains(each, part, steps) for each in values)
+
+
+def _form(value: Any) -> Any:
+    """What is equal, and hashes alike, where plain values are the same; of others, what equals no plain value's."""
+    return None if isinstance(value, list | dict) else (type(value), value)
 
 
 def has_key(document: Document, key: str) -> bool:

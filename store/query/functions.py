@@ -50,6 +50,11 @@ def _modulo(kind: Kind) -> Signature:
     return Signature((kind, kind), kind, numbers.arithmetic("%", kind))
 
 
+def _trims(*, start: bool = False, end: bool = False) -> list[Signature]:
+    function = partial(texts.trim, start=start, end=end)
+    return [Signature((_T,), _T, function), Signature((_T, _T), _T, function)]
+
+
 _F, _N = Kind.FLOAT8, Kind.NUMERIC
 
 SIGNATURES: Final[dict[str, list[Signature]]] = {
@@ -59,9 +64,9 @@ SIGNATURES: Final[dict[str, list[Signature]]] = {
     "char_length": [Signature((_T,), _I, len)],
     "character_length": [Signature((_T,), _I, len)],
     "octet_length": [Signature((_T,), _I, lambda text: len(text.encode())), Signature((_B,), _I, len)],
-    "btrim": [Signature((_T,), _T, lambda text: text.strip(" ")), Signature((_T, _T), _T, str.strip)],
-    "ltrim": [Signature((_T,), _T, lambda text: text.lstrip(" ")), Signature((_T, _T), _T, str.lstrip)],
-    "rtrim": [Signature((_T,), _T, lambda text: text.rstrip(" ")), Signature((_T, _T), _T, str.rstrip)],
+    "btrim": _trims(start=True, end=True),
+    "ltrim": _trims(start=True),
+    "rtrim": _trims(end=True),
     "substr": [Signature((_T, _I), _T, texts.substring), Signature((_T, _I, _I), _T, texts.substring)],
     "strpos": [Signature((_T, _T), _I, lambda text, part: text.find(part) + 1)],
     "replace": [Signature((_T, _T, _T), _T, texts.replace)],

@@ -12,6 +12,10 @@ from store.query.problems import Trouble
 
 TEXT_SIZE_MAX: Final = 16 << 20
 """Characters that a computed text may have."""
+TRIMMED_MAX: Final = 256
+"""Different characters that may be trimmed: each character of a text is looked for among them."""
+LIKE_STEPS_MAX: Final = 100_000_000
+"""Characters of a text, times those of a piece of a pattern in which some may be any: about 50 ms."""
 PATTERN_CACHE_MAX: Final = 1_024
 """LIKE patterns that are kept taken apart."""
 
@@ -63,6 +67,17 @@ def left(text: str, count: int) -> str:
 def right(text: str, count: int) -> str:
     """The last characters, or all but the first where the count is negative."""
     return text[-count:] if count else ""
+
+
+def trim(text: str, signs: str = " ", *, start: bool = False, end: bool = False) -> str:
+    """The text without those of some characters at its start, at its end."""
+    if len(signs) > 1:
+        signs = "".join(set(signs))
+        if len(signs) > TRIMMED_MAX:
+            raise Trouble(f"at most {TRIMMED_MAX} different characters are trimmed, found {len(signs)}")
+    if start:
+        text = text.lstrip(signs)
+    return text.rstrip(signs) if end else text
 
 
 # LIKE.
@@ -140,9 +155,13 @@ def _finder(piece: _Piece) -> Callable[[str, int, int], int]:
     if None not in piece:
         said = "".join(each for each in piece if each is not None)
         return lambda text, start, stop: text.find(said, start, stop)
-    search = _expression(piece).search
+    search, size = _expression(piece).search, len(piece)
 
     def find(text: str, start: int, stop: int) -> int:
+        if size * (stop - start) > LIKE_STEPS_MAX:
+            raise Trouble(
+                f"a pattern with _ in {size} characters between % is not looked for in {stop - start} characters"
+            )
         match = search(text, start, stop)
         return -1 if match is None else match.start()
 

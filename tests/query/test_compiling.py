@@ -127,6 +127,40 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     assert made(ROW) in {True, False}
 
 
+NUMBERS = "[" + "1," * 30_000 + "2]"
+DEEP = "[" + "[1]," * 30_000 + "[2]]"
+
+
+@pytest.mark.parametrize(
+    ("expression", "params"),
+    [
+        ("$1 LIKE $2", ("a" * 1_000_000, "%a" + "_" * 500_000 + "b%")),
+        ("$1 ILIKE $2", ("a" * 1_000_000, "%" + "_" * 500_000 + "b%")),
+        ("btrim($1, $2)", ("a" * 1_000_000, "".join(map(chr, range(200, 50_000))) + "a")),
+        ("$1::jsonb @> $2::jsonb", (DEEP, DEEP.replace("1", "2"))),
+        ("$1::jsonb <@ $2::jsonb", ("[" + DEEP + "]", "[" + DEEP + "]")),
+    ],
+)
+def test_what_would_take_as_long_as_two_sizes_multiplied_is_refused(expression: str, params: tuple[str, ...]) -> None:
+    """Nobody can interrupt it, and everybody would wait: it has no value, and says why."""
+    with pytest.raises(MalformedQuery, match=r"characters|steps"):
+        compiled(expression, *params)
+
+
+@pytest.mark.parametrize(
+    ("expression", "params", "value"),
+    [
+        ("$1::jsonb @> $2::jsonb", (NUMBERS, NUMBERS.replace("1", "2")), True),
+        ("$1::jsonb @> $2::jsonb", (NUMBERS, NUMBERS.replace("1", "3")), False),
+        ("btrim($1, $2)", ("a" * 1_000_000, "bc" * 500_000 + "a"), ""),
+        ("$1 LIKE $2", ("a" * 1_000_000, "%a_a%"), True),
+    ],
+)
+def test_large_values_are_looked_at_once(expression: str, params: tuple[str, ...], value: Any) -> None:
+    """Values of long arrays are found by their hashes; a character to trim is looked for once, however often said."""
+    assert compiled(expression, *params).evaluate(ROW) == value
+
+
 def test_a_text_does_not_grow_beyond_its_bound() -> None:
     """What would be larger than any text may be is refused before it is made."""
     with pytest.raises(MalformedQuery, match="characters"):
