@@ -142,6 +142,7 @@ SHARED_TESTS = {
     "store/cli/upkeep/sources.py": RESTORE,
     "store/cli/upkeep/targets.py": RESTORE,
     "store/audit/verifying/tally.py": "tests/audit/test_reporting.py",
+    "store/audit/verifying/writes.py": "tests/audit/verifying/test_snapshot.py",
     **dict.fromkeys(
         [f"store/audit/verifying/{each}.py" for each in ("batch", "findings", "listing")],
         "tests/audit/verifying/test_trail.py",

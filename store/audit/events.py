@@ -281,6 +281,11 @@ def _hidden_write(row_key: Any, before: bytes | None, after: bytes | None, key: 
     return f'{{"after_hmac":{first},"before_hmac":{second},"key":{_key(row_key, key)}'
 
 
+def key_text(row_key: Any) -> str:
+    """A row's key, as an event shows it that hides nothing."""
+    return _key(row_key, None)
+
+
 def _key(row_key: Any, key: bytes | None) -> str:
     """A row's key."""
     said = to_json_text(row_key)

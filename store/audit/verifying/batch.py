@@ -18,6 +18,7 @@ from store.audit.manifest import Manifest
 from store.audit.merkle import leaf_hashes, span_of
 from store.audit.verifying.findings import Finding, Kind
 from store.audit.verifying.tally import Tally, tally_of
+from store.audit.verifying.writes import Told, told_of
 from store.env.worm import Lock
 from store.ids import Timestamp
 
@@ -38,6 +39,8 @@ class Task:
     """Whether the hashes of the log's records are wanted."""
     with_tally: bool = False
     """Whether what happened is to be counted."""
+    with_writes: bool = False
+    """Whether what was written is wanted, row by row."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Checked:
     records: tuple[tuple[str, int, str | None], ...] = ()
     """(epoch, offset, hash) of each event's record; None for a hash that is keyed."""
     tally: Tally | None = None
+    told: tuple[Told, ...] = ()
+    """What each event says was written."""
 
 
 class _Metadata(msgspec.Struct):
@@ -117,6 +122,7 @@ def check(task: Task, data: bytes | None, lock: Lock | None = None) -> Checked:
         lock=lock,
         records=records if task.with_records else (),
         tally=tally_of(lines) if task.with_tally else None,
+        told=told_of(lines, [each[:2] for each in records]) if task.with_writes else (),
     )
 
 

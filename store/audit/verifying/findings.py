@@ -90,6 +90,10 @@ class Counts:
     """Of the log that the trail was held against, found in it byte for byte."""
     log_records_hidden: int = 0
     """Of these, known only by their place: an argument is hidden, and so is the record's hash."""
+    snapshot_rows: int = 0
+    """Of the snapshot that the trail was held against, as the trail's last write left them."""
+    snapshot_rows_hidden: int = 0
+    """Further ones, known only to be there: the hash of their last write is keyed."""
 
 
 @dataclass

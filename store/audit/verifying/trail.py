@@ -59,6 +59,7 @@ class Request:
     """What time it is, where a trail that stands still is to be found; None: it is not asked."""
     with_records: bool = False
     with_tally: bool = False
+    with_writes: bool = False
 
 
 def work_of(store: WormStore) -> Callable[[Task], Checked]:
@@ -166,6 +167,7 @@ class Verification:
                 with_lock=self._request.check_locks,
                 with_records=self._request.with_records,
                 with_tally=self._request.with_tally,
+                with_writes=self._request.with_writes,
             )
             handed.append(task)
             yield task

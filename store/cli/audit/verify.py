@@ -13,6 +13,7 @@ from store.audit.notes import Note
 from store.audit.policy import Policy, policy_of, read_policy
 from store.audit.verifying.findings import FINDINGS_MAX, Kind, Outcome, Verdict
 from store.audit.verifying.log import AgainstLog
+from store.audit.verifying.snapshot import AgainstSnapshot
 from store.audit.verifying.trail import FAR, START, Cosigned, Request, Verification
 from store.cli.audit.places import note_verified
 from store.cli.audit.trails import (
@@ -29,11 +30,14 @@ from store.cli.audit.trails import (
 )
 from store.cli.audit.workers import batches_by
 from store.cli.directories import expect_store, look_at
+from store.cli.exits import NothingThere
 from store.cli.moments import counted, read_moment, show_brief, to_text
 from store.cli.output import JsonFlag, print_json, stdout
 from store.cli.progress import Phases
 from store.env.posix import SystemClock
 from store.errors import ConfigError
+from store.snapshot.format import snapshot_name
+from store.snapshot.repository import Repository
 
 JOBS_MAX: Final = 64
 LAST_SEQ: Final = 2**62
@@ -83,6 +87,14 @@ def verify(  # Options of a command.
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A data directory, in use or not: its log must say the same.")
     ] = None,
+    against_snapshot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR[:NAME]",
+            help="A snapshot of a data directory, by default the newest that was found whole: its rows must be what "
+            "was last written. A name alone is a snapshot of the trail's own store.",
+        ),
+    ] = None,
     check_locks: CheckLocks = False,  # noqa: FBT002  # A flag.
     heartbeat: Heartbeat = 0,
     live: Live = False,  # noqa: FBT002  # A flag.
@@ -108,8 +120,10 @@ def verify(  # Options of a command.
         heartbeat_s=heartbeat,
         now=SystemClock().wall() if live else None,
         with_records=against is not None,
+        with_writes=against_snapshot is not None,
     )
-    outcome, notes = _run(trail, request, against, jobs or os.cpu_count() or 1, json=json)
+    snapshot = None if against_snapshot is None else _snapshot_of(against_snapshot, trail, request)
+    outcome, notes = _run(trail, request, against, snapshot, jobs or os.cpu_count() or 1, json=json)
     tell(outcome, notes, json=json)
     if trail.places is not None:
         note_verified(trail.places, at=SystemClock().wall(), events=outcome.counts.events_proven, code=outcome.verdict)
@@ -169,8 +183,46 @@ def _satisfied(policy: Policy) -> Cosigned:
     return cosigned
 
 
+def _snapshot_of(text: str, trail: Opened, request: Request) -> AgainstSnapshot:
+    """The snapshot that DIR, DIR:NAME or NAME says. NothingThere: there is none. ConfigError: a part does not do."""
+    if (request.since, request.until, request.first_seq, request.last_seq) != (START, FAR, 0, LAST_SEQ):
+        hint = "Leave --from, --to, --from-seq and --to-seq away, or --against-snapshot"
+        raise ConfigError("what a snapshot holds follows from all events, found a part asked for", hint=hint)
+    folder, name = Path(text), ""
+    if not folder.exists():
+        place, _, number = text.rpartition(":")
+        if number.isascii() and number.isdigit():
+            folder, name = Path(place) if place else _own_directory(trail), number.zfill(20)
+    disk = look_at(folder)
+    expect_store(folder, disk)
+    repository = Repository(disk)
+    if not name:
+        known = [snapshot_name(each.offset) for each in repository.whole()[0]]
+        verified = (each for each in known if repository.verified(each) is not None)
+        name = next(verified, known[0] if known else "")
+    try:
+        return AgainstSnapshot(repository, name)
+    except FileNotFoundError:
+        there = ", ".join(repository.names()) or "none"
+        hint = f"There are: {there}. `store snapshot create` takes one"
+        raise NothingThere(f"there is no snapshot {name or 'that can be read'} in {folder}", hint=hint) from None
+
+
+def _own_directory(trail: Opened) -> Path:
+    if trail.places is None:
+        hint = "Say DIR:NAME: a name alone is a snapshot of the store whose own trail is verified"
+        raise ConfigError("nothing says in which data directory the snapshot lies", hint=hint)
+    return trail.places.data
+
+
 def _run(
-    trail: Opened, request: Request, against: Path | None, jobs: int, *, json: bool
+    trail: Opened,
+    request: Request,
+    against: Path | None,
+    snapshot: AgainstSnapshot | None,
+    jobs: int,
+    *,
+    json: bool,
 ) -> tuple[Outcome, dict[str, int]]:
     notes: dict[str, int] = {}
     log = None
@@ -183,6 +235,10 @@ def _run(
         for manifest, checked in run.steps():
             if log is not None:
                 log.take(manifest, checked, run.outcome.findings, run.outcome.counts)
+            if snapshot is not None:
+                snapshot.take(checked)
+    if snapshot is not None:
+        snapshot.rest(run.outcome)
     if log is not None:
         whole = request.last_seq == LAST_SEQ and request.until == FAR
         left = log.rest(run.outcome.findings)
@@ -255,6 +311,9 @@ def _tell_counts(outcome: Outcome) -> None:
     if counts.log_records:
         hidden = counts.log_records_hidden
         _say(f"log: {counted(counts.log_records, 'record')} the same, {hidden:,} of them by their place alone")
+    if counts.snapshot_rows or counts.snapshot_rows_hidden:
+        hidden = counts.snapshot_rows_hidden
+        _say(f"snapshot: {counted(counts.snapshot_rows, 'row')} as last written, {hidden:,} more known by key alone")
 
 
 def shown(text: str) -> str:

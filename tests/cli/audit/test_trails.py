@@ -37,6 +37,25 @@ def test_the_folder_beside_the_data_directory_names_it_too(folder: Path) -> None
     assert events("audit", "verify", "data.audit/bucket", "--key-from-trail", cwd=folder)[-1]["exit"] == 0
 
 
+def test_a_trail_is_held_against_a_snapshot_of_its_store(folder: Path) -> None:
+    """The newest that was found whole, or the one that is named; of a part of the trail nothing would follow."""
+    assert (
+        "no snapshot"
+        in error("audit", "verify", "data", "--against-snapshot", "data", cwd=folder, exit_code=4)["message"]
+    )
+    run("snapshot", "take", "data", cwd=folder)
+    run("audit", "ship", "data", cwd=folder)
+    (name,) = [each.stem for each in (folder / "data").rglob("snapshot/*.json")]
+    for said in ("data", f"data:{name}", f"data:{int(name)}", name):
+        found = events("audit", "verify", "data", "--against-snapshot", said, cwd=folder)[-1]
+        assert (found["verdict"], found["counts"]["snapshot_rows"] > 0) == ("VERIFIED", True)
+    assert "snapshot: " in run("audit", "verify", "data", "--against-snapshot", "data", cwd=folder).stdout
+    for wrong in (["data:7"], ["elsewhere"], ["data", "--from-seq", "3"]):
+        error("audit", "verify", "data", "--against-snapshot", *wrong, cwd=folder, exit_code=4)
+    alone = ["audit", "verify", "data.audit/bucket", "--key-from-trail", "--against-snapshot"]
+    assert "DIR:NAME" in error(*alone, name, cwd=folder, exit_code=4)["hint"]
+
+
 @pytest.mark.parametrize("command", [["verify"], ["head"], ["report", "-o", "r"], ["prove", "--seq", "0", "-o", "p"]])
 def test_where_no_trail_lies_nothing_is_concluded(command: list[str], tmp_path: Path) -> None:
     """An empty folder is not tampering: it is the wrong folder."""
