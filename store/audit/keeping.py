@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 from store.audit.layout import origin_of
 from store.audit.manifest import Writer
 from store.audit.options import AuditOptions
-from store.audit.recording import Recorder
+from store.audit.owing import CURSOR
+from store.audit.recording import Recorder, shipped_row
 from store.audit.rows import Rows
 from store.audit.shipper import CHECK_INTERVAL_S, Shipper
 from store.audit.shipper import Notary as Signing
@@ -26,8 +27,6 @@ from store.errors import CorruptionError, StoreError
 from store.ids import Offset, Timestamp
 from store.snapshot.repository import Pin, Repository
 
-CURSOR: Final = "audit"
-"""The pin in the data directory that holds its log back."""
 CURSOR_REASON: Final = "the audit trail has not shipped what is behind this"
 CURSOR_INTERVAL_S: Final = 5.0
 """Seconds between two moves of the cursor, at least: each is a synced file."""
@@ -143,6 +142,7 @@ class Keeper:
     def status(self) -> dict[str, Any]:
         """Where the trail stands: for people, for metrics, and for the server that started this."""
         recorded, shipped = self.recorder.recorded, self.shipper.status()
+        newest = shipped_row(self.recorder.rows)
         problem = recorded.gap or shipped.halted or self._notes_trouble or shipped.trouble
         if recorded.full:
             problem = f"the ledger is full ({self._ledger.size_max} bytes): {problem or 'shipping is too slow'}"
@@ -156,6 +156,7 @@ class Keeper:
             "offset": recorded.offset,
             "frozen_offset": recorded.frozen_offset,
             "shipped_offset": self.recorder.cursor,
+            "shipped": None if newest is None else [newest.epoch, newest.offset],
             "events": recorded.events,
             "waiting": recorded.waiting,
             "caught_up": recorded.caught_up,

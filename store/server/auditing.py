@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from store.audit.keeping import CURSOR, CURSOR_REASON
+from store.audit.keeping import CURSOR_REASON
 from store.audit.options import AuditOptions
+from store.audit.owing import CURSOR, Shipped
 from store.engine.engine import Engine
 from store.ids import Offset
 from store.server.child import Child, Ended, Event
@@ -150,6 +151,13 @@ class Auditing:
         if not self.lag_records():
             return 0.0
         return number(self.status, "lag_s") + self._engine.world.clock.monotonic() - self._heard_at
+
+    def shipped(self) -> Shipped | None:
+        """How far the process said that the trail is in its store; None: it has not said so."""
+        match self.status.get("shipped"):
+            case [str(epoch), int(offset)]:
+                return Shipped(epoch, offset)
+        return None
 
     def told(self) -> dict[str, Any]:
         """What an operator is told who asks."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from store.audit.owing import Shipped, expect_nothing_owed
 from store.backup.options import BackupOptions
 from store.engine.engine import Engine
 from store.engine.housekeeping import SYSTEM_SPACE_MIN
@@ -165,16 +166,18 @@ class Maintenance:
         job = next((each for each in self._jobs if each.kind == "drill"), None)
         return self._wait_for(job or self._add(Job("drill", BY_HAND, said=_said_by(caller))))
 
-    async def confirm(self, caller: Caller) -> tuple[Offset, int]:
+    async def confirm(self, caller: Caller, shipped: Shipped | None, *, give_up: bool) -> tuple[Offset, int]:
         """Let go the files from before the last restore in place, which nothing here reads: (of its record, bytes).
 
-        NotRestorable: nothing was restored in place, or it was decided already.
+        `shipped` is how far the audit trail is known to be; `give_up` lets go what it has not taken, and is recorded.
+        NotRestorable: nothing was restored in place, or it was decided already. Unshipped: the trail still wants them.
         """
         self._check_able()
         assert self._shop.data is not None
         async with self._confirming:
-            freed = await asyncio.to_thread(_confirm, self._shop.data)
-        return self._shop.record("confirm", {"reason": BY_HAND, "bytes": freed}, _said_by(caller)), freed
+            freed = await asyncio.to_thread(_confirm, self._shop.data, shipped, give_up=give_up)
+        said = {"reason": BY_HAND, "bytes": freed, **({"gave_up_unshipped": True} if give_up else {})}
+        return self._shop.record("confirm", said, _said_by(caller)), freed
 
     # What is due.
 
@@ -279,10 +282,14 @@ class Maintenance:
             self.figures.snapshot_at = newest.taken / 1e6
 
 
-def _confirm(data: Path) -> int:
+def _confirm(data: Path, shipped: Shipped | None, *, give_up: bool) -> int:
     root = PosixDisk(data)
-    old = generations.previous(root)
-    return generations.confirm(root, PosixDisk(data / (old or generations.ROOT), root=data))
+    name = generations.previous(root)
+    old = PosixDisk(data / (name or generations.ROOT), root=data)
+    if name is not None and not give_up and not generations.given_up(root):
+        current = PosixDisk(data / generations.current(root), read_only=True, root=data)
+        expect_nothing_owed(old, current, lambda: shipped)
+    return generations.confirm(root, old)
 
 
 def _said_by(caller: Caller) -> tuple[str, str]:

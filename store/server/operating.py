@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from store.audit.owing import Unshipped
 from store.engine.identity import Caller
 from store.env.world import Disk
 from store.errors import Denied, MalformedCall, NotRestorable, Refused, StoreError
@@ -77,10 +78,13 @@ class OperatorDoors:
         assert offset >= answer.offset
         return _json(HTTPStatus.OK, {"offset": offset, "segment": self._service.engine.log.segment})
 
-    async def _confirm(self, _: Request, caller: Caller) -> Response:
+    async def _confirm(self, request: Request, caller: Caller) -> Response:
         """Let the files from before a restore in place go, while what was restored is served."""
+        give_up = _says(request, "give_up_unshipped", "false")
         try:
-            offset, freed = await self._maintenance.confirm(caller)
+            offset, freed = await self._maintenance.confirm(caller, self._service.auditing.shipped(), give_up=give_up)
+        except Unshipped as error:
+            raise Refused("unshipped", message=str(error)) from None
         except NotRestorable as error:
             raise Refused("nothing_to_confirm", message=str(error)) from None
         return _json(HTTPStatus.OK, {"offset": offset, "bytes": freed})
@@ -108,10 +112,15 @@ class OperatorDoors:
 
 def _waits(request: Request) -> bool:
     """Whether the answer is to come when all is done; with ?wait=false it comes at once."""
-    wait = request.query_params.get("wait", "true")
-    if wait not in {"true", "false"}:
-        raise MalformedCall(f"wait is true or false, found {wait:.20}", details={"field": "wait"})
-    return wait == "true"
+    return _says(request, "wait", "true")
+
+
+def _says(request: Request, name: str, default: str) -> bool:
+    """What a parameter in the address says. MalformedCall: neither true nor false."""
+    said = request.query_params.get(name, default)
+    if said not in {"true", "false"}:
+        raise MalformedCall(f"{name} is true or false, found {said:.20}", details={"field": name})
+    return said == "true"
 
 
 async def _ended(done: "asyncio.Future[Done]", name: str, *, wait: bool) -> Response:

@@ -60,6 +60,12 @@ def previous(root: Disk) -> str | None:
     return None if noted is None else noted.generation
 
 
+def given_up(root: Disk) -> bool:
+    """Whether the previous generation's files are being removed already."""
+    noted = _noted(root)
+    return noted is not None and noted.confirmed
+
+
 def switch(root: Disk, name: str) -> None:
     """Put another generation in force, at once; it is whole. The one in force until now becomes the previous one.
 

@@ -8,12 +8,13 @@ import pytest
 
 from store.audit.batches import expand, lines_of
 from store.audit.checkpoint import Checkpoint
-from store.audit.keeping import CURSOR, Keeper
+from store.audit.keeping import Keeper
 from store.audit.keys import introduce_first
 from store.audit.layout import What, folder_of, origin_of, read_name
 from store.audit.manifest import read_manifest
 from store.audit.notes import SecretKey, Signer, sign
 from store.audit.options import AuditOptions
+from store.audit.owing import CURSOR
 from store.engine.engine import Engine
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock, MemoryDisk, SeededEntropy

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from store.audit.keeping import CURSOR
 from store.audit.options import AuditOptions
+from store.audit.owing import CURSOR
 from store.snapshot.repository import Repository
 from tests.server.upkeep import QUIET, RealTenant, kept, write
 

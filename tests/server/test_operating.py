@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from store.audit.owing import CURSOR
 from store.engine.identity import SCOPE_CALL, SCOPE_READ
 from store.engine.options import EngineOptions
+from store.env.posix import PosixDisk
 from store.ids import Offset
 from store.log.survey import proven_end
 from store.server.mint import add_token, mint_token
@@ -178,6 +181,23 @@ def test_what_was_restored_in_place_is_confirmed_while_it_is_served(tmp_path: Pa
         assert tenant.records()[-1][0] == "confirm"
         assert tenant.call("write", 1, "one").status == 200
         assert tenant.request("POST", "/v1/confirm").status == 409
+
+
+def test_files_that_the_trail_still_wants_are_not_let_go(tmp_path: Path) -> None:
+    """409 names both offsets, and all stays as it was; whoever gives them up says so, and so does the record."""
+    with kept(tmp_path, QUIET, real=True) as tenant:
+        old = tenant.data / f"restored-{7:020d}-00000000"
+        shutil.copytree(tenant.data / "log", old / "log")
+        Repository(PosixDisk(old, root=tenant.data)).pin(CURSOR, Pin(Offset(1), "the trail", None, "cursor"))
+        (tenant.data / "previous").write_text(json.dumps({"generation": old.name, "current": ""}))
+        said = tenant.request("POST", "/v1/confirm")
+        assert (said.status, said.body["details"]["reason"]) == (409, "unshipped")
+        assert "up to offset 1, and needs them up to" in said.body["message"]
+        assert list((old / "log").glob("*.log"))
+        assert tenant.request("POST", "/v1/confirm?give_up_unshipped=maybe").status == 400
+        assert tenant.request("POST", "/v1/confirm?give_up_unshipped=true").status == 200
+        assert not list(old.rglob("*.log"))
+        assert tenant.records()[-1][1]["gave_up_unshipped"] is True
 
 
 def test_who_asked_is_recorded(tended: Kept) -> None:

@@ -14,7 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from store.audit.options import AuditOptions
+from store.audit.owing import Shipped, expect_nothing_owed, shipped_of
+from store.audit.recording import shipped_row
+from store.audit.rows import Rows
 from store.cli.asking import Tenant
+from store.cli.audit.places import log_of, note_act, opened_ledger, places_of
 from store.cli.directories import generation_of, look_at
 from store.cli.exits import NothingThere
 from store.cli.moments import folder_size, show_bytes
@@ -113,18 +118,29 @@ Confirm = Callable[[PosixDisk, Path], None]
 """What lets the files of the generation before go: (the root, that generation's folder)."""
 
 
-def confirm_restored(root: Path, tenant: Tenant | None, *, yes: bool, dry_run: bool, json: bool) -> None:
+def confirm_restored(
+    root: Path,
+    tenant: Tenant | None,
+    audit: AuditOptions,
+    *,
+    give_up: bool,
+    yes: bool,
+    dry_run: bool,
+    json: bool,
+) -> None:
     """Remove the files from before the last restore in place. NothingThere: there was none.
 
-    A `tenant` that serves what was restored does it itself, and goes on serving.
+    A `tenant` that serves what was restored does it itself, and goes on serving. Unshipped: the audit trail has not
+    taken all that they hold, and `give_up` does not say to let it go all the same.
     """
     if tenant is not None:
-        disk, let_go = PosixDisk(root, read_only=True), partial(_by_tenant, tenant)
+        disk, let_go = PosixDisk(root, read_only=True), partial(_by_tenant, tenant, give_up)
         _confirm(root, disk, let_go, yes=yes, dry_run=dry_run, json=json)
         return
     disk = hold(root, _STOPPED)
     try:
-        _confirm(root, disk, _remove_here, yes=yes, dry_run=dry_run, json=json)
+        _expect_shipped(root, disk, audit, give_up=give_up)
+        _confirm(root, disk, partial(_remove_here, audit, give_up), yes=yes, dry_run=dry_run, json=json)
     finally:
         disk.unlock()
 
@@ -144,12 +160,31 @@ def _confirm(root: Path, disk: PosixDisk, let_go: Confirm, *, yes: bool, dry_run
     _done({"event": "confirmed", "generation": str(generation_of(root)), **_lost_line(lost, size)}, said, json=json)
 
 
-def _remove_here(disk: PosixDisk, folder: Path) -> None:
+def _remove_here(audit: AuditOptions, give_up: bool, disk: PosixDisk, folder: Path) -> None:  # noqa: FBT001  # Bound.
     generations.confirm(disk, PosixDisk(folder, root=disk.path))
+    if give_up and (places := places_of(disk.path, audit)).folder.exists():
+        note_act(places, "files from before a restore were let go by hand, whether the trail had taken them or not")
 
 
-def _by_tenant(tenant: Tenant, _: PosixDisk, __: Path) -> None:
-    tenant.post("/v1/confirm")
+def _by_tenant(tenant: Tenant, give_up: bool, _: PosixDisk, __: Path) -> None:  # noqa: FBT001  # Bound.
+    tenant.post("/v1/confirm?give_up_unshipped=true" if give_up else "/v1/confirm")
+
+
+def _expect_shipped(root: Path, disk: PosixDisk, audit: AuditOptions, *, give_up: bool) -> None:
+    """Unshipped: the audit trail wants what is to go."""
+    if give_up or generations.given_up(disk):
+        return
+    old = PosixDisk(_previous(disk, root), read_only=True, root=root)
+    expect_nothing_owed(old, look_at(root), lambda: _shipped(root, audit))
+
+
+def _shipped(root: Path, audit: AuditOptions) -> Shipped | None:
+    """How far the trail is by its ledger. DirectoryError: another process has that."""
+    places = places_of(root, audit)
+    if not places.ledger.exists():
+        return None
+    with opened_ledger(places, audit, note) as ledger:
+        return shipped_of(shipped_row(Rows(ledger, log_of(places))))
 
 
 def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:

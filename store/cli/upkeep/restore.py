@@ -55,6 +55,9 @@ from store.upkeep.restore import restore as carry_out
 
 Into = Annotated[Path | None, typer.Option(help="A new or empty directory; the store may go on running.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Keep what was restored in place; the old files go.")]
+GiveUp = Annotated[
+    bool, typer.Option("--give-up-unshipped", help="With --confirm: also what the audit trail has not taken yet.")
+]
 Undo = Annotated[bool, typer.Option("--undo", help="Go back to the files from before a restore in place.")]
 
 
@@ -72,6 +75,7 @@ def restore(  # Options of a command.
     yes: Yes = False,  # noqa: FBT002  # A flag.
     confirm: Confirm = False,  # noqa: FBT002  # A flag.
     undo: Undo = False,  # noqa: FBT002  # A flag.
+    give_up_unshipped: GiveUp = False,  # noqa: FBT002  # A flag.
     key: KeyFile = None,
     endpoint: Endpoint = None,
     region: Region = None,
@@ -89,6 +93,8 @@ def restore(  # Options of a command.
     """
     options = _configure(config, set_, directory, key, endpoint, region)
     root = options.tenant.data
+    if give_up_unshipped and not confirm:
+        raise ConfigError("--give-up-unshipped goes with --confirm", hint="It says which files may go")
     if confirm or undo:
         if confirm and undo:
             raise ConfigError("--confirm and --undo cannot be together", hint="Look at `store snapshot list` first")
@@ -97,7 +103,7 @@ def restore(  # Options of a command.
             return
         named, without = was_typed(context, "url"), "the running tenant is not asked to confirm"
         tenant = find_tenant(options, url, token, ca, named=named, without=without, timeout_s=None)
-        confirm_restored(root, tenant, yes=yes, dry_run=dry_run, json=json)
+        confirm_restored(root, tenant, options.audit, give_up=give_up_unshipped, yes=yes, dry_run=dry_run, json=json)
         return
     if from_ is not None and into is None and not root.exists():
         into = root  # A bare machine: there is nothing to be in place of.

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def test_to_a_snapshot_by_name_or_offset_and_to_the_newest(data: Path) -> None:
         (("--snapshot", "3"), Exit.NOT_RESTORABLE, "00000000000000000003"),
         (("--to-offset", "3", "--newest"), Exit.CONFIG, "one moment"),
         (("--confirm", "--undo"), Exit.CONFIG, "together"),
+        (("--newest", "--give-up-unshipped"), Exit.CONFIG, "--confirm"),
     ],
 )
 @pytest.mark.parametrize("into", [(), ("--into", "new")])
@@ -186,6 +188,28 @@ def test_in_place_can_be_undone(data: Path) -> None:
     assert balance(data) == 100 + sum(range(1, 15))
     run("restore", "data", "--to-offset", str(told[4]["offset"]), cwd=data.parent)
     assert balance(data) == 110
+
+
+def test_what_the_trail_has_not_taken_is_not_let_go(data: Path) -> None:
+    """It names both offsets; once the trail is shipped the files may go, or at once where they are given up."""
+    run("audit", "ship", "data", cwd=data.parent)
+    deposit(data, 1_000)
+    last = events("log", "verify", "data", cwd=data.parent)[0]["last_offset"]
+    run("restore", "data", "--to-offset", "5", cwd=data.parent)
+    before = files(data)
+    refused = error("restore", "data", "--confirm", cwd=data.parent, exit_code=Exit.DIRECTORY)
+    assert f"needs them up to {last}" in refused["message"]
+    assert "store audit ship" in refused["hint"]
+    assert files(data) == before
+    copy = data.parent / "copy"
+    for each in ("", ".audit"):
+        shutil.copytree(f"{data}{each}", f"{copy}{each}")
+    run("audit", "ship", "data", cwd=data.parent)
+    run("restore", "data", "--confirm", cwd=data.parent)
+    assert not (data / "log").exists()
+    run("restore", "copy", "--confirm", "--give-up-unshipped", cwd=data.parent)
+    assert not (copy / "log").exists()
+    assert list((data.parent / "copy.audit" / "acts").glob("*.json"))
 
 
 def test_nothing_waits_to_be_confirmed_or_undone(data: Path) -> None:
