@@ -1,12 +1,14 @@
-"""Whether the store holds more of a trail than its ledger knows: then the ledger is not to be gone on with.
+"""Whether the store and the ledger speak of the same trail: where one knows more, nothing is shipped.
 
-Laws: it is looked at once, before anything is put. A batch that is frozen anew might be cut otherwise than the one that
-is stored; two objects for one number would be a fork that nobody could mend.
+Laws: where the store holds more is looked at once, before anything is put. A batch that is frozen anew might be cut
+otherwise than the one that is stored; two objects for one number would be a fork that nobody could mend. Whether what
+was stored last still lies there is looked at now and then: behind a hole nothing could be proven, and what is in the
+log and in the ledger of it would soon be let go.
 """
 
-from store.audit.layout import folder_of, manifest_name
+from store.audit.layout import batch_name, folder_of, manifest_name
 from store.audit.rows import Rows, State
-from store.env.worm import WormStore
+from store.env.worm import Misconfigured, WormStore
 from store.errors import StoreError
 
 
@@ -31,3 +33,20 @@ def check_not_behind(store: WormStore, rows: Rows, log: str) -> None:
                     hint="The ledger was lost or is an old copy: `store audit rebuild` makes it anew from bucket and"
                     " log. If another process ships this trail, stop it first.",
                 )
+
+
+def check_still_there(store: WormStore, rows: Rows, log: str) -> None:
+    """Misconfigured: what was stored last is gone. An unmounted disk, another folder or bucket, or somebody's act."""
+    row = next((each for each in reversed(tuple(rows)) if each.manifest_version_id), None)
+    if row is None:
+        return
+    for name, version_id in (
+        (batch_name(log, row.batch, first=row.first, last=row.size_after - 1), row.version_id),
+        (manifest_name(log, row.batch), row.manifest_version_id),
+    ):
+        if not any(each.version_id == version_id and not each.marker for each in store.versions_of(name)):
+            raise Misconfigured(
+                f"{store.url} does not hold {name} any more, which was stored there (version {version_id})",
+                hint="Is it the right place, and is its disk mounted? Bring it back. If it is lost for good, stop the"
+                " server: `store audit rebuild` begins a trail anew with what the log still holds.",
+            )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
 
-from store.audit.behind import check_not_behind
+from store.audit.behind import check_not_behind, check_still_there
 from store.audit.bucket import check_bucket, refuses_taken_keys
 from store.audit.checkpoint import Checkpoint, is_signed
 from store.audit.layout import checkpoint_name, manifest_name
@@ -189,12 +189,13 @@ class Shipper:
         return max(0.0, min(pauses))
 
     def _check(self) -> None:
-        """Whether the store is fit, how it treats keys that are taken, and whether it holds what we do not know of."""
+        """Whether the store is fit, how it treats keys that are taken, and whether it holds what it should, no more."""
         store_time(self._store, self._clock)
         facts, warnings = check_bucket(self._store)
         self._enforced = facts.enforced
         for each in warnings:
             self._strange(each)
+        check_still_there(self._store, self._rows, self._log)
         if self._conditional is None:
             check_not_behind(self._store, self._rows, self._log)
             until = self._retention.wanted(store_time(self._store, self._clock))
@@ -298,6 +299,8 @@ class Shipper:
         return self._rows.let_go(before=Timestamp(self._clock.wall() - grace)) > 0
 
     def _ship(self, key: str, data: bytes) -> Stored:
+        if not self._enforced:  # A folder may be gone or unmounted by now, and putting would make another in its place.
+            self._store.facts()
         now = store_time(self._store, self._clock)
         conditional = self._conditional is True
         stored = ship(self._store, key, data, retention=self._retention, now=now, conditional=conditional)
