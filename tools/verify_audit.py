@@ -369,9 +369,10 @@ def read_manifest(data: bytes, batch: int, folder: Folder, origin: str, keys: Ke
 def moment_of(text: Any) -> datetime | None:
     """A time in RFC 3339: UTC, whole seconds."""
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except (TypeError, ValueError):
         return None
+    return found if found.isoformat() == text.removesuffix("Z") + "+00:00" else None  # strptime takes other spellings.
 
 
 def unpack(data: bytes, raw_size: int) -> bytes:
@@ -479,6 +480,7 @@ class Verifier:
             found = Checkpoint.read(self.folder.get(name))
             expect((found.origin, found.size) == (self.origin, size), f"{size} events of {self.origin}")
             signers = [key for _, key in self.keys.succession if found.note.signed_by(key)]
+            expect(size or found.root == root_of([]), "the empty tree's root")
             expect(self.keys.in_force(size) in signers, f"a signature of {self.keys.in_force(size).text}")
             self.report.counts["checkpoints"] += 1
             self.seen = max(self.seen, size)
@@ -720,7 +722,10 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         usage("name --key (or --key-from-trail), and --proof together with --event")
     if (options.folder is None) != (options.proof is not None and options.key is not None):
         usage("name a FOLDER, or --proof, --event and --key")
+    options.witness = list(dict.fromkeys(options.witness))  # Said twice, it is still one.
     options.quorum = len(options.witness) if options.quorum is None else options.quorum
+    if not min(1, len(options.witness)) <= options.quorum <= len(options.witness):
+        usage(f"--quorum {options.quorum} of {len(options.witness)} witnesses cannot be")
     return options
 
 

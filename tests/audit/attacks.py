@@ -4,6 +4,7 @@ An attack changes the trail and says with which options it is verified. Kinds: 1
 what lies beside the evidence: said as a warning, while the evidence stands.
 """
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -333,6 +334,22 @@ def garbage_checkpoint() -> Attack:
     return Attack(trail, 1, "checkpoint/00000000000000000005.ckpt")
 
 
+def empty_root() -> Attack:
+    """A checkpoint of no events with some root, signed by who has the key."""
+    trail = small_trail()
+    text = f"{trail.origin}\n0\n{base64.b64encode(bytes(32)).decode()}\n"
+    trail.objects["checkpoint/00000000000000000000.ckpt"] = Stored(f"{text}\n{FIRST_KEY.line(text)}".encode())
+    return Attack(trail, 1, "empty tree")
+
+
+def other_spelling(until: str = "2036-11-21T0:00:00Z") -> Attack:
+    """A date that can be read and is not written as it must be, signed by who has the key."""
+    trail = small_trail(3)
+    said = trail.signed({**trail.manifests[0], "retain_until": until})
+    trail.objects["manifest/000000000000.json"] = Stored(canonical(said))
+    return Attack(trail, 1, "retain_until")
+
+
 def far_away() -> Attack:
     """A manifest with a number in the far future."""
     trail = small_trail()
@@ -405,6 +422,7 @@ ATTACKS: Final[tuple[Callable[[], Attack], ...]] = (
     rewritten_between, rewritten_against_witness, witness_behind, forged_cosignature, forged_key, forged_rotation,
     two_successors, old_key_goes_on, revoked_key_goes_on, forged_revocation, unlocked, unlocked_mode, governance,
     under_retained, under_retained_manifest, under_retained_checkpoint, event_hold, other_version, foreign,
-    garbage_manifest, garbage_policy, unsigned_policy, overlapping_signature, garbage_checkpoint, far_away,
+    garbage_manifest, garbage_policy, unsigned_policy, overlapping_signature, garbage_checkpoint, empty_root,
+    other_spelling, far_away,
     other_tenant, replayed, replayed_object, clock_set_back, left_out, one_bit, one_bit_with_manifest,
 )  # fmt: skip

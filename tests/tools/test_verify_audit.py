@@ -230,6 +230,16 @@ def test_a_witness_and_an_older_checkpoint_prove_that_nothing_was_rewritten(
         assert not any("rewrote" in each for each in said["not_checked"])
 
 
+@pytest.mark.parametrize(("named", "quorum"), [(2, 2), (1, 0), (1, -1), (0, 1)])
+def test_a_quorum_that_says_nothing_or_cannot_be_is_wrong_usage(named: int, quorum: int, tmp_path: Path) -> None:
+    """A witness that is named twice is one; no number of cosignatures is waved through."""
+    with pytest.raises(SystemExit) as ended:
+        tool.main(
+            [str(tmp_path), "--key", FIRST_KEY.vkey, *["--witness", WITNESS.vkey] * named, "--quorum", str(quorum)]
+        )
+    assert ended.value.code == 4
+
+
 def test_of_several_witnesses_a_quorum_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One of two, if one was asked for; both, if nothing was said."""
     trail = Trail()

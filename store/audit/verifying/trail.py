@@ -17,6 +17,7 @@ from store.audit.checkpoint import Checkpoint, read_checkpoint
 from store.audit.keys import Succession, read_key_note, read_revocation, read_succession
 from store.audit.layout import Malformed, What, folder_of, read_name
 from store.audit.manifest import NO_MANIFEST, Manifest, read_manifest, read_retain_until, retain_until
+from store.audit.merkle import NOTHING
 from store.audit.notes import Note, VerifierKey, read_note
 from store.audit.verifying.batch import Checked, Place, Task, check, silence
 from store.audit.verifying.findings import Kind, Outcome
@@ -360,6 +361,8 @@ class Verification:
     def _check_signed(self, found: Checkpoint, note: Note, size: int, keys: Succession) -> None:
         if (found.origin, found.size) != (self.outcome.origin, size):
             raise Malformed(f"expected {size} events of {self.outcome.origin}, found {found.size} of {found.origin}")
+        if size == 0 and found.root != NOTHING.root():
+            raise Malformed(f"the empty tree has another root than {found.root.hex()}")
         key = keys.in_force(size)
         if key not in note.signed_by(each for _, each in keys.keys):
             raise Malformed(f"expected a signature of the key in force, {key}, found none")
