@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from store.ids import Key
 from store.query.aggregates import Retractable
 from store.query.grouping import GroupScope
+from store.query.kinds import Kind
 from store.query.problems import exceeded
 from store.query.ranked import Exhausted, Ranked
 from store.query.results import NOTHING, Move, ResultChange, Share, Source
@@ -53,6 +54,9 @@ class Groups:
         self._key_of: Final = grouped.scope.key_of()
         self._values_of: Final = grouped.scope.values_of()
         self._groups: dict[tuple[Any, ...], _Group] = {}
+        self._replaceable: Final = all(each.kind is not Kind.JSONB for each in grouped.scope.keys)
+        """Whether another result has the same keys: JSON that is equal may be written otherwise in each row of a group,
+        and a group is told by what the first one said."""
         self._low: set[tuple[Any, ...]] = set()
         """Groups of which a MIN or MAX may soon not be known."""
         self.is_shown = False
@@ -63,8 +67,8 @@ class Groups:
 
     @property
     def is_low(self) -> bool:
-        """Whether a MIN or MAX may soon not be known (Result)."""
-        return bool(self._low)
+        """Whether a MIN or MAX may soon not be known, and another result may take this one's place (Result)."""
+        return self._replaceable and bool(self._low)
 
     def image(self, row: Any, _data: bytes) -> tuple[tuple[Any, ...], list[Any]]:
         """The key of a row's group, and what each aggregate takes of it (Result)."""

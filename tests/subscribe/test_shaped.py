@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from store.query import topk
+from store.query import ranked, topk
 from store.subscribe import deliveries, first_rows, shaped
 from store.subscribe.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from store.subscribe.options import Options
@@ -307,3 +307,23 @@ def test_where_there_is_no_room_for_another_the_old_one_stays(monkeypatch: pytes
         view.take(client.hears())
         assert sorted(view.rows) == [book - 2, book - 1]
     assert looked
+
+
+def test_groups_that_are_counted_again_are_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where JSON that is equal is written otherwise in the rows that are left."""
+    monkeypatch.setattr(ranked, "HELD_MAX", 4)
+    monkeypatch.setattr(ranked, "LOW_VALUES", 3)
+    shelf = Shelf()
+    client, writer = shelf.client(SUBPROTOCOL_JSON), shelf.client(SUBPROTOCOL_JSON)
+    view = View(client, 1, "SELECT notes, min(id) AS first FROM books GROUP BY notes")
+    for book in range(8):
+        notes = '{"n":1}' if book == 0 else '{"n":1.0}'
+        writer.asks(["call", 1, "put_whole", [book, "ann", "", "2026-11-21T00:00:00Z", notes]])
+    for book in range(7):
+        writer.asks(["call", 1, "drop", [book]])
+        view.take(client.hears())
+        ((_, first),) = view.rows.values()
+        assert first == book + 1
+    writer.asks(["call", 1, "drop", [7]])
+    view.take(client.hears())
+    assert view.rows == {}
