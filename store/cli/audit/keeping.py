@@ -119,15 +119,15 @@ def status(
 
 
 def _lines(said: dict[str, Any], problem: str) -> list[str]:
-    owned = "" if said.get("enforced") else "  (its owner can change it, and would be found out)"
+    owned = "" if said.get("enforced") is not False else "  (its owner can change it, and would be found out)"
     ledger = f"{said.get('ledger_bytes', 0):,} of {said.get('ledger_size_max', 0):,} bytes"
     batches = ", ".join(f"{count:,} {state}" for state, count in said.get("batches", {}).items() if count) or "none"
     last = said.get("verified_at") or 0
     verified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(last)) if last else "never, by a command here"
     return [
-        f"trail         {said.get('origin')}",
-        f"key           {said.get('key')}",
-        f"store         {said.get('url')}{owned}",
+        f"trail         {said.get('origin', _UNKNOWN)}",
+        f"key           {said.get('key', _UNKNOWN)}",
+        f"store         {said.get('url', _UNKNOWN)}{owned}",
         f"events        {said.get('events', 0):,}, of them {said.get('checkpoint_events', 0):,} under a checkpoint",
         f"log           shipped through offset {said.get('shipped_offset', 0):,}; {said.get('lag_s', 0):.1f} s behind",
         f"ledger        {ledger}; batches: {batches}",
@@ -138,6 +138,9 @@ def _lines(said: dict[str, Any], problem: str) -> list[str]:
         *(f"found         {each}" for each in said.get("found", [])),
         *([f"problem       {problem}"] if problem else []),
     ]
+
+
+_UNKNOWN: Final = "not known yet"
 
 
 def _of_witness(said: dict[str, Any]) -> str:

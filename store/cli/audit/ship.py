@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -57,7 +57,7 @@ from store.env.subject_folder import FolderSubjectKeys
 from store.env.subjects import SubjectKeys
 from store.env.worm import WormError, WormStore
 from store.env.worm_url import open_worm
-from store.errors import ConfigError
+from store.errors import ConfigError, DirectoryError, StoreError
 
 STATUS_INTERVAL_S: Final = 1.0
 """Seconds between two words of where the trail stands."""
@@ -96,7 +96,7 @@ def ship(
     lost = False
     while True:
         try:
-            with opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
+            with _ends_told(places), opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
                 if follow:
                     _follow(keeper, places, options.audit, stop, tell, json=json)
                     if not stop.is_set():
@@ -271,10 +271,34 @@ def _note(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool, 
         note_store(places, options)
     if json:
         print_json({"event": "status", **status})
-    fresh = places.status.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode({"at": time.time(), "pid": 0 if ends else os.getpid(), **status}))
-    fresh.replace(places.status)
+    _write_status(places, {**status, "at": time.time(), "pid": 0 if ends else os.getpid()})
     return status
+
+
+@contextmanager
+def _ends_told(places: Places) -> Iterator[None]:
+    """Add to what was said last why nobody ships now: whoever looks at the status need not look for a log."""
+    try:
+        yield
+    except DirectoryError:  # Another process has it, and says where it stands.
+        raise
+    except (StoreError, OSError) as error:
+        with suppress(OSError):  # The error itself is what counts.
+            _write_status(places, {**_last_said(places), "at": time.time(), "pid": 0, "problem": str(error)})
+        raise
+
+
+def _last_said(places: Places) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(places.status.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def _write_status(places: Places, said: Mapping[str, Any]) -> None:
+    fresh = places.status.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(said))
+    fresh.replace(places.status)
 
 
 def _say(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool) -> None:

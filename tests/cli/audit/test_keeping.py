@@ -66,6 +66,29 @@ def test_a_problem_ends_the_status_with_one(tmp_path: Path, monkeypatch: pytest.
     assert "store audit init" in done.stdout
 
 
+def test_the_status_says_why_nobody_ships(stopped: Path) -> None:
+    """Also where the process could not even begin; and no more once it could."""
+    secret = next((stopped / "data.audit" / "keys").glob("*.key"))
+    secret.chmod(0o644)
+    assert ship(stopped).returncode != 0
+    done = store("audit", "status", "data", cwd=stopped)
+    assert done.returncode == 1
+    assert "chmod 600" in done.stdout
+    assert "events" in done.stdout
+    secret.chmod(0o600)
+    assert ship(stopped).returncode == 0
+    assert store("audit", "status", "data", cwd=stopped).returncode == 0
+
+
+def test_a_bucket_that_nobody_reached_is_not_called_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kind of store it is, is said once it is known."""
+    live(tmp_path, monkeypatch)
+    ship(tmp_path, "--set", "audit.store=s3://nobody/x", "--set", "audit.endpoint=http://127.0.0.1:9")
+    done = store("audit", "status", "data", cwd=tmp_path)
+    assert "s3://nobody/x" in done.stdout
+    assert "its owner can change it" not in done.stdout
+
+
 def test_a_trail_stays_in_the_store_in_which_it_began(stopped: Path) -> None:
     """Another one would hold it without its beginning; the error names both."""
     assert store("audit", "init", "data", "--set", "audit.store=worm", cwd=stopped).returncode == 0
