@@ -106,7 +106,8 @@ class Rows:
         elif there != log.encode("ascii"):
             raise ConfigError(
                 f"the ledger is that of the trail {there.decode('ascii', 'replace')}, not of {log}",
-                hint="Each store has a ledger of its own beside its data directory; a copy's must not be shared.",
+                hint="Each store has a ledger of its own. If the data directory is a copy, move the audit folder that"
+                " came with it away, or name another (audit.folder): the copy then has a trail of its own.",
             )
         self._rows = {row.batch: row for row in self._read()}
         self._low = next(iter(self._rows), 0)
