@@ -7,27 +7,35 @@ first step on, so that whoever else wants the machine moves nothing.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from bench.load import Load
+from bench.machine import peak_bytes
 from bench.peers import BenchError
 from bench.peers.tenant import Tenant
-from bench.results import Result, against, at_least, at_most, rate, rounded
-from store.audit.batches import EVENTS_MAX
+from bench.results import Result, against, at_least, at_most, rate, rounded, within
+from store.audit.batches import EVENTS_MAX, Frozen
 from store.audit.checkpoint import Checkpoint
 from store.audit.context import Context
-from store.audit.layout import origin_of
+from store.audit.keys import introduce_first
+from store.audit.layout import checkpoint_name, manifest_name, origin_of
 from store.audit.manifest import NO_MANIFEST, Writer
 from store.audit.notes import SecretKey, sign
 from store.audit.trail import BEGINNING, Trail
 from store.codec import encode_transaction
 from store.env.memory import SeededEntropy
+from store.env.posix import SystemClock
 from store.env.subjects import MemorySubjectKeys
+from store.env.worm import SECOND
+from store.env.worm_folder import FolderWorm
 from store.ids import ConnectionId, Epoch, IdentityReference, Offset, SchemaVersion, TableId, Timestamp
 from store.transaction import Kind, Op, Transaction
 from store.values import encode
@@ -51,19 +59,32 @@ share of the load's length, so that a trail that falls behind all the time is fo
 CALLER_SHARE: Final = 0.9
 EVENTS_RATE: Final = 100_000
 VERIFY_RATE: Final = 200_000
-MADE: Final = (300_000, 1_000_000)
+MADE: Final = 300_000
 MADE_QUICK: Final = 100_000
+LONG: Final = (1_000_000, 10_000_000)
+LONG_QUICK: Final = (100_000, 500_000)
+"""Events of a trail, and of one that is several times as long, which takes no more memory to verify."""
+LONGER_MEMORY: Final = 1.2
+DAY: Final = 86_400 * SECOND
+"""How long what is made stays locked."""
 DRAIN_S: Final = 120.0
+LOOK_S: Final = 0.02
+"""Seconds from one look at a verifier's memory to the next."""
 LOG: Final = "0123456789abcdef" * 2
 ORIGIN: Final = origin_of("example.com", LOG)
+KEY: Final = SecretKey(ORIGIN, bytes(32))
+SOON: Final = Timestamp(2 * 10**15)
+Put = Callable[[str, bytes], str]
+"""Stores an object under a name, and returns its version."""
 
 
 def run(directory: Path, *, quick: bool) -> Iterator[Result]:
-    """What a caller notices; events made in this process; a minute of load shipped; and that verified."""
+    """What a caller notices; events made in this process; a minute of load shipped; that verified; and its memory."""
     directory.mkdir()
     yield from _callers(directory, quick=quick)
-    yield from _made(MADE_QUICK if quick else MADE[0])
+    yield from _made(MADE_QUICK if quick else MADE)
     yield from _kept_up(directory, quick=quick)
+    yield from _memory(directory, LONG_QUICK if quick else LONG)
 
 
 def _callers(directory: Path, *, quick: bool) -> Iterator[Result]:
@@ -96,22 +117,62 @@ def _callers(directory: Path, *, quick: bool) -> Iterator[Result]:
 def _made(count: int) -> Iterator[Result]:
     """Deriving, hashing, compressing and signing, in this process, from records' bytes."""
     records = list(_transfers(count))
-    trail = Trail(LOG, keys=MemorySubjectKeys(SeededEntropy(1)), standing=BEGINNING, context=_context())
-    key = SecretKey(ORIGIN, bytes(32))
-    writer = Writer(version="0", host="bench", fence=1)
-    prev, began = NO_MANIFEST, time.process_time()
-    for first in range(0, count, EVENTS_MAX):
-        for closed in trail.take(Epoch(b"e" * 16), records[first : first + EVENTS_MAX]):
-            frozen = closed.frozen
-            manifest = frozen.manifest(
-                origin=ORIGIN, prev=prev, version_id="v", until=Timestamp(2 * 10**15), writer=writer, signer=key
-            )
-            prev = manifest.digest
-            sign(Checkpoint(ORIGIN, frozen.size_after, frozen.after.root()).text, [key])
+    began = time.process_time()
+    _make(records, lambda *_: "v")
     seconds = time.process_time() - began
     yield at_least(
         CASE, "transfers derived, hashed, compressed and signed, by one core", count / seconds, "events/s", EVENTS_RATE
     )
+
+
+def _make(records: Iterable[bytes], put: Put, until: Timestamp = SOON) -> None:
+    """A trail of these records, batch by batch: the three objects of each."""
+    writer, prev = Writer(version="0", host="bench", fence=1), NO_MANIFEST
+    for frozen in _batches(records):
+        version = put(frozen.name, frozen.data)
+        manifest = frozen.manifest(origin=ORIGIN, prev=prev, version_id=version, until=until, writer=writer, signer=KEY)
+        prev = manifest.digest
+        put(manifest_name(LOG, frozen.batch), manifest.encode())
+        checkpoint = Checkpoint(ORIGIN, frozen.size_after, frozen.after.root())
+        put(checkpoint_name(LOG, frozen.size_after), sign(checkpoint.text, [KEY]).encode())
+
+
+def _batches(records: Iterable[bytes]) -> Iterator[Frozen]:
+    trail = Trail(LOG, keys=MemorySubjectKeys(SeededEntropy(1)), standing=BEGINNING, context=_context())
+    waiting = iter(records)
+    while taken := list(islice(waiting, EVENTS_MAX)):
+        yield from (each.frozen for each in trail.take(Epoch(b"e" * 16), taken))
+    last = trail.close()
+    if last is not None:
+        yield last.frozen
+
+
+def _memory(directory: Path, sizes: tuple[int, int]) -> Iterator[Result]:
+    """What the verifier takes at most for a trail, and for one that is several times as long."""
+    base = f"memory of store audit verify at {sizes[0]:,} events, at most"
+    peaks = [_verified_made(directory / "long", count) for count in sizes]
+    yield rate(CASE, base, peaks[:1], "MiB")
+    yield within(
+        CASE, f"the same at {sizes[1]:,} events", peaks[1:], "MiB", base=base, bases=peaks[:1], most=LONGER_MEMORY
+    )
+
+
+def _verified_made(folder: Path, count: int) -> float:
+    """Write a trail of so many events into a folder, verify it, remove it: the verifier's peak memory in MiB."""
+    store, until = FolderWorm(folder, SystemClock()), Timestamp(SystemClock().wall() // SECOND * SECOND + DAY)
+    store.create(retention_days=1)
+
+    def put(name: str, data: bytes) -> str:
+        return store.put(name, data, sha256=sha256(data).hexdigest(), retain_until=until)
+
+    try:
+        put(*introduce_first(LOG, KEY, root=None))
+        _make(_transfers(count), put, until)
+        words = ["-m", "store", "audit", "verify", str(folder), "--key", str(KEY.key), "--jobs", "1"]
+        _, memory = _run("store audit verify", words)
+        return memory
+    finally:
+        shutil.rmtree(folder)
 
 
 def _context() -> Context:
@@ -174,18 +235,30 @@ def _events(folder: Path) -> int:
 
 
 def _verified(name: str, words: Sequence[str], events: int, *, last: bool) -> Iterator[Result]:
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = usage.ru_utime + usage.ru_stime
-    if process.returncode:
-        raise BenchError(f"{name} ended with {process.returncode}")
+    seconds, memory = _run(name, words)
     metric = f"events verified by a core, {name}, {events:,} in all"
     if last:
         yield rate(CASE, metric, [events / seconds], "events/s")
     else:
         yield at_least(CASE, metric, events / seconds, "events/s", VERIFY_RATE)
-    yield Result(CASE, f"its memory at {events:,} events, at most", rounded(usage.ru_maxrss / 1024), "MiB")
+    yield Result(CASE, f"its memory at {events:,} events, at most", rounded(memory), "MiB")
+
+
+def _run(name: str, words: Sequence[str]) -> tuple[float, float]:
+    """Run a verifier, which must find nothing: the seconds of CPU that it took, and its peak memory in MiB.
+
+    The kernel is asked while it runs: what `wait4` says of memory is at least that of the process that started it.
+    """
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak, ended = 0, 0
+    while not ended:
+        peak = max(peak, peak_bytes(process.pid))
+        time.sleep(LOOK_S)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise BenchError(f"{name} ended with {process.returncode}")
+    return usage.ru_utime + usage.ru_stime, peak / (1 << 20)
 
 
 def _behind(tenant: Tenant) -> int:
