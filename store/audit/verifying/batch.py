@@ -71,12 +71,12 @@ class Checked:
     """What each event says was written."""
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, gc=False):
     sequence: int
     uid: str
 
 
-class _Ours(msgspec.Struct):
+class _Ours(msgspec.Struct, gc=False):
     epoch: str
     offset: int
     timestamp: int
@@ -84,11 +84,11 @@ class _Ours(msgspec.Struct):
     record_sha256: str | None = None
 
 
-class _Api(msgspec.Struct, frozen=True):
+class _Api(msgspec.Struct, frozen=True, gc=False):
     operation: str = ""
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     """What of an event is verified by more than its hash."""
 
     time: int
@@ -113,7 +113,9 @@ def check(task: Task, data: bytes | None, lock: Lock | None = None) -> Checked:
         found = tuple(_silences(events, task.heartbeat_s))
     except Malformed as error:
         return Checked(sound=False, found=(Finding(Kind.TAMPER, where, str(error)),), lock=lock)
-    records = tuple((each.unmapped.epoch, each.unmapped.offset, each.unmapped.record_sha256) for each in events)
+    records: tuple[tuple[str, int, str | None], ...] = ()
+    if task.with_records or task.with_writes:
+        records = tuple((each.unmapped.epoch, each.unmapped.offset, each.unmapped.record_sha256) for each in events)
     return Checked(
         sound=True,
         found=found,
