@@ -204,7 +204,7 @@ def _snapshot_of(text: str, trail: Opened, request: Request) -> AgainstSnapshot:
         return AgainstSnapshot(repository, name)
     except FileNotFoundError:
         there = ", ".join(repository.names()) or "none"
-        hint = f"There are: {there}. `store snapshot create` takes one"
+        hint = f"There are: {there}. `store snapshot take` takes one"
         raise NothingThere(f"there is no snapshot {name or 'that can be read'} in {folder}", hint=hint) from None
 
 
