@@ -1,5 +1,7 @@
 """Who was turned away, in the log: one record each while they are few, counted and summarised under a flood.
 
+A call that cannot be read, or names no reducer, counts among them.
+
 Laws: no denial's number is lost: what has no record of its own is counted, and the count is a record when its interval
 ends, or at a stop. A stranger cannot fill the disk: an interval holds a bounded number of bounded records. While the
 disk is low nothing is written and the count grows. A crash loses the count of the interval that ran, and records of the
@@ -16,7 +18,7 @@ from store.engine.admission import Admission
 from store.engine.housekeeping import DISK, Housekeeping
 from store.engine.identity import Caller
 from store.engine.write_path import WritePath
-from store.errors import CallError, Denied, Overloaded
+from store.errors import CallError, Denied, MalformedCall, Overloaded, UnknownReducer
 from store.ids import Timestamp
 from store.transaction import Kind
 from store.values import encode
@@ -42,8 +44,15 @@ RECORD_SIZE_MAX: Final = 8 << 10
 HOST_MAX: Final = 64
 """Characters of an address."""
 OTHER: Final = "other"
+TOLD: Final = frozenset({"call", "message"})
+"""Acts of which more is told than that they were denied: also that nobody could read them."""
 SUMMARY: Final = "denials"
 """What a record of many denials is called, in the place of the act."""
+
+
+def is_told(act: str, error: CallError) -> bool:
+    """Whether the log is told: of every denial, and of a call that cannot be read or names no reducer."""
+    return isinstance(error, Denied) or (isinstance(error, MalformedCall | UnknownReducer) and act in TOLD)
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -93,15 +102,17 @@ class Denials:
     def note(
         self, act: str, error: CallError, *, door: str, target: str, source: str, caller: Caller | None = None
     ) -> None:
-        """Somebody was denied an `act`: authenticate, call, query, subscribe, operate.
+        """Somebody was denied an `act`: authenticate, call, query, subscribe, operate; or sent what cannot be read.
 
         `target` is what it was about, a path or a name; `source` is host:port; `caller` is who, where that is known.
+        Of what cannot be read nothing is kept but its code: an error's text may quote an argument that no log may hold.
         """
         host, kind = _text(source.rpartition(":")[0], HOST_MAX), f"{act}/{error.code}"
         if not (self._may_write() and self._is_few(host, kind)):
             self._add(host, kind)
             return
-        said, source = _text(str(error)), _text(source, HOST_MAX)
+        said = _text(str(error)) if isinstance(error, Denied) else error.code
+        source = _text(source, HOST_MAX)
         record = partial(
             self._write_path.record,
             Kind.DENIED,

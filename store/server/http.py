@@ -22,7 +22,7 @@ from store import __version__
 from store.engine.identity import Caller
 from store.engine.reducer import Reducer
 from store.engine.write_path import Answer
-from store.errors import CallError, Denied, MalformedCall, MalformedQuery, Overloaded, Refused
+from store.errors import CallError, Denied, MalformedCall, MalformedQuery, Overloaded, Refused, UnknownReducer
 from store.schema import TableSchema
 from store.server.health import Health
 from store.server.metrics import CONTENT_TYPE
@@ -99,7 +99,7 @@ class HttpDoors:
                 return _json(status_of(error), error_of(error))
             try:
                 return await handler(request, caller)
-            except Denied as error:
+            except (Denied, MalformedCall, UnknownReducer) as error:
                 self._note_denied(request, _act_of(request.url.path), error, caller)
                 raise
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from store.engine.denials import is_told
 from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import CallError, Denied, Overloaded, Refused
@@ -131,8 +132,8 @@ class Service:
     def note_denied(
         self, act: str, error: CallError, *, door: str, target: str, source: str, caller: Caller | None = None
     ) -> None:
-        """Let the log say who was denied what at a door. Errors of other kinds are none of this."""
-        if isinstance(error, Denied):
+        """Let the log say who was denied what at a door, or sent what no reducer takes. Other errors are none of it."""
+        if is_told(act, error):
             self.engine.denials.note(act, error, door=door, target=target, source=source, caller=caller)
 
 

@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from store.engine.denials import is_told
 from store.engine.engine import Engine
 from store.engine.idempotency import UNACKNOWLEDGED_CALLS_MAX
 from store.engine.identity import Caller
 from store.engine.write_path import Answer
 from store.errors import (
     CallError,
-    Denied,
     MalformedCall,
     MalformedQuery,
     Overloaded,
@@ -274,11 +274,11 @@ class Session:
         self.detach()
         self._wire.close(CLOSE_TOO_SLOW, f"more than {bound} wait to be read")
 
-    def _fail(self, about: str, number: int, error: CallError) -> None:
+    def _fail(self, about: str, number: int, error: CallError, target: str = "") -> None:
         """Answer that something was not done, and that nothing of it was recorded but, perhaps, that it was denied."""
-        if isinstance(error, Denied):
+        if is_told(about, error):
             self._engine.denials.note(
-                about, error, door="websocket", target="", source=self._caller.source, caller=self._caller
+                about, error, door="websocket", target=target, source=self._caller.source, caller=self._caller
             )
         details = dict(error.details)
         if isinstance(error, Refused):
@@ -310,7 +310,7 @@ class Session:
                 json=self.text,
             )
         except CallError as error:
-            self._fail("call", message.sequence, error)
+            self._fail("call", message.sequence, error, message.reducer)
             return
         try:
             if answer.outcome:

@@ -1,15 +1,25 @@
 """Who was turned away, in the log: singly while they are few, counted under a flood, and never more than a bound."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from store.codec import encode_transaction
 from store.engine import denials
-from store.engine.denials import EACH_MAX, INTERVAL_S, RECORD_SIZE_MAX, SINGLE_MAX, SOURCES_MAX, SOURCES_TOLD, Summary
+from store.engine.denials import (
+    EACH_MAX,
+    INTERVAL_S,
+    RECORD_SIZE_MAX,
+    SINGLE_MAX,
+    SOURCES_MAX,
+    SOURCES_TOLD,
+    Summary,
+    is_told,
+)
 from store.engine.engine import Engine
 from store.engine.identity import Caller, Identity
-from store.errors import Denied
+from store.errors import CallError, Denied, MalformedCall, MalformedQuery, Overloaded, UnknownReducer
 from store.ids import ConnectionId
 from store.transaction import Kind, Transaction
 from tests.engine.scenes import OPTIONS, logged, memory_clock, memory_disk, open_shop, reopen
@@ -174,3 +184,40 @@ def test_denials_survive_a_restart() -> None:
     deny(engine)
     before = denied(engine)
     assert denied(reopen(engine)) == before
+
+
+@pytest.mark.parametrize(
+    ("act", "error"), [("call", UnknownReducer), ("call", MalformedCall), ("message", MalformedCall)]
+)
+def test_of_a_call_that_cannot_be_read_no_argument_is_kept(act: str, error: type[CallError]) -> None:
+    """Who, from where, what name and why in a word: the error's text may quote what no log may hold."""
+    engine = open_shop()
+    secret = error("'hunter2' is no number")
+    assert is_told(act, secret)
+    engine.denials.note(act, secret, door="websocket", target="pay", source="10.0.0.1:5000")
+    (record,) = denied(engine)
+    assert (record.reducer, record.outcome) == (act, error.code)
+    assert msgspec.msgpack.decode(record.args) == {"door": "websocket", "target": "pay", "reason": error.code}
+    assert b"hunter2" not in encode_transaction(record)
+
+
+def test_a_flood_of_calls_that_cannot_be_read_is_counted() -> None:
+    """Within the same bound as denials, under a reason of its own."""
+    engine = open_shop()
+    for _ in range(1_000):
+        engine.denials.note("call", UnknownReducer("no"), door="http", target="x" * 10_000, source="10.0.0.1:1")
+    wait(engine, INTERVAL_S)
+    engine.denials.look()
+    found = denied(engine)
+    assert len(found) <= SINGLE_MAX + 1
+    assert number(found) == 1_000
+    assert [each.reasons.keys() for each in summaries(found)] == [{"call/unknown_reducer"}]
+    assert all(len(encode_transaction(each)) <= RECORD_SIZE_MAX for each in found)
+
+
+def test_other_answers_that_say_no_are_not_told() -> None:
+    """A query that cannot be read asks for nothing, and a store that is busy turns nobody away for good."""
+    assert is_told("query", Denied("no"))
+    assert not is_told("query", MalformedQuery("no"))
+    assert not is_told("subscribe", MalformedCall("no"))
+    assert not is_told("call", Overloaded("no"))

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from store.errors import CALL_ERRORS
+from store.ids import Offset
 from store.server.options import ServerOptions
 from store.server.service import STATUS
 from store.subscribe.options import Options
+from store.transaction import Kind
 from tests.server.scenes import Tenant, serving
 
 ALL = {"sql": "SELECT * FROM notes"}
@@ -241,6 +243,21 @@ def test_overloaded(tenant: Tenant) -> None:
     finally:
         tenant.on_loop(lambda: tenant.engine.admission.open("disk"))
     assert tenant.request("GET", "/readyz").body["ready"] is True
+
+
+def test_a_call_that_no_reducer_takes_is_told(tmp_path: Path) -> None:
+    """What was asked for, by its path, and why in a word; never what was sent."""
+    with serving(tmp_path) as tenant:
+        assert tenant.request("POST", "/v1/call/nobody").status == 404
+        assert tenant.call("write", "hunter2").status == 400
+        assert tenant.call("write", 1, "first").status == 200  # Its answer rests on all before it.
+        records = tenant.on_loop(lambda: tenant.engine.feed.tail(Offset(0))) or []
+    told = [msgspec.msgpack.decode(each.args) for each in records if each.kind == Kind.DENIED]
+    assert [(each["target"], each["reason"]) for each in told] == [
+        ("/v1/call/nobody", "unknown_reducer"),
+        ("/v1/call/write", "malformed_call"),
+    ]
+    assert "hunter2" not in str(told)
 
 
 def test_confirm_clock(tenant: Tenant) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from store.errors import ProtocolError, Refused
+from store.ids import Offset
 from store.subscribe.messages import (
     CLIENT_LENGTH_MAX,
     CLOSE_MALFORMED_FRAME,
@@ -16,6 +17,7 @@ from store.subscribe.messages import (
     SUBPROTOCOL_MSGPACK,
 )
 from store.subscribe.options import Options
+from store.transaction import Kind
 from tests.subscribe.scenes import ALL_BOOKS, SUBPROTOCOLS, Client, Shelf, View
 
 each_subprotocol = pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
@@ -109,8 +111,8 @@ def test_a_refusal_says_its_reason(subprotocol: str) -> None:
 
 
 @each_subprotocol
-def test_a_call_that_cannot_be_made_is_not_recorded(subprotocol: str) -> None:
-    """An unknown reducer and wrong arguments fail with offset 0, and the next call is done."""
+def test_a_call_that_cannot_be_made_is_answered_with_offset_0(subprotocol: str) -> None:
+    """An unknown reducer and wrong arguments fail, no call is recorded, only that one was tried; the next is done."""
     client = Shelf().client(subprotocol)
     heard = client.asks(
         ["call", 1, "burn", []], ["call", 2, "put", [1]], ["call", 3, "put", ["one", "x"]], ["call", 4, "nothing"]
@@ -123,6 +125,12 @@ def test_a_call_that_cannot_be_made_is_not_recorded(subprotocol: str) -> None:
     ]
     assert [each[3] for each in heard[:3]] == [0, 0, 0]
     assert heard[2][6] == {"reducer": "put", "field": "book"}
+    told = [each for each in client.shelf.engine.feed.tail(Offset(0)) or () if each.kind == Kind.DENIED]
+    assert [(each.reducer, msgspec.msgpack.decode(each.args)["target"], each.outcome) for each in told] == [
+        ("call", "burn", "unknown_reducer"),
+        ("call", "put", "malformed_call"),
+        ("call", "put", "malformed_call"),
+    ]
 
 
 def test_results_reach_past_32_bits() -> None:
