@@ -73,6 +73,8 @@ class Auditing:
         self.problem = ""
         """Why it does not run, or what keeps it from shipping; "" while all is well."""
         self.starts = 0
+        self._left: Offset | None = None
+        """Where no trail is written: behind which offset a cursor that one left held the log back at the start."""
         self._heard_at = engine.world.clock.monotonic()
         """When it said so; before the first word, when this was made."""
 
@@ -94,11 +96,12 @@ class Auditing:
         cursor = repository.pins().get(CURSOR)
         if not self.on:
             if cursor is not None:
-                logger.warning(
-                    "no audit trail is written, and its cursor holds the log back behind offset %d: "
-                    "`store snapshot unpin %s` lets it go, unshipped",
-                    *(cursor.offset, CURSOR),
+                self._left = cursor.offset
+                self.problem = (
+                    f"no audit trail is written, and its cursor holds the log back behind offset {cursor.offset}: "
+                    f"`store snapshot unpin {CURSOR}` lets it go, unshipped"
                 )
+                logger.warning("%s", self.problem)
             return
         if cursor is None:
             repository.pin(CURSOR, Pin(Offset(0), CURSOR_REASON, None, "cursor"))
@@ -130,6 +133,7 @@ class Auditing:
                 "store_audit_offset": number(said, "shipped_offset"),
                 "store_audit_lag_records": self.lag_records(),
                 "store_audit_lag_seconds": self.lag_s(),
+                "store_audit_held_records": self._held_records(),
                 "store_audit_ledger_bytes": number(said, "ledger_bytes"),
                 "store_audit_ledger_full": bool(said.get("full")),
                 "store_audit_checkpoint_events": number(said, "checkpoint_events"),
@@ -145,6 +149,10 @@ class Auditing:
         if not self.on:
             return 0
         return max(self._engine.log.durable_offset - int(number(self.status, "shipped_offset")), 0)
+
+    def _held_records(self) -> int:
+        """Records that a cursor keeps in the log though no trail is written, as the start found it."""
+        return 0 if self._left is None else max(self._engine.log.durable_offset - self._left, 0)
 
     def lag_s(self) -> float:
         """How old the oldest record is that is not shipped, as far as is known; it grows while nothing is heard."""

@@ -145,6 +145,11 @@ METRICS: Final = (
         "gauge",
         "About how old the oldest record is that is not in the audit store under a checkpoint; 0 for none.",
     ),
+    Metric(
+        "store_audit_held_records",
+        "gauge",
+        "Records that the cursor of a trail which is turned off keeps in the log, as the start found it; 0 for none.",
+    ),
     Metric("store_audit_ledger_bytes", "gauge", "Bytes in the audit ledger."),
     Metric("store_audit_ledger_full", "gauge", "1 while the audit ledger has no room."),
     Metric("store_audit_batches", "gauge", "Batches in the audit ledger, by how far they are.", ("state",)),

@@ -171,17 +171,21 @@ def test_without_a_trail_nothing_runs(audited: Audited) -> None:
         assert tenant.ran() == []
         assert Repository(tenant.engine.world.disk).pins() == {}
         assert tenant.request("GET", "/v1/audit").body["on"] is False
-        assert tenant.metrics()["store_audit_lag_records"] == 0
+        found = tenant.metrics()
+        assert found["store_audit_lag_records"] == found["store_audit_held_records"] == 0
 
 
 def test_a_trail_that_is_turned_off_keeps_what_it_has_not_told(
     audited: Audited, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log stays until an operator lets it go, and the start says so."""
+    """The log stays until an operator lets it go; the start, the metrics and the operators' door say so."""
     with audited(HANG) as tenant:
         write(tenant)
     with audited(HANG, on=False) as tenant:
         assert Repository(tenant.engine.world.disk).pins()[CURSOR].offset == 0
+        held = tenant.metrics()["store_audit_held_records"]
+        assert held == tenant.on_loop(lambda: tenant.engine.log.durable_offset) > 0
+        assert "store snapshot unpin audit" in tenant.request("GET", "/v1/audit").body["problem"]
     assert "store snapshot unpin audit" in caplog.text
 
 
