@@ -131,6 +131,7 @@ def test_what_happens_is_in_the_store_under_a_checkpoint() -> None:
     assert status["checkpoint_events"] == status["events"] == len(records)
     assert (status["shipped_offset"], status["lag_s"], status["problem"]) == (records[-1].offset, 0.0, "")
     assert status["batches"]["acked"] == -(-len(records) // 10)
+    assert status["shipped"] == [kept.engine.epoch.hex(), records[-1].offset]
     assert status["key"] == "example.com/audit/key"
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from store.audit.options import AuditOptions
-from store.audit.owing import CURSOR
+from store.audit.owing import CURSOR, Shipped
 from store.snapshot.repository import Repository
 from tests.server.upkeep import QUIET, RealTenant, kept, write
 
@@ -21,6 +21,7 @@ Audited = Callable[..., AbstractContextManager[RealTenant]]
 STATUS: dict[str, Any] = {
     "event": "status",
     "shipped_offset": 2,
+    "shipped": ["ab" * 16, 2],
     "events": 40,
     "lag_s": 1.5,
     "ledger_bytes": 4096,
@@ -173,6 +174,15 @@ def test_without_a_trail_nothing_runs(audited: Audited) -> None:
         assert tenant.request("GET", "/v1/audit").body["on"] is False
         found = tenant.metrics()
         assert found["store_audit_lag_records"] == found["store_audit_held_records"] == 0
+
+
+def test_how_far_the_trail_is_is_known_once_the_process_has_said_so(audited: Audited) -> None:
+    """By epoch and offset; before that nothing is taken to be shipped."""
+    with audited(HANG) as tenant:
+        assert tenant.on_loop(tenant.service.auditing.shipped) is None
+    with audited(["say", STATUS], HANG) as tenant:
+        wait_for_status(tenant)
+        assert tenant.on_loop(tenant.service.auditing.shipped) == Shipped("ab" * 16, 2)
 
 
 def test_a_trail_that_is_turned_off_keeps_what_it_has_not_told(
