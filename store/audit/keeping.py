@@ -139,6 +139,12 @@ class Keeper:
         """Whether all that was recorded is in the store, with its checkpoint and every copy of it."""
         return self.recorder.rows.waiting is None and not self.recorder.recorded.waiting
 
+    @property
+    def trouble(self) -> str:
+        """Why the last attempt to put anything into the store failed; "" where it did not, or nothing was tried."""
+        status = self.shipper.status()
+        return self._notes_trouble or status.halted or (status.trouble if status.attempts else "")
+
     def status(self) -> dict[str, Any]:
         """Where the trail stands: for people, for metrics, and for the server that started this."""
         recorded, shipped = self.recorder.recorded, self.shipper.status()

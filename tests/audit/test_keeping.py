@@ -151,8 +151,10 @@ def test_nothing_is_shipped_while_that_note_cannot_be() -> None:
         kept.clock.advance(6_000_000)
     assert not kept.events()
     assert "put failed" in kept.keeper.status()["problem"]
+    assert "put failed" in kept.keeper.trouble, "who ships by hand ends here, and does not wait for ever"
     assert kept.keeper.recorder.recorded.events > 0
     kept.run()
+    assert not kept.keeper.trouble
     assert len(kept.events()) == len(logged(kept.disk))
     assert sum("note of a key" in each for each in kept.told) == 1
 

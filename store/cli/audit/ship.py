@@ -220,8 +220,7 @@ def _ship_the_rest(keeper: Keeper, stop: threading.Event, limit_s: float | None)
     keeper.finish()
     while not keeper.done:
         pause = keeper.step()
-        status = keeper.shipper.status()
-        if limit_s is None and (stop.is_set() or (status.attempts and status.trouble)):
+        if limit_s is None and (stop.is_set() or keeper.trouble):
             break
         if limit_s is not None and time.monotonic() - began > limit_s:
             break
