@@ -232,7 +232,7 @@ def own_name() -> str:
 
 
 def about_the_trail(options: Config, store: str) -> tuple[str, ...]:
-    """How to look at the audit trail, and to verify it with its newest key; () where none is written."""
+    """How to look at the audit trail and to verify it, by its newest key once anything is proven; () without a trail."""
     if not options.audit.on:
         return ()
     data = shlex.quote(str(options.tenant.data))
@@ -241,9 +241,9 @@ def about_the_trail(options: Config, store: str) -> tuple[str, ...]:
         said = msgspec.json.decode(places.status.read_bytes(), type=dict[str, Any])
         url, key, proven = str(said["url"]), str(said["key"]), int(said["checkpoint_events"])
     except (OSError, msgspec.MsgspecError, KeyError):  # Its process has not said anything yet.
-        return ()
+        proven = 0
     if not proven:
-        return (f"{store} audit status {data}",)
+        return (f"{store} audit status {data}", f"{store} audit verify {data}")
     place = os.path.relpath(url) if Path(url).is_absolute() else url
     return (
         f"{store} audit status {data}",

@@ -176,14 +176,15 @@ def test_after_a_demo_that_could_not_run_its_accounts_are_not_suggested(tmp_path
     assert "store log verify" in what_next(options, ran=False)
 
 
-def test_how_to_verify_the_trail_is_said_once_something_is_proven(tmp_path: Path) -> None:
-    """With the key; before that only how to look, and nothing where no trail is written."""
+def test_how_to_verify_the_trail_is_said(tmp_path: Path) -> None:
+    """With the key once something is proven, before that by the data directory; nothing where no trail is written."""
     (tmp_path / "data.audit").mkdir()
     status = tmp_path / "data.audit" / "status.json"
     options = configure(None, None, tenant__data=tmp_path / "data")
-    assert about_the_trail(options, "store") == ()
+    by_data = ["store audit status " + str(tmp_path / "data"), "store audit verify " + str(tmp_path / "data")]
+    assert list(about_the_trail(options, "store")) == by_data
     status.write_text('{"url": "/elsewhere", "key": "name+12345678+AQ", "checkpoint_events": 0}')
-    assert [line.split()[2] for line in about_the_trail(options, "store")] == ["status"]
+    assert list(about_the_trail(options, "store")) == by_data
     status.write_text('{"url": "s3://bucket/x", "key": "name+12345678+AQ", "checkpoint_events": 7}')
     assert about_the_trail(options, "store")[1] == "store audit verify s3://bucket/x --key name+12345678+AQ"
     off = configure(None, ["audit.on=false"], tenant__data=tmp_path / "data")
