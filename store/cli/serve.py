@@ -232,7 +232,7 @@ def own_name() -> str:
 
 
 def about_the_trail(options: Config, store: str) -> tuple[str, ...]:
-    """How to look at the audit trail and to verify it, by its newest key once anything is proven; () without a trail."""
+    """How to look at the audit trail and verify it, by its newest key once anything is proven; () without a trail."""
     if not options.audit.on:
         return ()
     data = shlex.quote(str(options.tenant.data))
