@@ -32,6 +32,8 @@ PAUSE_MAX_S: Final = 300.0
 """Seconds between two attempts, at most; also between looks at a store that cannot be used as it is."""
 CHECK_INTERVAL_S: Final = 86_400.0
 """Seconds between looks at what kind of store it is."""
+CHECKPOINT_INTERVAL_S: Final = 2.0
+"""Seconds between two checkpoints where batches come without a pause."""
 CHECKPOINT_ROWS_MAX: Final = 32
 """Batches that one checkpoint covers, at most, while others wait behind them."""
 GRACE_S: Final = 3_600
@@ -112,6 +114,7 @@ class Shipper:
         self._check_due = 0.0
         self._due = 0.0
         self._endorse_due, self._endorse_attempts = 0.0, 0
+        self._checkpoint_due = clock.monotonic() + CHECKPOINT_INTERVAL_S
         self._anchor_due, self._anchor_attempts = 0.0, 0
         self._attempts, self._trouble, self._halted, self._attacked = 0, "", "", 0
         self._final = False
@@ -232,13 +235,17 @@ class Shipper:
         self._rows.manifested(row, version_id=stored.version_id)
 
     def _checkpoint_wanted(self, now: float) -> bool:
-        """A signed one is finished first; a new one once nothing waits before it, or enough lies behind the last."""
+        """A signed one is finished first; a new one once nothing waits before it, or enough lies behind the last.
+
+        Enough in rows or in time: under a load that never pauses there is always something that waits.
+        """
         if self._rows.checkpoint_waits is not None:
             return True
         counts = self._rows.counts()
         waiting = counts[State.FROZEN] + counts[State.STORED]
         done = counts[State.MANIFESTED]
-        return done > 0 and now >= self._endorse_due and (waiting == 0 or done >= CHECKPOINT_ROWS_MAX)
+        enough = done >= CHECKPOINT_ROWS_MAX or now >= self._checkpoint_due
+        return done > 0 and now >= self._endorse_due and (waiting == 0 or enough)
 
     def _checkpoint(self, now: float) -> bool:
         """Sign one, or store the one that is signed. Whether it could be: without its witnesses batches go first."""
@@ -246,6 +253,7 @@ class Shipper:
             stored = self._ship(checkpoint_name(self._log, signed.size), signed.note)
             self._rows.checkpointed(signed, version_id=stored.version_id)
             self._checkpoint_at = self._clock.wall()
+            self._checkpoint_due = now + CHECKPOINT_INTERVAL_S
             return True
         *_, last = self._rows.all_in(State.MANIFESTED)
         root = read_manifest(self._rows.manifest(last)).root_after

@@ -44,6 +44,17 @@ def test_many_batches_share_a_checkpoint() -> None:
     assert len(scene.keys(What.CHECKPOINT)) == 3
 
 
+def test_a_checkpoint_comes_though_batches_never_cease() -> None:
+    """After a while what is there is signed, however much waits behind it."""
+    scene = Scene().freeze(CHECKPOINT_ROWS_MAX - 1)
+    while not scene.notary.endorsed:
+        scene.freeze().step()
+        scene.step()
+        scene.clock.advance(SECOND // 4)
+    assert scene.notary.endorsed[0] < 3 * CHECKPOINT_ROWS_MAX // 2
+    scene.ship().check()
+
+
 def test_what_is_done_leaves_the_ledger_after_a_grace() -> None:
     """Not before, and never the newest row, which the next one goes on from."""
     scene = Scene().freeze(5).ship()
