@@ -91,7 +91,7 @@ class _Delivery(Protocol):
         ...
 
     def advance(self) -> _State:
-        """Do a little."""
+        """Do a little. A CallError ends the subscription with it."""
         ...
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class Deliveries:
         """Tell all rows: few at once, many in chunks, when there is a turn."""
         delivery = _Rows(self, recipient, query) if query.shape is None else _Shown(self, recipient, query)
         self._of[recipient, query.id] = delivery
-        self._put(delivery, delivery.advance())
+        self._put(delivery, self._advance(delivery))
 
     def resume(self, recipient: Recipient, query: LiveQuery, after: Offset) -> None:
         """Tell what changed after an offset; rows where that cannot be known any more."""
@@ -175,13 +175,20 @@ class Deliveries:
         recipient.begin(query, after, none, resumed=True, more=True)
         self._put(delivery, self._at_once(delivery, last - after))
 
-    @staticmethod
-    def _at_once(delivery: "_Delivery", count: int) -> "_State":
+    def _at_once(self, delivery: _Delivery, count: int) -> _State:
         """Tell what can be told at once, where so many transactions were missed."""
         state = _State.GOING
         while state is _State.GOING and count <= AT_ONCE_MAX and not delivery.ended:
-            state = delivery.advance()
+            state = self._advance(delivery)
         return state
+
+    @staticmethod
+    def _advance(delivery: _Delivery) -> _State:
+        try:
+            return delivery.advance()
+        except CallError as error:
+            delivery.recipient.refuse(delivery.query, error)
+            return _State.DONE
 
     @property
     def last_offset(self) -> Offset:
@@ -222,7 +229,7 @@ class Deliveries:
             for turn in (served, going):  # Neither keeps the other waiting.
                 delivery = turn.popleft() if turn else None
                 if delivery is not None and not delivery.ended:
-                    self._put(delivery, delivery.advance())
+                    self._put(delivery, self._advance(delivery))
             if now() >= until:
                 break
         if served or going or self._renewed:
@@ -328,13 +335,6 @@ class _Rows:
 
     def advance(self) -> _State:
         """Prepare, begin, gather, or tell a chunk."""
-        try:
-            return self._advance()
-        except CallError as error:
-            self.recipient.refuse(self.query, error)
-            return _State.DONE
-
-    def _advance(self) -> _State:
         stream = self._stream
         if self._owner.prepare(self.query) if stream is None else stream.gather():
             return _State.GOING
@@ -395,13 +395,6 @@ class _Shown:
 
     def advance(self) -> _State:
         """Prepare, go on with the result, begin, or tell a chunk."""
-        try:
-            return self._advance()
-        except CallError as error:
-            self.recipient.refuse(self.query, error)
-            return _State.DONE
-
-    def _advance(self) -> _State:
         owner, encoding = self._owner, self.recipient.encoding
         if self.started:
             if not self.recipient.has_room():
