@@ -115,7 +115,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
 COMMANDS, DEMO = "tests/cli/test_commands.py", "tests/cli/test_demo.py"
 SNAPSHOT, RESTORE = "tests/cli/upkeep/test_snapshot.py", "tests/cli/upkeep/test_restore.py"
 SHARED_TESTS = {
-    "store/audit/taxonomy.py": "tests/audit/test_events.py",
+    "store/audit/recording/taxonomy.py": "tests/audit/recording/test_events.py",
     "store/cli/audit/app.py": "tests/cli/audit/test_witness.py",
     "store/cli/app.py": COMMANDS,
     "store/cli/arguments.py": COMMANDS,
@@ -141,11 +141,11 @@ SHARED_TESTS = {
     "store/cli/upkeep/preview.py": RESTORE,
     "store/cli/upkeep/sources.py": RESTORE,
     "store/cli/upkeep/targets.py": RESTORE,
-    "store/audit/verifying/tally.py": "tests/audit/test_reporting.py",
-    "store/audit/verifying/writes.py": "tests/audit/verifying/test_snapshot.py",
+    "store/audit/reading/verifying/tally.py": "tests/audit/reading/test_reporting.py",
+    "store/audit/reading/verifying/writes.py": "tests/audit/reading/verifying/test_snapshot.py",
     **dict.fromkeys(
-        [f"store/audit/verifying/{each}.py" for each in ("batch", "findings", "listing")],
-        "tests/audit/verifying/test_trail.py",
+        [f"store/audit/reading/verifying/{each}.py" for each in ("batch", "findings", "listing")],
+        "tests/audit/reading/verifying/test_trail.py",
     ),
     **dict.fromkeys(
         [f"store/cli/audit/{each}.py" for each in ("auditing", "workers")], "tests/cli/audit/test_verify.py"

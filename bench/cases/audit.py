@@ -22,14 +22,14 @@ from bench.machine import peak_bytes
 from bench.peers import BenchError
 from bench.peers.tenant import Tenant
 from bench.results import Result, against, at_least, at_most, rate, rounded, within
-from store.audit.batches import EVENTS_MAX, Frozen
-from store.audit.checkpoint import Checkpoint
-from store.audit.context import Context
-from store.audit.keys import introduce_first
-from store.audit.layout import checkpoint_name, manifest_name, origin_of
-from store.audit.manifest import NO_MANIFEST, Writer
-from store.audit.notes import SecretKey, sign
-from store.audit.trail import BEGINNING, Trail
+from store.audit.objects.batches import EVENTS_MAX, Frozen
+from store.audit.objects.checkpoint import Checkpoint
+from store.audit.objects.layout import checkpoint_name, manifest_name, origin_of
+from store.audit.objects.manifest import NO_MANIFEST, Writer
+from store.audit.objects.notes import SecretKey, sign
+from store.audit.recording.context import Context
+from store.audit.recording.trail import BEGINNING, Trail
+from store.audit.signing.keys import introduce_first
 from store.codec import encode_transaction
 from store.env.memory import SeededEntropy
 from store.env.posix import SystemClock

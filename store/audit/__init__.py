@@ -1,12 +1,13 @@
 """The audit trail: one event for each record of the log, in batches that are written once and prove each other.
 
-Responsible for: what an event says, the names and bytes of all objects, the Merkle tree over the events, checkpoints
-and who signs them, keys and their succession, and witnesses. FORMAT.md is the page beside the code.
-The bytes: layout, json_form, merkle, notes, manifest, checkpoint, batches.
-From the log to events: context, redaction, taxonomy, events, trail, recording.
-Who signs: keys, custody, notary; witness, policy, cosigning, spans.
-From the ledger into the store: rows, shipping, shipper, behind, rebuilding, bucket, holding; keeping runs it all.
-For whoever reads: verifying/, proving, exporting, reporting, querying, revealing.
+Responsible for: what an event says, the bytes of all objects, who signs them, and how they come into a write-once store
+and are checked there. FORMAT.md is the page beside the code. The rooms, each on top of the next:
+reading/    verify, prove, export, report, query: from the objects alone.
+shipping/   from the ledger into the store, and back.
+recording/  from the log to frozen batches.
+signing/    keys, witnesses, policies.
+objects/    names and bytes, the Merkle tree, notes.
+`keeping` runs recording and shipping beside a server, `owing` says which log they still need.
 
 Not responsible for: where bytes lie and when anything is done (env, server, cli). It follows what is durable; the
 engine does not know it.

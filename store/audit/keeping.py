@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from store.audit.layout import origin_of
-from store.audit.manifest import Writer
+from store.audit.objects.layout import origin_of
+from store.audit.objects.manifest import Writer
 from store.audit.options import AuditOptions
 from store.audit.owing import CURSOR
-from store.audit.recording import Recorder, shipped_row
-from store.audit.rows import Rows
-from store.audit.shipper import CHECK_INTERVAL_S, Shipper
-from store.audit.shipper import Notary as Signing
-from store.audit.shipping import Retention, ship, store_time
-from store.audit.trail import Gap, Limits
+from store.audit.recording.recorder import Recorder, shipped_row
+from store.audit.recording.rows import Rows
+from store.audit.recording.trail import Gap, Limits
+from store.audit.shipping.putting import Retention, ship, store_time
+from store.audit.shipping.shipper import CHECK_INTERVAL_S, Shipper
+from store.audit.signing.notary import Notary as Signing
 from store.env.ledger import Ledger
 from store.env.subjects import SubjectKeys
 from store.env.world import Clock, Disk

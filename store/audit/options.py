@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from store.audit.batches import SIZE_LIMIT
-from store.audit.layout import LOG_SIZE, origin_of
-from store.audit.shipping import RETENTION_DAYS_MAX
+from store.audit.objects.batches import SIZE_LIMIT
+from store.audit.objects.layout import LOG_SIZE, origin_of
+from store.audit.shipping.putting import RETENTION_DAYS_MAX
 from store.errors import ConfigError
 
 FULL: Final = ("refuse", "continue")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from store.audit.rows import Row
+from store.audit.recording.rows import Row
 from store.env.world import Disk
 from store.errors import DirectoryError
 from store.ids import Epoch, Offset

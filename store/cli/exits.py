@@ -18,12 +18,12 @@
 from enum import IntEnum
 from typing import Final
 
-from store.audit.behind import LedgerBehind
-from store.audit.layout import Malformed
-from store.audit.rebuilding import NotRebuildable
-from store.audit.shipper import Unendorsed
-from store.audit.shipping import Conflict
-from store.audit.trail import Gap
+from store.audit.objects.layout import Malformed
+from store.audit.recording.trail import Gap
+from store.audit.shipping.behind import LedgerBehind
+from store.audit.shipping.putting import Conflict
+from store.audit.shipping.rebuilding import NotRebuildable
+from store.audit.signing.notary import Unendorsed
 from store.client.errors import OutcomeUnknown, Unreachable
 from store.env.ledger import LedgerDamaged, LedgerFull
 from store.env.worm import Misconfigured, NoSuchVersion, NotAllowed, Protected, WormError

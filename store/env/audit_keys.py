@@ -68,7 +68,7 @@ class KeyFolder:
 def load_signer(text: str) -> Any:
     """What `module:name`, called without arguments, gives: a Signer of a key service. ConfigError where it gives none.
 
-    It has `key`, a VerifierKey, and `sign(bytes) -> 64 bytes`, as in store/audit/notes.py.
+    It has `key`, a VerifierKey, and `sign(bytes) -> 64 bytes`, as in store/audit/objects/notes.py.
     """
     module, _, name = text.partition(":")
     try:

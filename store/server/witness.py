@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from store.audit.notes import VerifierKey
-from store.audit.witness import REQUEST_SIZE_MAX, Witness
+from store.audit.objects.notes import VerifierKey
+from store.audit.signing.witness import REQUEST_SIZE_MAX, Witness
 from store.errors import ConfigError, StoreError
 
 logger: Final = logging.getLogger(__name__)

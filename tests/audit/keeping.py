@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from store.audit.batches import expand, lines_of
-from store.audit.context import Context
-from store.audit.keys import Succession
-from store.audit.layout import What, read_name
-from store.audit.manifest import NO_MANIFEST, Writer, read_manifest
-from store.audit.rebuilding import Rebuilt, rebuild
-from store.audit.recording import Recorder
-from store.audit.shipper import Shipper
-from store.audit.trail import Limits
+from store.audit.objects.batches import expand, lines_of
+from store.audit.objects.layout import What, read_name
+from store.audit.objects.manifest import NO_MANIFEST, Writer, read_manifest
+from store.audit.recording.context import Context
+from store.audit.recording.recorder import Recorder
+from store.audit.recording.trail import Limits
+from store.audit.shipping.rebuilding import Rebuilt, rebuild
+from store.audit.shipping.shipper import Shipper
+from store.audit.signing.keys import Succession
 from store.engine.engine import Engine
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock, SeededEntropy
@@ -18,7 +18,7 @@ from store.env.subjects import MemorySubjectKeys
 from store.env.worm import SECOND
 from store.env.worm_memory import MemoryWorm
 from tests.audit.scenes import KEY, ORIGIN
-from tests.audit.shipping import RETENTION, STEPS_MAX, Crash, Interrupted, Notary
+from tests.audit.shipping_scene import RETENTION, STEPS_MAX, Crash, Interrupted, Notary
 from tests.engine.scenes import SMALL_SEGMENTS, committed, memory_disk, open_shop
 from tests.engine.snapshots import proven
 

@@ -2,13 +2,13 @@
 
 from hashlib import sha256
 
-from store.audit.checkpoint import Checkpoint
-from store.audit.context import Context
-from store.audit.keys import introduce_first
-from store.audit.layout import checkpoint_name, manifest_name, origin_of
-from store.audit.manifest import NO_MANIFEST, Writer
-from store.audit.notes import SecretKey, Signer, sign
-from store.audit.trail import BEGINNING, Closed, Limits, Trail
+from store.audit.objects.checkpoint import Checkpoint
+from store.audit.objects.layout import checkpoint_name, manifest_name, origin_of
+from store.audit.objects.manifest import NO_MANIFEST, Writer
+from store.audit.objects.notes import SecretKey, Signer, sign
+from store.audit.recording.context import Context
+from store.audit.recording.trail import BEGINNING, Closed, Limits, Trail
+from store.audit.signing.keys import introduce_first
 from store.codec import split_batch
 from store.env.memory import SeededEntropy
 from store.env.subjects import MemorySubjectKeys

@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from store.audit.context import Context
-from store.audit.events import Events
+from store.audit.recording.context import Context
+from store.audit.recording.events import Events
 from store.codec import decode_transaction, encode_transaction
 from store.engine.identity import Identity, encode_identity
 from store.engine.state import EpochRecord

@@ -1,10 +1,10 @@
 """What tests of the audit share: keys, and small batches."""
 
-from store.audit.batches import Frozen, freeze
-from store.audit.layout import origin_of
-from store.audit.manifest import NO_MANIFEST, Manifest, Writer
-from store.audit.merkle import NOTHING, Span
-from store.audit.notes import SecretKey
+from store.audit.objects.batches import Frozen, freeze
+from store.audit.objects.layout import origin_of
+from store.audit.objects.manifest import NO_MANIFEST, Manifest, Writer
+from store.audit.objects.merkle import NOTHING, Span
+from store.audit.objects.notes import SecretKey
 from store.ids import Timestamp
 
 LOG = "00112233445566778899aabbccddeeff"

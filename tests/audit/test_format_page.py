@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from store.audit import batches, events, json_form, layout, manifest, merkle, notes
-from store.audit.batches import expand, lines_of
-from store.audit.checkpoint import read_checkpoint, read_proof
-from store.audit.keys import read_succession
-from store.audit.layout import key_name
-from store.audit.manifest import Manifest, read_manifest
-from store.audit.merkle import leaf_hash
-from store.audit.taxonomy import KIND_NAMES
+from store.audit.objects import batches, json_form, layout, manifest, merkle, notes
+from store.audit.objects.batches import expand, lines_of
+from store.audit.objects.checkpoint import read_checkpoint, read_proof
+from store.audit.objects.layout import key_name
+from store.audit.objects.manifest import Manifest, read_manifest
+from store.audit.objects.merkle import leaf_hash
+from store.audit.recording import events
+from store.audit.recording.taxonomy import KIND_NAMES
+from store.audit.signing.keys import read_succession
 from tests.audit import worked_example
 
 PAGE = (Path(batches.__file__).parent / "FORMAT.md").read_text("utf-8")

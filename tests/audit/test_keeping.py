@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from store.audit.batches import expand, lines_of
-from store.audit.checkpoint import Checkpoint
 from store.audit.keeping import Keeper
-from store.audit.keys import introduce_first
-from store.audit.layout import What, folder_of, origin_of, read_name
-from store.audit.manifest import read_manifest
-from store.audit.notes import SecretKey, Signer, sign
+from store.audit.objects.batches import expand, lines_of
+from store.audit.objects.checkpoint import Checkpoint
+from store.audit.objects.layout import What, folder_of, origin_of, read_name
+from store.audit.objects.manifest import read_manifest
+from store.audit.objects.notes import SecretKey, Signer, sign
 from store.audit.options import AuditOptions
 from store.audit.owing import CURSOR
+from store.audit.signing.keys import introduce_first
 from store.engine.engine import Engine
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock, MemoryDisk, SeededEntropy

@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from store.audit.batches import Frozen, freeze
-from store.audit.checkpoint import Checkpoint, Proof
-from store.audit.keys import KeyNote
-from store.audit.manifest import NO_MANIFEST, Manifest, Writer
-from store.audit.merkle import NOTHING, inclusion_proof, leaf_hashes, span_of
-from store.audit.notes import COSIGNATURE, SecretKey, sign
+from store.audit.objects.batches import Frozen, freeze
+from store.audit.objects.checkpoint import Checkpoint, Proof
+from store.audit.objects.manifest import NO_MANIFEST, Manifest, Writer
+from store.audit.objects.merkle import NOTHING, inclusion_proof, leaf_hashes, span_of
+from store.audit.objects.notes import COSIGNATURE, SecretKey, sign
+from store.audit.signing.keys import KeyNote
 from store.ids import Epoch, Timestamp
 from store.transaction import Kind
 from store.values import encode

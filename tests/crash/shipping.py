@@ -6,17 +6,17 @@
 import sys
 from pathlib import Path
 
-from store.audit.batches import Frozen
-from store.audit.manifest import Writer
-from store.audit.merkle import NOTHING
-from store.audit.rows import Rows
-from store.audit.shipper import Shipper
-from store.audit.shipping import Retention
+from store.audit.objects.batches import Frozen
+from store.audit.objects.manifest import Writer
+from store.audit.objects.merkle import NOTHING
+from store.audit.recording.rows import Rows
+from store.audit.shipping.putting import Retention
+from store.audit.shipping.shipper import Shipper
 from store.env.lmdb import LmdbLedger
 from store.env.posix import SystemClock
 from store.env.worm_folder import FolderWorm
 from tests.audit.scenes import LOG, ORIGIN, frozen
-from tests.audit.shipping import Notary
+from tests.audit.shipping_scene import Notary
 
 LEDGER_SIZE_MAX = 4 << 20
 

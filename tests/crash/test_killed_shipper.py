@@ -6,10 +6,10 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from store.audit.batches import expand, lines_of
-from store.audit.checkpoint import read_checkpoint
-from store.audit.layout import What, read_name
-from store.audit.manifest import NO_MANIFEST, read_manifest
+from store.audit.objects.batches import expand, lines_of
+from store.audit.objects.checkpoint import read_checkpoint
+from store.audit.objects.layout import What, read_name
+from store.audit.objects.manifest import NO_MANIFEST, read_manifest
 from store.env.posix import SystemClock
 from store.env.worm import COMPLIANCE
 from store.env.worm_folder import FolderWorm

@@ -6,21 +6,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from store.audit.batches import expand, lines_of
-from store.audit.bucket import prepare_bucket
-from store.audit.checkpoint import read_checkpoint
-from store.audit.layout import What, read_name
-from store.audit.manifest import NO_MANIFEST, Writer, read_manifest
-from store.audit.rows import Rows, State
-from store.audit.shipper import Shipper
-from store.audit.shipping import Retention
+from store.audit.objects.batches import expand, lines_of
+from store.audit.objects.checkpoint import read_checkpoint
+from store.audit.objects.layout import What, read_name
+from store.audit.objects.manifest import NO_MANIFEST, Writer, read_manifest
+from store.audit.recording.rows import Rows, State
+from store.audit.shipping.bucket import prepare_bucket
+from store.audit.shipping.putting import Retention
+from store.audit.shipping.shipper import Shipper
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.posix import SystemClock
 from store.env.worm import COMPLIANCE, SECOND
 from store.env.worm_s3 import S3Worm
 from tests.audit.scenes import KEY, LOG, ORIGIN, frozen
-from tests.audit.shipping import Notary
+from tests.audit.shipping_scene import Notary
 from tests.env import rgw_server
 from tests.env.s3_server import BUSY, DROP, HALF, LOST, Answer, Proxy
 from tests.env.worm_servers import BUCKET, credentials

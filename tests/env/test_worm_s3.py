@@ -12,8 +12,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from store.audit.bucket import auditor_policy, writer_policy
-from store.audit.shipping import SKEW_MAX_S, Conflict, Retention, ship, store_time
+from store.audit.shipping.bucket import auditor_policy, writer_policy
+from store.audit.shipping.putting import SKEW_MAX_S, Conflict, Retention, ship, store_time
 from store.env.posix import SystemClock
 from store.env.worm import (
     COMPLIANCE,

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from tests.audit.test_witness import NOW, SECRET, Notebook, new_witness, request
 
-from store.audit.layout import Malformed
-from store.audit.notes import VerifierKey
-from store.audit.witness import REQUEST_SIZE_MAX, SIZE_TYPE
+from store.audit.objects.layout import Malformed
+from store.audit.objects.notes import VerifierKey
+from store.audit.signing.witness import REQUEST_SIZE_MAX, SIZE_TYPE
 from store.errors import ConfigError
 from store.server.witness import serve_witness, witness_app
 from tests.audit.scenes import KEY
-from tests.audit.test_witness import NOW, SECRET, Notebook, new_witness, request
 
 
 @dataclass

@@ -10,9 +10,9 @@ import msgspec
 import typer
 
 import store
-from store.audit.exporting import files_of
-from store.audit.verifying.findings import Outcome
-from store.audit.verifying.trail import Request, Verification
+from store.audit.reading.exporting import files_of
+from store.audit.reading.verifying.findings import Outcome
+from store.audit.reading.verifying.trail import Request, Verification
 from store.cli.audit.prove import write_new
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
 from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, asked_text, line_of, part_of, tell

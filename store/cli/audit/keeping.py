@@ -12,13 +12,13 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from store.audit.bucket import auditor_policy, prepare_bucket, writer_policy
-from store.audit.custody import SEED_SIZE, revoke_key, rotate
-from store.audit.holding import hold_trail
-from store.audit.keys import Succession, read_succession
-from store.audit.layout import folder_of, origin_of
-from store.audit.notes import SecretKey, read_secret_key
-from store.audit.shipping import Retention
+from store.audit.objects.layout import folder_of, origin_of
+from store.audit.objects.notes import SecretKey, read_secret_key
+from store.audit.shipping.bucket import auditor_policy, prepare_bucket, writer_policy
+from store.audit.shipping.holding import hold_trail
+from store.audit.shipping.putting import Retention
+from store.audit.signing.custody import SEED_SIZE, revoke_key, rotate
+from store.audit.signing.keys import Succession, read_succession
 from store.cli.arguments import ConfigFile, SetOptions, Yes, configure
 from store.cli.audit.places import (
     Places,

@@ -15,16 +15,16 @@ from typing import Final
 
 import msgspec
 
-from store.audit.cosigning import Cosigner
-from store.audit.custody import SEED_SIZE, open_keyring, policy_notes, rotate
-from store.audit.keys import Keyring
-from store.audit.layout import Malformed, origin_of
-from store.audit.notary import TrailNotary
-from store.audit.notes import SecretKey, Signer, read_key, read_secret_key
+from store.audit.objects.layout import Malformed, origin_of
+from store.audit.objects.notes import SecretKey, Signer, read_key, read_secret_key
 from store.audit.options import AuditOptions
-from store.audit.policy import policy_of
-from store.audit.rows import Rows
-from store.audit.spans import Spans
+from store.audit.recording.rows import Rows
+from store.audit.shipping.spans import Spans
+from store.audit.signing.cosigning import Cosigner
+from store.audit.signing.custody import SEED_SIZE, open_keyring, policy_notes, rotate
+from store.audit.signing.keys import Keyring
+from store.audit.signing.notary import TrailNotary
+from store.audit.signing.policy import policy_of
 from store.cli.directories import generation_of
 from store.env.audit_keys import KeyFolder, load_signer
 from store.env.ledger import Ledger

@@ -5,12 +5,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from store.audit.checkpoint import read_checkpoint, read_proof
-from store.audit.layout import Malformed
-from store.audit.merkle import leaf_hash
-from store.audit.proving import prove as prove_event
-from store.audit.verifying.findings import Verdict
-from store.audit.verifying.trail import Request, Verification
+from store.audit.objects.checkpoint import read_checkpoint, read_proof
+from store.audit.objects.layout import Malformed
+from store.audit.objects.merkle import leaf_hash
+from store.audit.reading.proving import prove as prove_event
+from store.audit.reading.verifying.findings import Verdict
+from store.audit.reading.verifying.trail import Request, Verification
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, Region, TrailUrl, key_of, open_trail
 from store.cli.audit.verify import Policies, Witnesses, cosignatures, tell_findings
 from store.cli.exits import NothingThere

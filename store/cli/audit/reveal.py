@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from store.audit.json_form import to_json_text
-from store.audit.revealing import EVENT_SIZE_MAX, reveal
+from store.audit.objects.json_form import to_json_text
+from store.audit.reading.revealing import EVENT_SIZE_MAX, reveal
 from store.cli.arguments import ConfigFile, SetOptions, configure
 from store.cli.audit.places import note_act, places_of
 from store.cli.directories import Directory

@@ -19,16 +19,16 @@ import msgspec
 import typer
 
 from store import __version__
-from store.audit.behind import LedgerBehind
-from store.audit.bucket import prepare_bucket
 from store.audit.keeping import Keeper
-from store.audit.layout import folder_of
-from store.audit.notary import TrailNotary
+from store.audit.objects.layout import folder_of
 from store.audit.options import AuditOptions
-from store.audit.rebuilding import rebuild
-from store.audit.recording import Source
-from store.audit.rows import Rows, State
-from store.audit.shipping import Retention
+from store.audit.recording.recorder import Source
+from store.audit.recording.rows import Rows, State
+from store.audit.shipping.behind import LedgerBehind
+from store.audit.shipping.bucket import prepare_bucket
+from store.audit.shipping.putting import Retention
+from store.audit.shipping.rebuilding import rebuild
+from store.audit.signing.notary import TrailNotary
 from store.cli.arguments import ConfigFile, SetOptions, configure
 from store.cli.audit.places import (
     Places,

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from store.audit.keys import read_succession
-from store.audit.layout import LOG_SIZE, ROOT, Malformed, folder_of
-from store.audit.notes import VerifierKey, read_key
-from store.audit.verifying.listing import logs_in
+from store.audit.objects.layout import LOG_SIZE, ROOT, Malformed, folder_of
+from store.audit.objects.notes import VerifierKey, read_key
+from store.audit.reading.verifying.listing import logs_in
+from store.audit.signing.keys import read_succession
 from store.cli.arguments import configure
 from store.cli.audit.places import Places, log_of, places_of
 from store.cli.exits import Exit, NothingThere

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from store.audit.checkpoint import read_checkpoint
-from store.audit.layout import Malformed
-from store.audit.notes import Note
-from store.audit.policy import Policy, policy_of, read_policy
-from store.audit.verifying.findings import FINDINGS_MAX, Kind, Outcome, Verdict
-from store.audit.verifying.log import AgainstLog
-from store.audit.verifying.snapshot import AgainstSnapshot
-from store.audit.verifying.trail import FAR, START, Cosigned, Request, Verification
+from store.audit.objects.checkpoint import read_checkpoint
+from store.audit.objects.layout import Malformed
+from store.audit.objects.notes import Note
+from store.audit.reading.verifying.findings import FINDINGS_MAX, Kind, Outcome, Verdict
+from store.audit.reading.verifying.log import AgainstLog
+from store.audit.reading.verifying.snapshot import AgainstSnapshot
+from store.audit.reading.verifying.trail import FAR, START, Cosigned, Request, Verification
+from store.audit.signing.policy import Policy, policy_of, read_policy
 from store.cli.audit.places import note_verified
 from store.cli.audit.trails import (
     Endpoint,

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from store.audit.custody import SEED_SIZE
-from store.audit.notes import COSIGNATURE, SecretKey, VerifierKey, read_key, read_secret_key
-from store.audit.witness import Witness
+from store.audit.objects.notes import COSIGNATURE, SecretKey, VerifierKey, read_key, read_secret_key
+from store.audit.signing.custody import SEED_SIZE
+from store.audit.signing.witness import Witness
 from store.cli.output import JsonFlag, print_json, stdout
 from store.env.subject_folder import make_private_folder, read_private, write_private
 from store.env.witness_memory import FileMemory

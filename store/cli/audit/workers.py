@@ -11,8 +11,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from typing import Final
 
-from store.audit.verifying.batch import Checked, Task
-from store.audit.verifying.trail import Run, work_of
+from store.audit.reading.verifying.batch import Checked, Task
+from store.audit.reading.verifying.trail import Run, work_of
 from store.cli.audit.trails import Source
 from store.env.worm import WormStore
 

@@ -16,8 +16,8 @@ from typing import Final, Self
 
 from store.audit.options import AuditOptions
 from store.audit.owing import Shipped, expect_nothing_owed, shipped_of
-from store.audit.recording import shipped_row
-from store.audit.rows import Rows
+from store.audit.recording.recorder import shipped_row
+from store.audit.recording.rows import Rows
 from store.cli.asking import Tenant
 from store.cli.audit.places import log_of, note_act, opened_ledger, places_of
 from store.cli.directories import generation_of, look_at

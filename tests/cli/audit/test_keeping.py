@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from store.audit.notes import COSIGNATURE, SecretKey
+from store.audit.objects.notes import COSIGNATURE, SecretKey
 from tests.cli.audit.test_ship import status_of, verified
 from tests.cli.tenant import Ended, store
 from tests.server.upkeep import QUIET, kept, write

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.audit.layout import origin_of
+from store.audit.objects.layout import origin_of
 from store.audit.options import AuditOptions
 from store.cli.audit.places import add_key, keyring_of, places_of, verified_at
 from store.env.audit_keys import KeyFolder

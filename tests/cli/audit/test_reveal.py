@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from store.audit.context import Context
-from store.audit.events import Events
+from store.audit.recording.context import Context
+from store.audit.recording.events import Events
 from store.codec import decode_transaction
 from store.env.subject_folder import FolderSubjectKeys
 from tests.audit.records import beginning, record

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.audit.test_cosigning import LEAVES, Tree, leaf_hashes, span_of
 
-from store.audit.checkpoint import Checkpoint
-from store.audit.cosigning import Cosigner
-from store.audit.notes import COSIGNATURE, read_key, sign
-from store.audit.policy import policy_of
+from store.audit.objects.checkpoint import Checkpoint
+from store.audit.objects.notes import COSIGNATURE, read_key, sign
+from store.audit.signing.cosigning import Cosigner
+from store.audit.signing.policy import policy_of
 from store.cli.exits import Exit
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.witness_http import HttpWitness
 from tests.audit.scenes import KEY, ORIGIN
-from tests.audit.test_cosigning import LEAVES, Tree, leaf_hashes, span_of
 from tests.cli.tenant import ROOT, environment, store
 from tests.server.upkeep import QUIET, kept, write
 

@@ -1,0 +1,347 @@
+"""One event for each record of the log: a line of JSON with the names of OCSF 1.8.0 where they fit; FORMAT.md §4.
+
+Laws: an event is a pure function of its record, of what earlier records said (`Context`), of its place in log and
+trail, and of the keys. Every record has one, whatever is in it. Members are sorted and there are no spaces, so that the
+same event has the same bytes. A line is put together from texts that are kept, because calls are nearly all there is.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from store.audit.objects.json_form import to_json, to_json_text
+from store.audit.recording.context import STORE, Context, Declared
+from store.audit.recording.redaction import hides, keyed_hash, place_of, show
+from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, act_of
+from store.codec import NIL, UNSTORABLE
+from store.env.subjects import SubjectKeys
+from store.transaction import COMMITTED, CallKey, Kind, Transaction, Write
+
+OCSF_VERSION: Final = "1.8.0"
+EVENT_VERSION: Final = 1
+ARGS_SIZE_MAX: Final = 1 << 16
+"""Characters of a call's arguments as JSON; past it an event holds their hash instead."""
+WRITES_MAX: Final = 4_096
+"""Writes an event names; of further ones it gives the number."""
+KEY_SIZE_MAX: Final = 1_024
+"""Characters of a key as JSON; past it an event holds its hash instead."""
+DETAIL_SIZE_MAX: Final = 2_000
+"""Characters of an error's message that an event holds."""
+_KEPT_MAX: Final = 4_096
+"""Callers whose texts are kept."""
+
+_CALLS: Final = frozenset({int(Kind.CALL), int(Kind.FAILED_CALL), int(Kind.SCHEDULE), int(Kind.STREAM)})
+_SYSTEM: Final = frozenset({int(Kind.LIFECYCLE), int(Kind.SCHEMA), int(Kind.EPOCH), int(Kind.IDENTITY)})
+"""Kinds whose arguments are never cut: the trail's context can be had again from their events."""
+
+UNREADABLE: Final = (*UNSTORABLE, LookupError, AttributeError)
+"""What reading a record's inner bytes may raise, where a store of another version meant something else by them."""
+
+decode_value: Final = msgspec.msgpack.Decoder().decode
+decode_array: Final = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Texts(NamedTuple):
+    """What is the same in all events of one caller's calls to one reducer."""
+
+    head: str
+    """Up to the sequence."""
+    middle: str
+    """From behind the uid up to the status."""
+    tail: str
+    """From the type up to the first member of ours."""
+    kind: str
+    """From the identity up to the offset."""
+
+
+class Events:
+    """Writes the events of one log, in order."""
+
+    def __init__(self, log: str, context: Context, keys: SubjectKeys) -> None:
+        """`context` is as of the record before the first, and is kept up by `of`."""
+        self._log: Final = log
+        self.context: Final = context
+        self._keys: Final = keys
+        self._texts: Final[dict[tuple[int, str, int, int, str], Texts]] = {}
+        self._names: Final[dict[str, tuple[str, ...]]] = {}
+        """A reducer's parameters, where none of them has a rule."""
+        self._ends: Final[dict[int, str]] = {}
+        self._second = -1
+        self._second_text = ""
+
+    def of(self, raw: bytes | msgspec.Raw, record: Transaction, *, sequence: int, epoch: str) -> bytes:
+        """The line, without its newline, of a record, whose bytes are `raw`; `epoch` is 32 hex digits."""
+        if record.kind not in _CALLS and self.context.absorb(record):
+            self._forget()
+        caller = (record.kind, record.reducer, record.identity, record.connection, record.source)
+        head, middle, tail, kind = self._texts.get(caller) or self._keep(caller, record)
+        args, key = self._args(record, epoch)
+        hashed = (
+            f'"record_sha256":"{sha256(raw).hexdigest()}'
+            if key is None
+            else f'"record_hmac":"{keyed_hash(key, "record", bytes(raw))}'
+        )
+        timestamp = record.timestamp
+        second, micros = divmod(timestamp, 1_000_000)
+        if second != self._second:
+            self._second, self._second_text = second, _second_text(second)
+        status, reason = _COMMITTED if record.outcome == COMMITTED else _failure(record, hidden=key is not None)
+        call_key = "" if record.call_key is None else _call_key(record.call_key)
+        value = "" if record.value == NIL else _value(record.value, key)
+        return (
+            f'{head}{sequence},"uid":"{self._log}/{sequence}{middle}{status},"time":{timestamp // 1000}'
+            f',"time_dt":"{self._second_text}.{micros:06d}{tail}{args}{call_key}"epoch":"{epoch}{kind}'
+            f'{record.offset}{reason},{hashed}","schema_version":{record.schema_version}'
+            f',"timestamp":{timestamp},"v":{EVENT_VERSION}{value}'
+            f"{self._writes(record.writes, key) if record.writes else ''}}}}}"
+        ).encode()
+
+    def _forget(self) -> None:
+        self._texts.clear()
+        self._names.clear()
+        self._ends.clear()
+
+    def _keep(self, caller: tuple[int, str, int, int, str], record: Transaction) -> Texts:
+        if len(self._texts) >= _KEPT_MAX:
+            self._texts.clear()
+        made = self._make_texts(record)
+        if record.kind in _CALLS:  # Who did an operator's act stands in its arguments.
+            self._texts[caller] = made
+        return made
+
+    def _make_texts(self, record: Transaction) -> Texts:
+        act = act_of(record.kind, record.reducer)
+        issuer, subject = self._actor(record)
+        actor: dict[str, Any] = {"user": {"domain": issuer, "uid": subject}}
+        if record.connection:
+            actor["session"] = {"uid": str(record.connection)}
+        said = {
+            "activity_id": act.activity_id,
+            "actor": actor,
+            "api": {"operation": record.reducer},
+            "category_uid": act.category_uid,
+            "class_uid": act.class_uid,
+            "metadata": {"product": {"name": "commitstore", "vendor_name": "commitstore"}, "sequence": 0},
+        }
+        endpoint = f',"src_endpoint":{to_json_text(_endpoint(record.source))}' if record.source else ""
+        return Texts(
+            head=to_json_text(said).removesuffix("0}}"),
+            middle=f'","version":"{OCSF_VERSION}"}},"severity_id":1{endpoint}',
+            tail=f'Z","type_uid":{act.type_uid},"unmapped":{{',
+            kind=f'","identity":{record.identity},"kind":"{KIND_NAMES.get(record.kind, OTHER)}","offset":',
+        )
+
+    def _actor(self, record: Transaction) -> tuple[str, str]:
+        """(issuer, subject) of who acted."""
+        if record.kind == Kind.IDENTITY:
+            return self.context.identities.get(int(record.offset), STORE)
+        if record.identity:
+            return self.context.identities.get(int(record.identity), ("", ""))
+        return (_person(record.args) if record.kind == Kind.ADMIN else None) or STORE
+
+    def _args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
+        """The member `args` with the comma behind it, and the key of the event's hashes where something is hidden."""
+        names = self._names.get(record.reducer)
+        if names is not None and record.kind in _CALLS:
+            try:
+                said = to_json(dict(zip(names, decode_array(record.args), strict=True)))
+            except UNREADABLE:  # Not as many as are declared, or no array.
+                return self._rare_args(record, epoch)
+            if len(said) <= ARGS_SIZE_MAX:  # In bytes, which are no fewer than characters.
+                return f'"args":{said.decode()},', None
+        return self._rare_args(record, epoch)
+
+    def _rare_args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
+        if record.kind not in _CALLS:
+            return _other_args(record), None
+        declared = self.context.declared.get(record.reducer)
+        if declared is not None and not hides(declared):
+            self._names[record.reducer] = tuple(name for name, _ in declared)
+        try:
+            values = decode_array(record.args)
+            if declared is not None and len(values) == len(declared):
+                return self._declared_args(declared, record, values, epoch)
+        except UNREADABLE:  # No array: what is not understood is not shown.
+            pass
+        return f'"args":{_digest(record.args, None)},', None
+
+    def _declared_args(
+        self, declared: Declared, record: Transaction, values: Sequence[Any], epoch: str
+    ) -> tuple[str, bytes | None]:
+        if not hides(declared):
+            return _sized(
+                {name: value for (name, _), value in zip(declared, values, strict=True)}, record.args, None
+            ), None
+        place = place_of(self._log, epoch, record.offset)
+        shown = show(declared, record.args, values, self._keys, place)
+        return _sized(shown.args, record.args, shown.key), shown.key
+
+    def _writes(self, writes: Sequence[Write], key: bytes | None) -> str:
+        """The member `writes` with the comma before it."""
+        if key is not None or len(writes) > WRITES_MAX:
+            return self._rare_writes(writes, key)
+        said = []
+        ends = self._ends
+        for table, op, row_key, before, after in writes:
+            end = ends.get(table * _OPS + op) or self._end(table, op)
+            shown = row_key if type(row_key) is int and -_SAFE < row_key < _SAFE else _key(row_key, None)
+            if before is None or after is None:
+                said.append(f"{_half_write(before, after)}{shown}{end}")
+            else:
+                said.append(
+                    f'{{"after_sha256":"{sha256(after).hexdigest()}","before_sha256":"{sha256(before).hexdigest()}"'
+                    f',"key":{shown}{end}'
+                )
+        return f',"writes":[{",".join(said)}]'
+
+    def _rare_writes(self, writes: Sequence[Write], key: bytes | None) -> str:
+        """The same, of a call that hides something, or that writes more than is named."""
+        more = f',"writes_more":{len(writes) - WRITES_MAX}' if len(writes) > WRITES_MAX else ""
+        if key is None:
+            return self._writes(writes[:WRITES_MAX], None) + more
+        said = [
+            _hidden_write(row_key, before, after, key) + self._end(table, op)
+            for table, op, row_key, before, after in writes[:WRITES_MAX]
+        ]
+        return f',"writes":[{",".join(said)}]{more}'
+
+    def _end(self, table: int, op: int) -> str:
+        """What a write's members end with."""
+        name = to_json_text(self.context.tables.get(table, f"#{table}"))
+        made = self._ends[table * _OPS + op] = f',"op":"{OP_NAMES.get(op, OTHER)}","table":{name}}}'
+        return made
+
+
+_SAFE: Final = 2**53
+_OPS: Final = 256
+"""More than there will ever be."""
+_COMMITTED: Final = (',"status":"Success","status_id":1', "")
+
+
+def _second_text(second: int) -> str:
+    """A whole second as RFC 3339 in UTC, without its Z."""
+    try:
+        return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # Past the year 9999: `time` says it all the same.
+        return "9999-12-31T23:59:59"
+
+
+def _endpoint(source: str) -> dict[str, Any]:
+    """A source as address and port."""
+    host, colon, port = source.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit():
+        return {"ip": source}
+    return {"ip": host.removeprefix("[").removesuffix("]"), "port": int(port)}
+
+
+def _failure(record: Transaction, *, hidden: bool) -> tuple[str, str]:
+    """The members of the status, and `reason`, of an act that was not committed."""
+    code = to_json_text(record.outcome)
+    try:
+        message, _, why = decode_value(record.value)
+        detail, reason = str(message)[:DETAIL_SIZE_MAX], str(why or "")[:DETAIL_SIZE_MAX]
+    except UNREADABLE:
+        detail = reason = ""
+    if hidden:  # A message may repeat an argument.
+        detail = ""
+    said = f',"status_detail":{to_json_text(detail)}' if detail else ""
+    status = f',"status":"Failure","status_code":{code}{said},"status_id":2'
+    return status, f',"reason":{to_json_text(reason)}' if reason else ""
+
+
+def _call_key(call_key: CallKey) -> str:
+    """The member `call_key`, with the comma behind it: [client, sequence]."""
+    client, number, _ = call_key
+    return f'"call_key":{to_json_text([client, number])},'
+
+
+def _value(value: bytes, key: bytes | None) -> str:
+    """The member that holds the hash of the value returned, with the comma before it; nothing where there is none."""
+    if not value:
+        return ""
+    if key is None:
+        return f',"value_sha256":"{sha256(value).hexdigest()}"'
+    return f',"value_hmac":"{keyed_hash(key, "value", value)}"'
+
+
+def _half_write(before: bytes | None, after: bytes | None) -> str:
+    """What a write begins with that has no row before or after."""
+    new = "null" if after is None else f'"{sha256(after).hexdigest()}"'
+    old = "null" if before is None else f'"{sha256(before).hexdigest()}"'
+    return f'{{"after_sha256":{new},"before_sha256":{old},"key":'
+
+
+def _hidden_write(row_key: Any, before: bytes | None, after: bytes | None, key: bytes) -> str:
+    """A write of a call that hides something: rows may hold it, and so may a key that is no number."""
+    first = "null" if after is None else f'"{keyed_hash(key, "row", after)}"'
+    second = "null" if before is None else f'"{keyed_hash(key, "row", before)}"'
+    return f'{{"after_hmac":{first},"before_hmac":{second},"key":{_key(row_key, key)}'
+
+
+def key_text(row_key: Any) -> str:
+    """A row's key, as an event shows it that hides nothing."""
+    return _key(row_key, None)
+
+
+def _key(row_key: Any, key: bytes | None) -> str:
+    """A row's key."""
+    said = to_json_text(row_key)
+    if (key is None or isinstance(row_key, int)) and len(said) <= KEY_SIZE_MAX:
+        return said
+    return _digest(msgspec.msgpack.encode(row_key), key)
+
+
+def _sized(args: dict[str, Any], packed: bytes, key: bytes | None) -> str:
+    """The member `args`, or their hash where they are too long."""
+    said = to_json_text(args)
+    return f'"args":{said if len(said) <= ARGS_SIZE_MAX else _digest(packed, key)},'
+
+
+def _digest(packed: bytes, key: bytes | None) -> str:
+    """What stands for something that is not shown."""
+    if key is None:
+        return f'{{"sha256":"{sha256(packed).hexdigest()}","size":{len(packed)}}}'
+    return f'{{"hmac_sha256":"{keyed_hash(key, "packed", packed)}","size":{len(packed)}}}'
+
+
+def _other_args(record: Transaction) -> str:
+    """The arguments of what is no call, as they mean something."""
+    try:
+        said = _meaning(record, decode_value(record.args))
+    except UNREADABLE:
+        return f'"args":{_digest(record.args, None)},'
+    text = to_json_text(said)
+    fits = len(text) <= ARGS_SIZE_MAX or record.kind in _SYSTEM
+    return f'"args":{text if fits else _digest(record.args, None)},'
+
+
+def _meaning(record: Transaction, args: Any) -> Any:
+    if record.kind == Kind.IDENTITY:
+        issuer, subject, *rest = args
+        return {"issuer": issuer, "subject": subject, "scopes": rest[0] if rest else []}
+    if record.kind == Kind.EPOCH:
+        epoch, parent, first_offset, reason = args[:4]
+        return {"epoch": epoch.hex(), "parent": parent.hex(), "first_offset": first_offset, "reason": reason}
+    if record.kind == Kind.SCHEMA:
+        version, tables = args[:2]
+        return {"version": version, "tables": [{"id": each[0], "name": each[1]} for each in tables], "packed": args}
+    if record.kind == Kind.READ:
+        sql, params = args[:2]
+        return {"sql": sql, "params": params, "tables": decode_value(record.value)}
+    return args
+
+
+def _person(args: bytes) -> tuple[str, str] | None:
+    """(issuer, subject) of who asked for an operator's act, as its arguments say; None: the store by itself."""
+    try:
+        said = decode_value(args)
+    except UNREADABLE:
+        return None
+    if isinstance(said, list) and len(said) == 2 and isinstance(said[1], list):  # [what was done, who asked]
+        said = said[1]
+    if isinstance(said, list) and len(said) >= 2 and all(isinstance(each, str) for each in said[:2]):
+        return said[0], said[1]
+    return None

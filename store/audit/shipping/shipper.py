@@ -1,0 +1,334 @@
+"""Rows on their way into a write-once store: batch, manifest, checkpoint, one step at a time, whatever goes wrong.
+
+Laws: one step is one act in the store and one commit in the ledger, in that order; after a crash between them the act
+is found done (putting.py). Batches go in their order; a checkpoint stands at the end of a batch whose manifest was read
+back. What may pass (no answer, no permission, no witness) is tried again, ever less often; what is wrong with
+the store or the clocks stops the shipper until a later look finds it mended; bytes that are not ours stop it for good.
+Nothing here sleeps: `step` says when it wants to be called again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from store.audit.objects.checkpoint import Checkpoint, is_signed
+from store.audit.objects.layout import checkpoint_name, manifest_name
+from store.audit.objects.manifest import NO_MANIFEST, Writer, read_manifest
+from store.audit.recording.rows import Row, Rows, State
+from store.audit.shipping.behind import check_not_behind, check_still_there
+from store.audit.shipping.bucket import check_bucket, refuses_taken_keys
+from store.audit.shipping.putting import Conflict, Retention, Stored, ship, store_time
+from store.audit.signing.notary import Notary, Unendorsed
+from store.env.world import Clock
+from store.env.worm import SECOND, Misconfigured, Protected, WormError, WormStore
+from store.errors import ConfigError, StoreError
+from store.ids import Timestamp
+
+PAUSE_MIN_S: Final = 1.0
+"""Seconds before the first repetition; each further pause is twice as long."""
+PAUSE_MAX_S: Final = 300.0
+"""Seconds between two attempts, at most; also between looks at a store that cannot be used as it is."""
+CHECK_INTERVAL_S: Final = 86_400.0
+"""Seconds between looks at what kind of store it is."""
+CHECKPOINT_INTERVAL_S: Final = 2.0
+"""Seconds between two checkpoints where batches come without a pause."""
+CHECKPOINT_ROWS_MAX: Final = 32
+"""Batches that one checkpoint covers, at most, while others wait behind them."""
+GRACE_S: Final = 3_600
+"""Seconds for which a batch's bytes stay in the ledger after all is done."""
+FOUND_MAX: Final = 100
+"""Strange things that are kept for whoever asks; all are counted."""
+IDLE_S: Final = 60.0
+"""Seconds after which to look again when nothing waits."""
+
+
+@dataclass(frozen=True)
+class ShipStatus:
+    """Where the shipper stands."""
+
+    rows: dict[State, int]
+    conditional: bool | None
+    """Whether the store refuses keys that are taken; None: not known yet."""
+    enforced: bool | None
+    """Whether anybody but ourselves keeps the locks; None: not known yet."""
+    waiting_since: Timestamp | None
+    """The moment of the oldest event that is not in the store with all that belongs to it; None: all are."""
+    checkpoint_size: int
+    """Events under the newest stored checkpoint."""
+    checkpoint_at: Timestamp | None
+    """When it was stored, since this process began."""
+    halted: str
+    """Why nothing is shipped until somebody acts, or "". """
+    trouble: str
+    """What went wrong last, while it does, or ""."""
+    attempts: int
+    """How often in a row it went wrong."""
+    found: tuple[str, ...]
+    """What was strange in the store, newest last."""
+    found_count: int
+    attacked: int
+    """How often the store said that a lock forbids what was asked: never asked by us."""
+
+
+class Shipper:
+    """Ships the rows of one trail."""
+
+    def __init__(
+        self,
+        store: WormStore,
+        rows: Rows,
+        notary: Notary,
+        *,
+        log: str,
+        origin: str,
+        writer: Writer,
+        retention: Retention,
+        clock: Clock,
+        anchors: Sequence[WormStore] = (),
+        tell: Callable[[str], None],
+    ) -> None:
+        """`anchors`: other stores that get a copy of the newest checkpoint. `tell`: a sentence for who runs this."""
+        self._store, self._rows, self._notary = store, rows, notary
+        self._log, self._origin, self._writer = log, origin, writer
+        self._retention, self._clock, self._anchors, self._tell = retention, clock, tuple(anchors), tell
+        self._conditional: bool | None = None
+        self._enforced: bool | None = None
+        self._check_due = 0.0
+        self._due = 0.0
+        self._endorse_due, self._endorse_attempts = 0.0, 0
+        self._checkpoint_due = clock.monotonic() + CHECKPOINT_INTERVAL_S
+        self._anchor_due, self._anchor_attempts = 0.0, 0
+        self._attempts, self._trouble, self._halted, self._attacked = 0, "", "", 0
+        self._final = False
+        self._found: deque[str] = deque(maxlen=FOUND_MAX)
+        self._found_count = 0
+        self._checkpoint_at: Timestamp | None = None
+
+    def step(self) -> float:
+        """Do the next thing, if any is due; the seconds after which to call again: 0 if there is more to do.
+
+        LedgerBehind is raised before anything is put, and LedgerDamaged and a failing disk under the ledger whenever
+        they are met: nothing can be done without it.
+        """
+        now = self._clock.monotonic()
+        if self._final:
+            return PAUSE_MAX_S
+        if now < self._due:
+            return self._due - now
+        try:
+            pause = self._next(now)
+        except Conflict as error:
+            self._final = True
+            return self._halt(error)
+        except (Misconfigured, ConfigError) as error:
+            self._check_due = 0.0
+            return self._halt(error)
+        except (WormError, Unendorsed) as error:
+            self._attacked += isinstance(error, Protected)
+            return self._wait(error)
+        self._attempts, self._trouble, self._halted = 0, "", ""
+        return pause
+
+    def status(self) -> ShipStatus:
+        """Where it stands."""
+        checkpoint = self._rows.checkpoint
+        return ShipStatus(
+            rows=self._rows.counts(),
+            waiting_since=None if (waiting := self._rows.waiting) is None else waiting.t_first,
+            conditional=self._conditional,
+            enforced=self._enforced,
+            checkpoint_size=checkpoint.size if checkpoint is not None and checkpoint.version_id else 0,
+            checkpoint_at=self._checkpoint_at,
+            halted=self._halted,
+            trouble=self._trouble,
+            attempts=self._attempts,
+            found=tuple(self._found),
+            found_count=self._found_count,
+            attacked=self._attacked,
+        )
+
+    def _next(self, now: float) -> float:
+        """One step of whatever is next; the pause behind it."""
+        if now >= self._check_due:
+            self._check()
+            self._check_due = now + CHECK_INTERVAL_S
+        if self._checkpoint_wanted(now) and self._checkpoint(now):
+            return 0.0
+        if row := self._rows.first_in(State.STORED):
+            self._ship_manifest(row)
+        elif row := self._rows.first_in(State.FROZEN):
+            self._ship_batch(row)
+        elif self._rows.first_in(State.CHECKPOINTED) and now >= self._anchor_due:
+            self._anchor(now)
+        elif not self._tidy():
+            return self._idle(now)
+        return 0.0
+
+    def _idle(self, now: float) -> float:
+        """Until a witness or an anchor is asked again, or a while."""
+        pauses = [IDLE_S]
+        if self._rows.first_in(State.MANIFESTED):
+            pauses.append(self._endorse_due - now)
+        if self._rows.first_in(State.CHECKPOINTED):
+            pauses.append(self._anchor_due - now)
+        return max(0.0, min(pauses))
+
+    def _check(self) -> None:
+        """Whether the store is fit, how it treats keys that are taken, and whether it holds what it should, no more."""
+        store_time(self._store, self._clock)
+        facts, warnings = check_bucket(self._store)
+        self._enforced = facts.enforced
+        for each in warnings:
+            self._strange(each)
+        check_still_there(self._store, self._rows, self._log)
+        if self._conditional is None:
+            check_not_behind(self._store, self._rows, self._log)
+            until = self._retention.wanted(store_time(self._store, self._clock))
+            self._conditional = refuses_taken_keys(self._store, until)
+            if not self._conditional:
+                self._strange(f"{self._store.url} takes a key that is taken: every object is looked at again")
+
+    def _ship_batch(self, row: Row) -> None:
+        frozen = self._rows.frozen(row)
+        stored = self._ship(frozen.name, frozen.data)
+        before = self._rows.before(row)
+        try:
+            manifest = frozen.manifest(
+                origin=self._origin,
+                prev=NO_MANIFEST if before is None else before.manifest_digest,
+                version_id=stored.version_id,
+                until=stored.retain_until,
+                writer=self._writer,
+                signer=self._notary.signer(row.size_after),
+            )
+        except OSError as error:
+            raise Unendorsed(f"the manifest of batch {row.batch} cannot be signed: {error}") from None
+        data = manifest.encode()
+        self._rows.stored(
+            row,
+            version_id=stored.version_id,
+            retain_until=stored.retain_until,
+            manifest=data,
+            digest=sha256(data).hexdigest(),
+        )
+
+    def _ship_manifest(self, row: Row) -> None:
+        stored = self._ship(manifest_name(self._log, row.batch), self._rows.manifest(row))
+        self._rows.manifested(row, version_id=stored.version_id)
+
+    def _checkpoint_wanted(self, now: float) -> bool:
+        """A signed one is finished first; a new one once nothing waits before it, or enough lies behind the last.
+
+        Enough in rows or in time: under a load that never pauses there is always something that waits.
+        """
+        if self._rows.checkpoint_waits is not None:
+            return True
+        counts = self._rows.counts()
+        waiting = counts[State.FROZEN] + counts[State.STORED]
+        done = counts[State.MANIFESTED]
+        enough = done >= CHECKPOINT_ROWS_MAX or now >= self._checkpoint_due
+        return done > 0 and now >= self._endorse_due and (waiting == 0 or enough)
+
+    def _checkpoint(self, now: float) -> bool:
+        """Sign one, or store the one that is signed. Whether it could be: without its witnesses batches go first."""
+        if (signed := self._rows.checkpoint_waits) is not None:
+            stored = self._ship(checkpoint_name(self._log, signed.size), signed.note)
+            self._rows.checkpointed(signed, version_id=stored.version_id)
+            self._checkpoint_at = self._clock.wall()
+            self._checkpoint_due = now + CHECKPOINT_INTERVAL_S
+            return True
+        *_, last = self._rows.all_in(State.MANIFESTED)
+        root = read_manifest(self._rows.manifest(last)).root_after
+        checkpoint = Checkpoint(self._origin, last.size_after, bytes.fromhex(root))
+        try:
+            note = self._published(checkpoint) or self._notary.endorse(checkpoint)
+        except (Unendorsed, OSError) as error:
+            self._endorse_attempts += 1
+            self._endorse_due = now + _pause(self._endorse_attempts)
+            self._strange(f"no checkpoint at {last.size_after}: {error}")
+            return False
+        self._endorse_attempts = 0
+        self._rows.signed(last.size_after, note)
+        return True
+
+    def _published(self, checkpoint: Checkpoint) -> bytes | None:
+        """The very checkpoint, if it is stored already: an older ledger was put back. Signed anew it would differ."""
+        key = checkpoint_name(self._log, checkpoint.size)
+        for each in self._store.versions_of(key):
+            if not each.marker:
+                note = self._store.get(key, each.version_id)
+                if is_signed(note, checkpoint, self._notary.signer(checkpoint.size).key):
+                    return note
+        return None
+
+    def _anchor(self, now: float) -> None:
+        """Copy the newest checkpoint into the other stores; then there is nothing more to do for what it covers.
+
+        An anchor in trouble is waited for, and holds up nothing else.
+        """
+        signed = self._rows.checkpoint
+        assert signed is not None
+        name = checkpoint_name(self._log, signed.size)
+        for store in self._anchors:
+            try:
+                at = store_time(store, self._clock)
+                # Nobody has asked this store how it treats taken keys: look again.
+                self._note(ship(store, name, signed.note, retention=self._retention, now=at, conditional=False))
+            except (WormError, Conflict) as error:
+                self._anchor_attempts += 1
+                self._anchor_due = now + _pause(self._anchor_attempts)
+                self._strange(f"the checkpoint at {signed.size} has no copy in {store.url}: {error}")
+                return
+        self._anchor_attempts = 0
+        self._rows.acked(at=self._clock.wall())
+        self._tidy()
+
+    def _tidy(self) -> bool:
+        """Let go of what was done long ago, or of all that is done where room gets scarce. Whether there was any."""
+        grace = 0 if self._rows.crowded else GRACE_S * SECOND
+        return self._rows.let_go(before=Timestamp(self._clock.wall() - grace)) > 0
+
+    def _ship(self, key: str, data: bytes) -> Stored:
+        if not self._enforced:  # A folder may be gone or unmounted by now, and putting would make another in its place.
+            self._store.facts()
+        now = store_time(self._store, self._clock)
+        conditional = self._conditional is True
+        stored = ship(self._store, key, data, retention=self._retention, now=now, conditional=conditional)
+        self._note(stored)
+        return stored
+
+    def _note(self, stored: Stored) -> None:
+        for each in stored.found:
+            self._strange(each)
+
+    def _strange(self, what: str) -> None:
+        self._found_count += 1
+        if what not in self._found:
+            self._tell(what)
+        self._found.append(what)
+
+    def _wait(self, error: StoreError) -> float:
+        """Try again, ever later."""
+        self._attempts += 1
+        pause = _pause(self._attempts)
+        if str(error) != self._trouble:
+            self._tell(f"{error} (tried again in {pause:.0f} s)")
+        self._trouble = str(error)
+        self._due = self._clock.monotonic() + pause
+        return pause
+
+    def _halt(self, error: StoreError) -> float:
+        """Nothing more until somebody acts; what is misconfigured is looked at again now and then."""
+        self._attempts += 1
+        if str(error) != self._halted:
+            self._tell(f"the audit trail is not shipped any more: {error}")
+        self._halted = self._trouble = str(error)
+        self._due = self._clock.monotonic() + PAUSE_MAX_S
+        return PAUSE_MAX_S
+
+
+def _pause(attempts: int) -> float:
+    """Seconds before an attempt after so many that failed."""
+    return min(PAUSE_MAX_S, PAUSE_MIN_S * 2.0 ** min(attempts - 1, 30))
