@@ -24,6 +24,8 @@ RECEIVED_MAX: Final = 1 << 18
 """Bytes asked of a socket at a time."""
 DELTAS_RECEIVED_MAX: Final = 4_096
 """The same where deltas come: a large buffer costs more to make than they to read."""
+SILENCE_MAX_S: Final = 30
+"""Seconds without a byte for anybody after which a run has failed."""
 FEW: Final = 64
 """Sockets with something to read below which it is awaited that there are more: to be woken for each costs more than
 to read it, on both sides."""
@@ -182,7 +184,9 @@ def run_changes(crowd: Crowd, members: list[Subscriber], caller: socket.socket) 
         while made < crowd.changes and made - heard // count < crowd.window:
             made += 1
             caller.sendall(publish if redis else masked(_pack([["call", made, "deposit", [1, 1]]])))
-        ready = poll.poll(30)
+        ready = poll.poll(SILENCE_MAX_S)
+        if not ready:
+            raise WrongAnswer(f"nothing was heard for {SILENCE_MAX_S} s, after {heard:,} of {total:,} deliveries")
         if len(ready) < min(count // 4, FEW):
             time.sleep(PAUSE_S)
         for number, _ in ready:
@@ -224,7 +228,10 @@ def run_rows(crowd: Crowd, members: list[Subscriber]) -> Delivered:
         each.socket.sendall(message)
     left = len(members)
     while left:
-        for number, _ in poll.poll(30):
+        ready = poll.poll(SILENCE_MAX_S)
+        if not ready:
+            raise WrongAnswer(f"nothing was heard for {SILENCE_MAX_S} s, {left:,} subscribers wait for rows")
+        for number, _ in ready:
             data = os.read(number, RECEIVED_MAX)
             size += len(data)
             if not data:

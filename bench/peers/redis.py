@@ -78,7 +78,7 @@ class Redis:
         options = {
             "port": self.port, "bind": "127.0.0.1", "dir": self._directory, "save": "", "appendonly": "yes",
             "appendfsync": "always", "auto-aof-rewrite-percentage": 0, "aof-use-rdb-preamble": "yes",
-            "daemonize": "no",
+            "daemonize": "no", "maxclients": 20_000,
         }  # fmt: skip
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         began = time.monotonic()
