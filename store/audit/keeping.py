@@ -14,7 +14,7 @@ from store.audit.objects.manifest import Writer
 from store.audit.options import AuditOptions
 from store.audit.owing import CURSOR
 from store.audit.recording.recorder import Recorder, shipped_row
-from store.audit.recording.rows import Rows
+from store.audit.recording.rows import Rows, State
 from store.audit.recording.trail import Gap, Limits
 from store.audit.shipping.putting import Retention, ship, store_time
 from store.audit.shipping.shipper import CHECK_INTERVAL_S, Shipper
@@ -32,6 +32,9 @@ CURSOR_INTERVAL_S: Final = 5.0
 """Seconds between two moves of the cursor, at least: each is a synced file."""
 NOTES_RETRY_S: Final = 5.0
 """Seconds before the keys' notes are sent again that could not be."""
+AHEAD_MAX: Final = 2
+"""Batches that wait to be shipped while more is recorded, where nothing but the order of the work keeps them: what is
+recorded and not shipped is no safer than what is in the log alone. Where the store does not answer, more are made."""
 IDLE_S: Final = 0.1
 """Seconds between two looks at a log in which nothing is new."""
 GAP_RETRY_S: Final = 30.0
@@ -107,6 +110,8 @@ class Keeper:
         self._notes_again = 0.0
         self._notes_trouble = ""
         self._read_due = 0.0
+        self._shipping = False
+        """Whether the shipper had more to do at once."""
         self._cursor: Offset | None = None
         self._cursor_due = 0.0
         self.hold_back()
@@ -117,11 +122,14 @@ class Keeper:
         LedgerDamaged and OSError: the ledger or the data directory fails, nothing can be done without them.
         """
         now = self._clock.monotonic()
-        more = self._record(now)
+        more = False
+        if not self._shipping or self.recorder.rows.counts()[State.FROZEN] <= AHEAD_MAX:
+            more = self._record(now)
         if now >= self._notes_again:  # Again and again: they are locked for as long as what they introduce.
             self._notes_again = now + CHECK_INTERVAL_S
             self._unsent = dict(sorted(self.notary.notes().items()))
         pause = self._send_notes(now) if self._unsent else self.shipper.step()
+        self._shipping = not pause
         if now >= self._cursor_due:
             self._cursor_due = now + CURSOR_INTERVAL_S
             self.hold_back()

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from store.audit.keeping import Keeper
+from store.audit.keeping import AHEAD_MAX, Keeper
 from store.audit.objects.batches import expand, lines_of
 from store.audit.objects.checkpoint import Checkpoint
 from store.audit.objects.layout import What, folder_of, origin_of, read_name
@@ -14,6 +14,7 @@ from store.audit.objects.manifest import read_manifest
 from store.audit.objects.notes import SecretKey, Signer, sign
 from store.audit.options import AuditOptions
 from store.audit.owing import CURSOR
+from store.audit.recording.rows import State
 from store.audit.signing.keys import introduce_first
 from store.engine.engine import Engine
 from store.env.ledger_memory import MemoryLedger
@@ -219,6 +220,22 @@ def test_a_full_ledger_is_said() -> None:
     assert status["full"]
     assert "the ledger is full" in status["problem"]
     assert "put failed" in status["problem"]
+
+
+def test_a_load_that_never_pauses_does_not_keep_what_is_recorded_from_being_shipped() -> None:
+    """While several batches wait, only shipping goes on; where the store does not answer, more is recorded."""
+    kept = Kept().live(1).run()
+    rows, stood = kept.keeper.recorder.rows, 0
+    for number in range(60):
+        kept.live(OPTIONS.batch_events_max)
+        if number == 40:
+            kept.store.fail("put")
+        before, waited = kept.keeper.recorder.recorded.offset, rows.counts()[State.FROZEN] > AHEAD_MAX
+        kept.keeper.step()
+        stands = kept.keeper.recorder.recorded.offset == before
+        assert not stands or waited
+        stood += stands
+    assert 20 < stood <= 42
 
 
 def test_a_log_that_lost_what_comes_next_is_said_and_what_was_recorded_is_shipped() -> None:

@@ -28,6 +28,8 @@ from store.upkeep.lineage import beginning, go_on, lineage, trail_epoch
 
 Found = TypeVar("Found")
 
+PIECE_MAX: Final = 1 << 20
+"""Bytes of the log in one step, or one batch of it: about a batch of small events."""
 TOLD: Final = b"told"
 """The name, among what is kept as context, of the last offset that was told, by epoch."""
 CONTEXT: Final = b"context/"
@@ -164,7 +166,7 @@ class Recorder:
             return False
         source = self._sources[0]
         try:
-            found = source.follower.read()
+            found = source.follower.read(PIECE_MAX)
             for each in found:
                 self._take(source, each)
         except (CorruptionError, Gap) as error:
