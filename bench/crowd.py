@@ -52,6 +52,8 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that Redis publishes for each change."""
     in_turn: bool = False
     """Whether each subscribes when the one before has its rows."""
+    gives_way: bool = False
+    """Whether it runs only while nobody else wants its core: what others there measure is then not its doing."""
     epoch: str = ""
     offset: int = 0
     """Where the subscribers were."""
@@ -263,6 +265,8 @@ def main() -> None:
     """One crowd from the input, one line of what was delivered to the output."""
     pin(0, server=False)
     crowd = msgspec.json.decode(sys.stdin.readline(), type=Crowd)
+    if crowd.gives_way:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     began = time.perf_counter()
     members = [Subscriber(crowd.port) for _ in range(crowd.subscribers)]
     caller = Subscriber(crowd.port)

@@ -1,7 +1,8 @@
 """first_rows: one million rows to a new subscriber, while others call.
 
 Laws: the subscriber is a process of its own and reads every chunk. The calls are the same with and without it, in
-turns; a ratio is of one round. Memory is the server's, sampled while it tells.
+turns; a ratio is of one round. Subscriber and callers share a core, where the subscriber gives way: what a call waits
+for is the server, not who reads rows beside it. Memory is the server's, sampled while it tells.
 """
 
 import threading
@@ -85,5 +86,7 @@ def _both(crowd: Crowd, tenant: Tenant, load: Load) -> tuple[Delivered, Measured
     """Subscribers in turn, and the load beside them."""
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(tenant.load, load)
-        told = run_crowd(msgspec.structs.replace(crowd, subscribers=IN_TURN, in_turn=True), tenant.process.pid)
+        told = run_crowd(
+            msgspec.structs.replace(crowd, subscribers=IN_TURN, in_turn=True, gives_way=True), tenant.process.pid
+        )
         return told, loading.result()
