@@ -143,6 +143,14 @@ def pin(pid: int, *, server: bool) -> None:
         os.sched_setaffinity(pid, {pair[0] if server else pair[1]})
 
 
+def unpin(pid: int) -> None:
+    """Let a process, and all threads it has and will have, run on either core."""
+    pair = cores()
+    if pair is not None and sys.platform == "linux":
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), set(pair))
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU seconds that all threads of a process have had, to the nanosecond."""
     total = 0
