@@ -116,5 +116,6 @@ def _line(delta: ViewDelta[Any]) -> dict[str, Any]:
         "offset": delta.offset,
         "timestamp": delta.timestamp,
         "reset": delta.reset,
+        "anew": delta.anew and to_plain(delta.anew),
         "changes": [{"change": type(each).__name__.lower(), **to_plain(each)} for each in delta.changes],
     }

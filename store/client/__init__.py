@@ -16,8 +16,10 @@ from store.client.query import Query
 from store.client.rows import Change, Delete, Insert, Rows, Update, ViewDelta
 from store.client.streams import ChangeStream, DeltaStream
 from store.client.view import View
+from store.subscribe.messages import Anew
 
 __all__ = [
+    "Anew",
     "BlockingClient",
     "BlockingView",
     "Change",

@@ -25,7 +25,7 @@ from store.client.view import View
 from store.errors import StoreError
 from store.expression import Selection
 from store.ids import Offset
-from store.subscribe.messages import TableInfo
+from store.subscribe.messages import Anew, TableInfo
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Returned = TypeVar("Returned")
@@ -104,6 +104,11 @@ class BlockingView(Mapping[Any, Row]):
         """What the rows are rows of."""
         return self._view.table
 
+    @property
+    def anew(self) -> Anew | None:
+        """Why the server sent all rows anew, the last time that it did after an absence; None: it never did."""
+        return self._view.anew
+
     def snapshot(self) -> tuple[Offset, dict[Any, Row]]:
         """The offset and a copy of the rows at exactly that offset."""
 
@@ -127,6 +132,10 @@ class BlockingView(Mapping[Any, Row]):
     def on_delete(self, callback: Callable[[Row], object]) -> Callable[[], None]:
         """Call it with each row that leaves the view, until what is returned is called."""
         return self._listen(lambda: self._view.on_delete(callback))
+
+    def on_anew(self, callback: Callable[[Anew], object]) -> Callable[[], None]:
+        """Call it with the reason when the server has sent all rows anew, until what is returned is called."""
+        return self._listen(lambda: self._view.on_anew(callback))
 
     def on_end(self, callback: Callable[[StoreError | None], object]) -> Callable[[], None]:
         """Call it when the view ends, with what ended it, or None where it was closed."""

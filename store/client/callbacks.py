@@ -13,6 +13,7 @@ import msgspec
 
 from store.client.rows import Change, Delete, Insert, Update
 from store.errors import StoreError
+from store.subscribe.messages import Anew
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -34,6 +35,7 @@ class Callbacks(Generic[Row]):
             Insert: {},
             Update: {},
             Delete: {},
+            Anew: {},
             None: {},
         }
         """By kind of change, None for the view's end: each callback under a name of its own."""
@@ -53,8 +55,10 @@ class Callbacks(Generic[Row]):
 
         return remove
 
-    def tell(self, changes: Sequence[Change[Row]]) -> None:
-        """Call all that want to hear of these changes."""
+    def tell(self, changes: Sequence[Change[Row]], anew: Anew | None = None) -> None:
+        """Call all that want to hear of these changes; first those that want to hear that the rows were sent anew."""
+        if anew is not None:
+            self._call(Anew, anew)
         for change in changes:
             if isinstance(change, Update):
                 self._call(Update, change.before, change.after)
@@ -65,7 +69,7 @@ class Callbacks(Generic[Row]):
 
     def end(self, error: StoreError | None) -> None:
         """The view has ended: who wants to hear of that is told, and nobody of anything else."""
-        for kind in (Insert, Update, Delete):
+        for kind in (Insert, Update, Delete, Anew):
             self._clear(kind)
         self._call(None, error)
         self._clear(None)

@@ -14,8 +14,13 @@ import msgspec
 from store.client.rows import LiveRows, ViewDelta, reader_of
 from store.errors import CallError, ProtocolError, SchemaMismatch, StoreError
 from store.ids import Offset, QueryId, Timestamp
-from store.subscribe.messages import Chunk, Delta, Missed, Part, Subscribe, Subscribed, TableInfo, Unsubscribe
+from store.subscribe.messages import Anew, Chunk, Delta, Missed, Part, Subscribe, Subscribed, TableInfo, Unsubscribe
 from store.values import encode
+
+UNTOLD: Final = Anew(
+    "unknown", "the server did not say why it sent the rows anew", "", Offset(0), "", Offset(0), Offset(0)
+)
+"""Stands for the reason where a server gives none."""
 
 
 class Opened(NamedTuple):
@@ -222,7 +227,7 @@ class Followings:
         if not subscribed.resumed:
             following.offset = subscribed.offset
             for id_, member in tuple(following.members.items()):
-                self._replace(following, id_, member, loading.rows, events)
+                self._replace(following, id_, member, loading.rows, events, subscribed.anew or UNTOLD)
         elif following.joined:
             rows = {
                 each.row_type: each.live.rows
@@ -284,8 +289,9 @@ class Followings:
         member: _Member,
         rows: Mapping[type[Any] | None, Mapping[Any, Any]],
         events: list[Any],
+        anew: Anew | None = None,
     ) -> None:
-        """Give a member the rows of its following: as they were read for it, or for another."""
+        """Give a member the rows of its following: as they were read for it, or for another; `anew` says why."""
         assert following.table is not None
         try:
             reader = reader_of(following.table, member.row_type)
@@ -301,7 +307,7 @@ class Followings:
             member.live = live
             events.append(Opened(id_, live))
         else:
-            events.append(Changed(id_, ViewDelta(following.offset, Timestamp(0), changes, reset=True)))
+            events.append(Changed(id_, ViewDelta(following.offset, Timestamp(0), changes, reset=True, anew=anew)))
 
     def _end(self, id_: int, error: StoreError, events: list[Any]) -> None:
         events.append(Failed("subscribe", id_, error))

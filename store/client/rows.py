@@ -18,7 +18,7 @@ from store.codec import row_struct
 from store.errors import SchemaMismatch
 from store.ids import ColumnId, Offset, TableId, Timestamp
 from store.schema import ColumnSchema, TableSchema
-from store.subscribe.messages import Part, TableInfo
+from store.subscribe.messages import Anew, Part, TableInfo
 from store.values import dec_hook_trusted
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -53,13 +53,15 @@ class ViewDelta(msgspec.Struct, Generic[Row], frozen=True):
     """What changed in one view: by one transaction, or, with `reset`, by all that happened since the delta before.
 
     A reset comes where the server sent all rows anew after an absence, or where the reader fell behind. Its timestamp
-    is that of the last transaction known, or 0.
+    is that of the last transaction known, or 0. `anew` says why the server sent them, the last time where it was twice;
+    None where it did not.
     """
 
     offset: Offset
     timestamp: Timestamp
     changes: tuple[Change[Row], ...]
     reset: bool = False
+    anew: Anew | None = None
 
 
 class Rows(list[Row]):
@@ -184,7 +186,8 @@ def fold(deltas: Sequence[ViewDelta[Row]]) -> ViewDelta[Row]:
             net[change.key] = (net[change.key][0] if change.key in net else before, after)
     changes = [_change(key, before, after) for key, (before, after) in net.items()]
     left = tuple(each for each in changes if each is not None)
-    return ViewDelta(deltas[-1].offset, deltas[-1].timestamp, left, reset=True)
+    anew = next((each.anew for each in reversed(deltas) if each.anew is not None), None)
+    return ViewDelta(deltas[-1].offset, deltas[-1].timestamp, left, reset=True, anew=anew)
 
 
 def _change(key: Any, before: Row | None, after: Row | None) -> Change[Row] | None:

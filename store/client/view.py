@@ -10,7 +10,7 @@ Where the query has ORDER BY and LIMIT, they are in that order. Groups are found
 
 Laws: between two awaits of its reader a view stands still, and is its query over the tables at `offset`. What it tells
 begins with what comes after the rows as they are when it is asked to, and adds up to the rows as they are then. Where
-the server sends all rows anew, only what differs is told.
+the server sends all rows anew, only what differs is told, and that it is so, with the server's reason.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ from store.client.streams import ChangeStream, DeltaStream
 from store.errors import SchemaMismatch, StoreError
 from store.expression import Column
 from store.ids import Offset
-from store.subscribe.messages import TableInfo
+from store.subscribe.messages import Anew, TableInfo
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Stream = TypeVar("Stream", DeltaStream[Any], ChangeStream[Any])
@@ -48,6 +48,8 @@ class View(Mapping[Any, Row]):
         self.sql: Final = sql
         self.error: StoreError | None = None
         """What ended this view, or None; its rows then stay as they were."""
+        self.anew: Anew | None = None
+        """Why the server sent all rows anew, the last time that it did after an absence; None: it never did."""
         self._live: Final = live
         self._reader = live.reader
         self._connection_offset: Final = connection_offset
@@ -105,6 +107,13 @@ class View(Mapping[Any, Row]):
         """Call it with each row that leaves the view; else as `on_insert`."""
         return self._callbacks.add(Delete, callback)
 
+    def on_anew(self, callback: Callable[[Anew], object]) -> Callable[[], None]:
+        """Call it with the reason when the server has sent all rows anew; else as `on_insert`.
+
+        The steps between are not known then: what differs is told behind it, as inserts, updates and deletes.
+        """
+        return self._callbacks.add(Anew, callback)
+
     def on_end(self, callback: Callable[[StoreError | None], object]) -> Callable[[], None]:
         """Call it when the view ends: with what ended it, or None where it was closed; else as `on_insert`."""
         return self._callbacks.add(None, callback)
@@ -112,14 +121,16 @@ class View(Mapping[Any, Row]):
     def deltas(self) -> DeltaStream[Row]:
         """What changes from here on, transaction by transaction.
 
-        Ask for it and copy the rows without an await between, and nothing is missed.
+        Ask for it and copy the rows without an await between, and nothing is missed. Where rows were sent anew, a delta
+        has `reset`, and says why in `anew`.
         """
         return self._opened(DeltaStream(self._options.deltas_queued_max, self._forget_stream))
 
     def changes(self) -> ChangeStream[Row]:
         """What changes from here on, one Insert, Update or Delete after the other; else as `deltas`.
 
-        Who no longer reads says so with `aclose`; who forgets to costs at most `changes_queued_max` changes.
+        That rows were sent anew is not among them: `deltas` say it, and `on_anew`. Who no longer reads says so with
+        `aclose`; who forgets to costs at most `changes_queued_max` changes.
         """
         return self._opened(ChangeStream(self._options.changes_queued_max, self._forget_stream))
 
@@ -142,6 +153,7 @@ class View(Mapping[Any, Row]):
 
     def push(self, delta: ViewDelta[Row]) -> None:
         """The rows have changed: indexes follow, streams are told. SchemaMismatch: an index has lost its column."""
+        self.anew = delta.anew or self.anew
         if self._reader is not self._live.reader:
             self._read_anew()
         for index in self._indexes.values():
@@ -151,7 +163,7 @@ class View(Mapping[Any, Row]):
 
     def tell(self, delta: ViewDelta[Row]) -> None:
         """Call the callbacks."""
-        self._callbacks.tell(delta.changes)
+        self._callbacks.tell(delta.changes, delta.anew)
 
     def end(self, error: StoreError | None) -> None:
         """Stand still from here on."""

@@ -4,6 +4,7 @@ Laws: what a transaction changed is taken in by every view before any callback h
 itself; the others go on.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from store.codec import concatenate
 from store.errors import SchemaMismatch, StoreError
 from store.subscribe.messages import TableInfo
 
+_log = logging.getLogger("store.client")
 _split: Final = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
@@ -81,6 +83,9 @@ class Views:
             self.close(changed.id)
             view.end(error)
             return
+        anew = changed.delta.anew
+        if anew is not None:
+            _log.warning("! the rows of %s were sent anew (%s): %s", view.sql, anew.reason, anew.message)
         if self._listening.count:
             self._untold.append((view, changed.delta))
 

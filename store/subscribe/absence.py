@@ -44,6 +44,11 @@ class Absence:
         """Whether it is more than may be looked at."""
         return len(self._rows) > ABSENCE_ROWS_MAX
 
+    @property
+    def why_too_long(self) -> str:
+        """In a clause."""
+        return f"more than {ABSENCE_ROWS_MAX} rows of the query's tables were written meanwhile"
+
     def writes(self) -> list[Write]:
         """One for each row that differs."""
         return [

@@ -20,6 +20,8 @@ from store.subscribe.broadcast import Listener
 from store.subscribe.changes import Change
 from store.subscribe.encoding import Encoding
 from store.subscribe.first_rows import FirstRows, split_rows
+from store.subscribe.horizon import Horizon
+from store.subscribe.messages import Anew
 from store.subscribe.missed import Backlog, ChangesOf, LogRead, Piece
 from store.subscribe.options import Options
 from store.subscribe.shaped import Shaped
@@ -49,8 +51,10 @@ class Recipient(Listener, Protocol):
         """Whether it has read so much that more may be told."""
         ...
 
-    def begin(self, query: LiveQuery, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
-        """Say Subscribed. Must not raise."""
+    def begin(
+        self, query: LiveQuery, offset: Offset, rows: bytes, *, resumed: bool, more: bool, anew: Anew | None = None
+    ) -> None:
+        """Say Subscribed; `anew` says why where it has asked to resume and does not. Must not raise."""
         ...
 
     def refuse(self, query: LiveQuery, error: CallError) -> None:
@@ -134,6 +138,7 @@ class Deliveries:
         self.catch_up: Final = catch_up
         self.open_shaped: Final = open_shaped
         self.backlog: Final[Backlog[_Asker]] = Backlog(engine.feed, engine.world.disk, engine.log)
+        self.horizon: Final = Horizon(engine, self.backlog, transactions_max=options.resume_transactions_max)
         self.missing: Final[dict[QueryId, int]] = {}
         """Queries that something missed is looked for, and for how many."""
         self.streams: Final[dict[QueryId, FirstRows]] = {}
@@ -151,14 +156,23 @@ class Deliveries:
 
     # What subscriptions ask for.
 
-    def begin(self, recipient: Recipient, query: LiveQuery) -> None:
-        """Tell all rows: few at once, many in chunks, when there is a turn."""
-        delivery = _Rows(self, recipient, query) if query.shape is None else _Shown(self, recipient, query)
+    def begin(self, recipient: Recipient, query: LiveQuery, anew: Anew | None = None) -> None:
+        """Tell all rows: few at once, many in chunks, when there is a turn. `anew` says why, to one who has some."""
+        kind = _Rows if query.shape is None else _Shown
+        delivery: _Delivery = kind(self, recipient, query, anew)
         self._of[recipient, query.id] = delivery
         self._put(delivery, self._advance(delivery))
 
-    def resume(self, recipient: Recipient, query: LiveQuery, after: Offset) -> None:
-        """Tell what changed after an offset; rows where that cannot be known any more."""
+    def resume(self, recipient: Recipient, query: LiveQuery, epoch: str, after: Offset) -> None:
+        """Tell what changed after an offset of an epoch; rows, and why, where that cannot be known."""
+        anew = self.horizon.check(epoch, after)
+        if anew is None and query.shape is not None:
+            anew = self.horizon.unable(
+                after, "of groups, and of the first rows of an order, nothing is told of the past"
+            )
+        if anew is not None:
+            self.begin(recipient, query, anew)
+            return
         last = self.last_offset
         if query.uses:
             catching_up = _CatchingUp(self, recipient, query, after)
@@ -323,12 +337,15 @@ class Deliveries:
 class _Rows:
     """First rows for one recipient. `started` where it was told Subscribed already, and is told so again."""
 
-    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery, *, started: bool = False) -> None:
+    def __init__(
+        self, owner: Deliveries, recipient: Recipient, query: LiveQuery, anew: Anew | None, *, started: bool = False
+    ) -> None:
         self.recipient: Recipient = recipient
         self.query: LiveQuery = query
         self.ended = False
         self.started = started
         self._owner: Final = owner
+        self._anew: Final = anew
         self._stream: FirstRows | None = None
         self._large = False
         self._number = 0
@@ -370,7 +387,7 @@ class _Rows:
             self.started = True
             owner.follow(self.recipient, query)
         missed = [past.missed(encoding) for past in stream.since or ()]
-        self.recipient.begin(query, stream.offset, rows, resumed=False, more=more or bool(missed))
+        self.recipient.begin(query, stream.offset, rows, resumed=False, more=more or bool(missed), anew=self._anew)
         if missed and not self.ended:
             self.recipient.tell(encoding.chunk(query.id, encoding.rows([]), missed, more=more))
         return _State.GOING if more else _State.DONE
@@ -385,12 +402,13 @@ class _Rows:
 class _Shown:
     """What a result shows, for one recipient: all of it at one offset."""
 
-    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery) -> None:
+    def __init__(self, owner: Deliveries, recipient: Recipient, query: LiveQuery, anew: Anew | None) -> None:
         self.recipient: Recipient = recipient
         self.query: LiveQuery = query
         self.ended = False
         self.started = False
         self._owner: Final = owner
+        self._anew: Final = anew
         self._chunks: deque[list[bytes]] = deque()
 
     def advance(self) -> _State:
@@ -419,7 +437,8 @@ class _Shown:
         self.started = True
         owner.follow(self.recipient, self.query)
         rows = encoding.rows(self._chunks.popleft())
-        self.recipient.begin(self.query, owner.last_offset, rows, resumed=False, more=bool(self._chunks))
+        more = bool(self._chunks)
+        self.recipient.begin(self.query, owner.last_offset, rows, resumed=False, more=more, anew=self._anew)
         return _State.GOING if self._chunks else _State.DONE
 
     def close(self) -> None:
@@ -437,6 +456,7 @@ class _Missed:
         self.started = True
         self.given: Piece | None = None
         self._owner: Final = owner
+        self._after: Final = Offset(first - 1)
         self._next = first
         self._last: Final = last
         self._instead: _Rows | None = None
@@ -451,7 +471,7 @@ class _Missed:
             return _State.WAITING
         owner, query, backlog = self._owner, self.query.id, self._owner.backlog
         if backlog.lost(self._next):
-            self._instead = _Rows(owner, self.recipient, self.query, started=True)
+            self._instead = _Rows(owner, self.recipient, self.query, owner.horizon.gone(self._after), started=True)
             return _State.GOING
         piece = given or backlog.piece(self._next)
         if piece is None:
@@ -509,18 +529,18 @@ class _CatchingUp:
             return self._instead.advance()
         try:
             return self._advance()
-        except CallError:  # Where it has to do with rows that are there, these will say so.
-            self._instead = _Rows(self._owner, self.recipient, self.query)
-            return _State.GOING
+        except CallError as error:  # Where it has to do with rows that are there, these will say so.
+            return self._begin_anew(self._owner.horizon.unable(self._after, error.message, _limit(error)))
 
     def _advance(self) -> _State:
         owner, backlog, absence = self._owner, self._owner.backlog, self._absence
         given, self.given = self.given, None
         if owner.prepare(self.query):
             return _State.GOING
-        if absence.too_long or backlog.lost(Offset(absence.offset + 1)):
-            self._instead = _Rows(owner, self.recipient, self.query)
-            return _State.GOING
+        if absence.too_long:
+            return self._begin_anew(owner.horizon.unable(self._after, absence.why_too_long))
+        if backlog.lost(Offset(absence.offset + 1)):
+            return self._begin_anew(owner.horizon.gone(self._after))
         if absence.offset == owner.last_offset:
             return self._tell() if self.recipient.has_room() else _State.WAITING
         piece = given or backlog.piece(Offset(absence.offset + 1))
@@ -528,6 +548,10 @@ class _CatchingUp:
             backlog.ask(Offset(absence.offset + 1), self)
             return _State.ASKED
         absence.take(piece.transactions)
+        return _State.GOING
+
+    def _begin_anew(self, anew: Anew) -> _State:
+        self._instead = _Rows(self._owner, self.recipient, self.query, anew)
         return _State.GOING
 
     def _tell(self) -> _State:
@@ -548,6 +572,12 @@ class _CatchingUp:
         self._owner.backlog.forget(Offset(self._absence.offset + 1), self)
         if self._instead is not None:
             self._instead.close()
+
+
+def _limit(error: CallError) -> str:
+    """The name of the limit that an error is about, if it is about one."""
+    named = error.details.get("limit", "")
+    return named if isinstance(named, str) else ""
 
 
 def _too_busy(kept_max: int) -> Overloaded:

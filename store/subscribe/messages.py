@@ -158,12 +158,46 @@ class Failure(Message, tag="failure", frozen=True, array_like=True, gc=False):
     """A map of plain values; a refusal's own code is at "reason"."""
 
 
+FOREIGN_EPOCH = "foreign_epoch"
+"""The client's offset is of another history than the store's."""
+FUTURE = "future"
+"""The client's offset is still to come."""
+PAST_HORIZON = "past_horizon"
+"""More was missed than is kept, or than resume_transactions_max."""
+NOT_RESUMABLE = "not_resumable"
+"""What was missed cannot be said of this query, or costs more than its rows."""
+
+
+class Anew(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why rows come anew to one who asked to resume: what it named, and what the store has."""
+
+    reason: str
+    """FOREIGN_EPOCH, FUTURE, PAST_HORIZON or NOT_RESUMABLE; later versions may have more."""
+    message: str
+    """The same for people, in a sentence with the numbers."""
+    asked_epoch: str
+    """As the client named it, at most ASKED_EPOCH_MAX characters of it."""
+    asked_offset: Offset
+    epoch: str
+    """The store's own."""
+    newest: Offset
+    """Where the store is."""
+    oldest: Offset
+    """From here on the store tells what was missed, as far as it knows: that log was let go it may learn later."""
+    limit: str = ""
+    """The name of the limit that was passed, if one was."""
+
+
+ASKED_EPOCH_MAX: Final = 64
+"""Characters of a named epoch that are said back: one has 32."""
+
+
 class Subscribed(Message, tag="subscribed", frozen=True, array_like=True, gc=False):
     """Answers Subscribe: the query's rows at `offset`; deltas follow from exactly offset + 1.
 
     When `resumed`, `offset` is the one the client named, `rows` is empty, and what it missed follows in chunks.
-    When not, the rows replace whatever the client had. With `more`, chunks follow, and until the last of them the
-    client keeps back what deltas say of this query.
+    When not, the rows replace whatever the client had; `anew` says why where it had asked to resume. With `more`,
+    chunks follow, and until the last of them the client keeps back what deltas say of this query.
     """
 
     id: int
@@ -173,6 +207,7 @@ class Subscribed(Message, tag="subscribed", frozen=True, array_like=True, gc=Fal
     resumed: bool
     rows: msgspec.Raw
     more: bool = False
+    anew: Anew | None = None
 
 
 class Missed(msgspec.Struct, frozen=True, array_like=True, gc=False):

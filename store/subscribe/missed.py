@@ -150,7 +150,8 @@ class Backlog(Generic[Asker]):
         self._pieces: Final[dict[Offset, Piece]] = {}
         self._asked: Final[dict[Offset, dict[Asker, None]]] = {}
         """Who waits for which offset of the log."""
-        self._lost_through = Offset(0)
+        self.lost_through = Offset(0)
+        """The log was asked for offsets up to here, and does not hold them any more."""
         self._reading: LogRead | None = None
         self._reached = Offset(0)
 
@@ -181,7 +182,7 @@ class Backlog(Generic[Asker]):
 
     def lost(self, offset: Offset) -> bool:
         """Whether the log was asked for this offset, or one behind it, and does not hold it any more."""
-        return offset <= self._lost_through
+        return offset <= self.lost_through
 
     def take_request(self) -> LogRead | None:
         """What is to be read next, one at a time: in rising order as far as there is something ahead."""
@@ -196,8 +197,8 @@ class Backlog(Generic[Asker]):
         assert read is self._reading
         self._reading = None
         if not read.records:
-            self._lost_through = max(self._lost_through, read.first)
-            return None, self._take(Offset(0), self._lost_through)
+            self.lost_through = max(self.lost_through, read.first)
+            return None, self._take(Offset(0), self.lost_through)
         piece = self._keep(Piece(read.records))
         self._reached = Offset(piece.last + 1)
         return piece, self._take(piece.first, piece.last)

@@ -35,6 +35,7 @@ from store.subscribe.messages import (
     CLOSE_TOO_SLOW,
     NO_ARGS,
     Acknowledge,
+    Anew,
     Call,
     Failure,
     Hello,
@@ -393,10 +394,12 @@ class Session:
         self._ids[query.id] = message.id
         self._subscriptions.follow(self, query, epoch=message.epoch, after=message.offset)
 
-    def begin(self, query: LiveQuery, offset: Offset, rows: bytes, *, resumed: bool, more: bool) -> None:
+    def begin(
+        self, query: LiveQuery, offset: Offset, rows: bytes, *, resumed: bool, more: bool, anew: Anew | None = None
+    ) -> None:
         """Say Subscribed: first rows, or that what was missed follows (Recipient)."""
         number, raw = self._ids[query.id], msgspec.Raw(rows)
-        self._say(Subscribed(number, query.id, offset, table_info(query), resumed, raw, more))
+        self._say(Subscribed(number, query.id, offset, table_info(query), resumed, raw, more, anew))
 
     def refuse(self, query: LiveQuery, error: CallError) -> None:
         """End a subscription with an error (Recipient)."""

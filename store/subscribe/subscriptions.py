@@ -93,15 +93,13 @@ class Subscriptions:
     def follow(self, subscriber: Recipient, query: LiveQuery, *, epoch: str, after: Offset) -> None:
         """Tell the subscriber the query's rows and what changes in them; what it missed after an offset of an epoch.
 
-        Rows come anew where what was missed cannot be known, or is more than resume_transactions_max.
+        Without epoch and offset it was not here before. Rows come anew, with the reason, where what was missed cannot
+        be told.
         """
         if _is_held(query):
             self._hold(query)
-        missed = self._engine.write_path.last_offset - after
-        if query.shape is not None:
-            self.deliveries.begin(subscriber, query)
-        elif epoch == self._engine.epoch.hex() and 0 <= missed <= self._options.resume_transactions_max:
-            self.deliveries.resume(subscriber, query, after)
+        if epoch or after:
+            self.deliveries.resume(subscriber, query, epoch, after)
         else:
             self.deliveries.begin(subscriber, query)
 

@@ -12,6 +12,7 @@ from store.client.view import View
 from store.client.views import Views
 from store.ids import ConnectionId, Offset, QueryId, Sequence, Timestamp
 from store.subscribe.messages import (
+    Anew,
     Chunk,
     ClientMessage,
     ColumnInfo,
@@ -93,10 +94,21 @@ def failure(about: str, number: int, code: str = "refused", offset: int = 0, **d
 
 
 def subscribed(
-    number: int, offset: int, *rows: Any, query: str = "q", resumed: bool = False, more: bool = False
+    number: int,
+    offset: int,
+    *rows: Any,
+    query: str = "q",
+    resumed: bool = False,
+    more: bool = False,
+    anew: Anew | None = None,
 ) -> Subscribed:
     """First rows, or a resumption."""
-    return Subscribed(number, QueryId(query), Offset(offset), ACCOUNTS, resumed, raw(rows), more)
+    return Subscribed(number, QueryId(query), Offset(offset), ACCOUNTS, resumed, raw(rows), more, anew)
+
+
+def anew(reason: str = "past_horizon", offset: int = 3) -> Anew:
+    """Why rows come anew."""
+    return Anew(reason, f"because of {reason}", EPOCH, Offset(offset), EPOCH, Offset(90), Offset(50))
 
 
 def chunk(*rows: Any, missed: Iterable[tuple[int, list[Any], list[Any]]] = (), more: bool = True) -> Chunk:

@@ -47,6 +47,8 @@ def test_a_view_has_indexes_callbacks_and_changes(tenant: Tenant) -> None:
             view.on_update(lambda before, after: told.append((before.balance, after.balance)))
             view.on_delete(told.append)
             view.on_end(told.append)
+            view.on_anew(told.append)
+            assert view.anew is None
             changes, balances = view.changes(), view.index(Account.balance)
             db.call("open_account", 800, "gil", 1)
             db.call("open_account", 801, "gil", 2)

@@ -15,7 +15,7 @@ from store.errors import SchemaMismatch
 from store.ids import Offset, QueryId, Timestamp
 from store.subscribe.messages import ColumnInfo, Part, TableInfo
 from store.values import Json, encode
-from tests.client.scenes import ACCOUNTS, raw
+from tests.client.scenes import ACCOUNTS, anew, raw
 
 steps = st.lists(
     st.tuples(
@@ -57,6 +57,16 @@ def test_deltas_and_their_fold_lead_to_the_same_rows(script: list[tuple[list[tup
     assert folded.reset
     assert folded.offset == len(script)
     assert len({change.key for change in folded.changes}) == len(folded.changes)
+
+
+def test_a_fold_says_that_rows_were_sent_anew() -> None:
+    """With the reason of the last time, wherever among the deltas that was."""
+    live: LiveRows[msgspec.Struct] = LiveRows(reader_of(ACCOUNTS, None))
+    changes = live.apply(Part(QueryId("q"), (raw([1, "x", 1]),), ()), Offset(1))
+    deltas = [ViewDelta(Offset(number), Timestamp(0), changes, anew=why) for number, why in enumerate((None, None))]
+    assert fold(deltas).anew is None
+    deltas[1:1] = [ViewDelta(Offset(5), Timestamp(0), changes, anew=anew(why)) for why in ("future", "past_horizon")]
+    assert fold(deltas).anew == anew("past_horizon")
 
 
 def test_keys_are_values_of_their_column() -> None:

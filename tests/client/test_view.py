@@ -14,7 +14,7 @@ from store.errors import Denied, SchemaMismatch, StoreError
 from store.ids import Offset, QueryId
 from store.schema import Table, column
 from store.subscribe.messages import ColumnInfo, Subscribed, TableInfo
-from tests.client.scenes import Watcher, delta, failure, raw, said, subscribed, waiting
+from tests.client.scenes import Watcher, anew, delta, failure, raw, said, subscribed, waiting
 
 
 class Colour(Table):
@@ -62,6 +62,34 @@ def test_rows_sent_anew_are_told_as_what_differs() -> None:
     assert [each.reset for each in waiting(deltas)] == [True]
     assert sorted(owners) == ["ada", "dan", "eve"]
     assert view.offset == 90
+
+
+def test_who_looks_is_told_that_rows_were_sent_anew_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    """The view says the reason for good, its deltas once, a callback before the changes, and the log in a line."""
+    watcher, told = Watcher(), list[Any]()
+    view = watcher.follow([1, "ada", 5])
+    deltas = view.deltas()
+    view.on_insert(lambda row: told.append(row.id))
+    stop = view.on_anew(lambda why: told.append((why.reason, why.asked_offset, len(view))))
+    assert view.anew is None
+    watcher.come_back(subscribed(1, 90, [1, "ada", 5], [4, "dan", 0], anew=anew("past_horizon", 3)))
+    watcher.hear(delta(91, [5, "eve", 0]))
+    assert told == [("past_horizon", 3, 2), 4, 5]
+    assert view.anew == anew("past_horizon", 3)
+    assert [each.anew and each.anew.reason for each in waiting(deltas)] == ["past_horizon", None]
+    assert [each.message for each in caplog.records if "because of past_horizon" in each.message] != []
+    stop()
+    watcher.come_back(subscribed(1, 99))
+    assert (told[3:], view.anew and view.anew.reason) == ([], "unknown")
+
+
+def test_a_view_that_resumes_was_not_sent_anew() -> None:
+    """Nobody is told so."""
+    watcher, told = Watcher(), list[Any]()
+    view = watcher.follow([1, "ada", 5])
+    view.on_anew(told.append)
+    watcher.come_back(subscribed(1, 3, resumed=True), delta(8, [1, "ada", 6]))
+    assert (told, view.anew, view[1].balance) == ([], None, 6)
 
 
 def test_an_index_is_by_any_column() -> None:

@@ -405,7 +405,7 @@ def test_first_rows_of_a_slow_reader(tmp_path: Path) -> None:
             while more:
                 for message in other.hear():
                     rows += len(message[6] if message[0] == "subscribed" else message[2])
-                    more = message[-1]
+                    more = message[7] if message[0] == "subscribed" else message[4]
             assert rows == 120
             waiting = tenant.on_loop(lambda: max(each.outbox_bytes() for each in tenant.service.connections))
             assert waiting <= 100_000 + 130_000

@@ -17,7 +17,7 @@ from store.ids import Offset
 from store.subscribe.messages import Chunk, Delta, Failure, Result, ServerMessage, Subscribed
 from tests.sim.interaction import Asked
 from tests.sim.network import Link
-from tests.sim.observation import Answered, Fetched, Greeted, Heard, Resumed, Sent, TurnedAway, Viewed
+from tests.sim.observation import Answered, Fetched, Greeted, Heard, Resumed, Sent, SentAnew, TurnedAway, Viewed
 
 if TYPE_CHECKING:
     from tests.sim.target import Target
@@ -192,6 +192,9 @@ class Agent:
             view = self.views.get(message.id)
             if message.resumed and view is not None:
                 self._target.observe(Resumed(self.name, message.offset, view.epoch, self.conversation.epoch))
+            elif view is not None and view.live is not None:
+                reason = "" if message.anew is None else message.anew.reason
+                self._target.observe(SentAnew(self.name, reason, view.epoch, self.conversation.epoch))
         elif isinstance(message, Chunk):
             told = self._told[message.query]
             told.loading = message.more

@@ -156,6 +156,18 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class SentAnew:
+    """An agent that had rows got them anew, and was told why."""
+
+    agent: str
+    reason: str
+    rows_of: str
+    """The epoch its rows are of."""
+    epoch: str
+    """The epoch it is in."""
+
+
+@dataclass(frozen=True)
 class Heard:
     """A change of a query reached an agent on this connection, live or as one that it had missed."""
 
@@ -259,7 +271,7 @@ class Ended:
 
 Observation = (
     Applied | Ran | TurnedAway | WasRead | Told | Transmitted | Answered | Viewed | Fetched | Greeted | Resumed | Heard
-    | CutOff | Died | Recovered | Elsewhere | Salvaged | PrunedAway | Drilled | Ended
+    | SentAnew | CutOff | Died | Recovered | Elsewhere | Salvaged | PrunedAway | Drilled | Ended
 )  # fmt: skip
 
 
@@ -290,6 +302,8 @@ def show(seen: Observation) -> str:  # noqa: C901, PLR0911, PLR0912  # One kind 
         return f"  {seen.agent} was welcomed in {seen.epoch[:8]}" + (" after another epoch" if seen.changed else "")
     if isinstance(seen, Resumed):
         return f"  {seen.agent} was taken up from {seen.offset}"
+    if isinstance(seen, SentAnew):
+        return f"  {seen.agent} got its rows anew: {seen.reason}"
     if isinstance(seen, Heard):
         return f"  {seen.agent} heard of {seen.offset} for {seen.query}"
     if isinstance(seen, CutOff):

@@ -15,7 +15,7 @@ from store.ids import Offset, Timestamp
 from store.log.commitlog import Commitlog
 from store.log.reader import LogReader
 from store.log.survey import runs, segments
-from store.subscribe.messages import CLOSE_TOO_SLOW
+from store.subscribe.messages import CLOSE_TOO_SLOW, FOREIGN_EPOCH, FUTURE
 from store.transaction import Kind, Transaction
 from tests.canonical import canonical
 from tests.sim.model import Model
@@ -35,6 +35,7 @@ from tests.sim.observation import (
     Reply,
     Resumed,
     Salvaged,
+    SentAnew,
     Told,
     Transmitted,
     Viewed,
@@ -252,6 +253,10 @@ class InStep(Property):
             self.hold(seen.offset >= seen.heard, f"{seen.agent} read at {seen.offset}, after it heard of {seen.heard}")
         elif isinstance(seen, Resumed):
             self.hold(seen.rows_of == seen.epoch, f"{seen.agent} goes on in {seen.epoch} with rows of {seen.rows_of}")
+        elif isinstance(seen, SentAnew):
+            what = f"{seen.agent} got rows anew in {seen.epoch}, having those of {seen.rows_of}: {seen.reason}"
+            self.hold((seen.reason == FOREIGN_EPOCH) == (seen.rows_of != seen.epoch), what)
+            self.hold(seen.reason not in {"", FUTURE}, what)  # What it was told is durable: it is never ahead.
         elif isinstance(seen, Greeted):
             differs = seen.before not in {"", seen.epoch}
             self.hold(seen.changed == differs, f"{seen.agent} was told changed={seen.changed} by {seen.epoch}")

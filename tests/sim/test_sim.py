@@ -81,7 +81,7 @@ def test_a_few_histories_live_through_everything() -> None:
     for seed in range(100, 118):
         seen += succeed(seed).counts
     rare = {"MoveHouse", "Restart", "SetFree", "CutPower", "Fail", "JumpClock", "CopyDirectory", "Restore", "Push"}
-    rare |= {"Drill", "Drilled", "Pin", "Resumed", "Fetched", "Unfollow"}
+    rare |= {"Drill", "Drilled", "Pin", "Resumed", "SentAnew", "Fetched", "Unfollow"}
     often = {"Call", "Repeat", "Read", "BeginSync", "Commit", "Idle", "Crash", "Recovered", "Died", "Told", "Applied"}
     often |= {"Ask", "Arrive", "Follow", "Connect", "Disconnect", "Answered", "Viewed", "Heard", "Greeted"}
     often |= {"TakeSnapshot", "Prune", "PrunedAway", "Damage", "Elsewhere"}

@@ -136,6 +136,8 @@ class View:
         self.query = ""
         self.resumed = False
         self.more = False
+        self.anew: list[Any] | None = None
+        self.asked = bool(epoch or offset)
         self.held: list[Any] = []
         self.client = client
         self.number = number
@@ -145,7 +147,8 @@ class View:
         """Follow what was heard, as a client would."""
         for message in messages:
             if message[0] == "subscribed" and message[1] == self.number:
-                _, _, self.query, offset, table, self.resumed, rows, self.more = message
+                _, _, self.query, offset, table, self.resumed, rows, self.more, self.anew = message
+                assert (self.anew is None) == (self.resumed or not self.asked), "who asked to resume is told why not"
                 self.key, columns, self.group, self.order = table[1:]
                 self.types, self.held = [each[1] for each in columns], []
                 if self.resumed:

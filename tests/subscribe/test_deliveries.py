@@ -77,7 +77,7 @@ def test_many_rows_come_in_chunks(subprotocol: str, sql: str, params: list[Any])
     heard = client.hears()
     assert heard[0][0] == "subscribed"
     assert set(names(heard[1:])) == {"chunk"}
-    assert [each[-1] for each in heard] == [True] * (len(heard) - 1) + [False]
+    assert [heard[0][7], *(each[-1] for each in heard[1:])] == [True] * (len(heard) - 1) + [False]
     view.take(heard)
     assert view.sorted() == client.asks(["query", 1, sql, params])[0][4]
 
@@ -267,6 +267,9 @@ def test_past_the_log_rows_come_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = view.client.hears()
     assert [each[5] for each in heard if each[0] == "subscribed"] == [True, False]
     view.take(heard)
+    assert view.anew is not None
+    assert (view.anew[0], view.anew[3], view.anew[7]) == ("past_horizon", old.offset, "")
+    assert view.anew[6] >= old.offset + 1
     assert view.sorted() == shelf.client(SUBPROTOCOL_JSON).asks(["query", 1, BY_AUTHOR, ["ann"]])[0][4]
 
 
@@ -278,6 +281,11 @@ def test_past_the_horizon_rows_come_anew() -> None:
     view = back(shelf, old, SUBPROTOCOL_JSON)
     view.take(view.client.hears())
     assert not view.resumed
+    assert view.anew is not None
+    newest = shelf.engine.write_path.last_offset
+    assert (view.anew[0], *view.anew[2:]) == (
+        "past_horizon", shelf.epoch, old.offset, shelf.epoch, newest, newest - 10, "resume_transactions_max"
+    )  # fmt: skip
     assert view.sorted() == shelf.client(SUBPROTOCOL_JSON).asks(["query", 1, BY_AUTHOR, ["ann"]])[0][4]
 
 

@@ -424,8 +424,8 @@ def test_subscribed_says_table_and_rows(subprotocol: str) -> None:
     """Subscribed says the query's id, the offset, the table's columns and key, and the rows in key order."""
     client = Shelf().client(subprotocol)
     client.asks(["call", 1, "put", [2, "b"]], ["call", 2, "put", [1, "a"]])
-    ((name, number, query, offset, table, resumed, rows, more),) = client.asks(["subscribe", 4, ALL_BOOKS])
-    assert (name, number, resumed, more) == ("subscribed", 4, False, False)
+    ((name, number, query, offset, table, resumed, rows, more, anew),) = client.asks(["subscribe", 4, ALL_BOOKS])
+    assert (name, number, resumed, more, anew) == ("subscribed", 4, False, False, None)
     assert isinstance(query, str)
     assert offset == client.shelf.engine.write_path.last_offset
     assert table[:2] == ["books", 0]

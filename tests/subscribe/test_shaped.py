@@ -112,6 +112,8 @@ def test_who_comes_back_gets_it_anew() -> None:
     again = View(back, 1, TOP, epoch=shelf.epoch, offset=view.offset)
     again.take(back.hears())
     assert (again.resumed, sorted(again.rows.values())) == (False, [[0, 8], [4, 4]])
+    assert again.anew is not None
+    assert again.anew[0] == "not_resumable"
 
 
 @pytest.mark.usefixtures("small")

@@ -276,6 +276,8 @@ def test_who_missed_too_much_gets_rows_anew(how: str, monkeypatch: pytest.Monkey
     view, _ = back(shelf, old, OF_ANN, "ann")
     assert not view.resumed
     assert len(view.rows) == 7
+    assert view.anew is not None
+    assert (view.anew[0], view.anew[7]) == ("not_resumable", "affected_rows_max" if how == "Options" else "")
 
 
 def test_many_subqueries_are_moved_by_one_transaction_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
