@@ -37,6 +37,7 @@ from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plai
 from store.cli.presence import announce, withdraw
 from store.cli.token import mint_development_token
 from store.config import Config
+from store.engine.acts import OwedActs
 from store.engine.engine import Engine, Migration, open_engine
 from store.engine.recovery import RecoveryProgress, RecoveryReport
 from store.engine.reducer import Domain
@@ -132,7 +133,9 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
     """
     root = options.tenant.data
     expect_not_around_one(root)
-    disk = PosixDisk(generation_of(root), root=root)
+    generation = generation_of(root)
+    disk = PosixDisk(generation, root=root)
+    in_force = "" if generation == root else generation.name
     world = World(disk, SystemClock(), SystemEntropy(), deadline)
 
     def before_migration(migration: Migration) -> None:
@@ -167,6 +170,7 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
                 progress=told,
                 before_migration=before_migration,
                 configuration=_in_force(options),
+                acts=OwedActs(PosixDisk(root), in_force),
             )
         finally:
             gc.enable()

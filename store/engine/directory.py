@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from store.engine.acts import ACTS, forget_acts
 from store.env.world import INODE_BITS, Disk
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Position
@@ -122,7 +123,7 @@ def begin_making(disk: Disk, restoring: Restoring) -> None:
     """
     names = disk.names()
     held = [name for name in names if name not in _OURS or name == MARKER]
-    held += [f"{folder}/{name}" for folder in FOLDERS for name in disk.names(folder)]
+    held += [f"{folder}/{name}" for folder in (*FOLDERS, ACTS) for name in disk.names(folder)]
     if MARKER in names or (held and RESTORING not in names):
         raise DirectoryError(
             f"expected an empty directory to write into, found {', '.join(held[:3])}",
@@ -132,6 +133,7 @@ def begin_making(disk: Disk, restoring: Restoring) -> None:
         disk.create(RESTORING).close()
         disk.sync_directory()
     discard(disk)
+    forget_acts(disk)
     file = disk.open(RESTORING)
     file.truncate(0)
     file.write(Position(0), msgspec.json.encode(restoring) + b"\n")
@@ -154,6 +156,7 @@ def abandon(disk: Disk) -> None:
     names = disk.names()
     if RESTORING in names and MARKER not in names:
         discard(disk)
+        forget_acts(disk)
         disk.remove(RESTORING)
         disk.sync_directory()
 

@@ -2,17 +2,20 @@
 
 Laws: `open_engine` returns an engine whose start is durable, or raises and leaves the directory as a crash would. Every
 start and stop is a record; on a full disk the start's comes before the first call, when there is space, and the stop's
-is left out. Before tables change, whoever asked for it is told, with everything before the change sealed.
+is left out. What operators did while nobody served is recorded before it. Before tables change, whoever asked for it is
+told, with everything before the change sealed.
 """
 
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from store.engine.acts import OwedActs
 from store.engine.admission import Admission
 from store.engine.denials import Denials
 from store.engine.directory import mark
@@ -63,6 +66,8 @@ class Engine:
     group_commit: GroupCommit
     housekeeping: Housekeeping
     denials: Denials
+    acts: OwedActs
+    """What operators do by hand, to be logged: what came before the start is."""
     report: RecoveryReport
 
     @property
@@ -98,10 +103,12 @@ def open_engine(
     progress: ProgressCallback | None = None,
     before_migration: BeforeMigration | None = None,
     configuration: Mapping[str, str] | None = None,
+    acts: OwedActs | None = None,
 ) -> Engine:
     """Recover the directory and start serving the domain on it.
 
-    The start's record holds the `configuration`, the options in force as text, without secrets.
+    The start's record holds the `configuration`, the options in force as text, without secrets. `acts` are the notes of
+    what operators did; by default those beside the log.
 
     `before_migration` is called before the log is told that tables change, unless the store is fresh; what it raises
     ends the start, and nothing has changed. DirectoryError, CorruptionError or SchemaMismatch where that cannot be;
@@ -116,7 +123,8 @@ def open_engine(
         schema = plan_schema(recovered.state.database.schema, domain.tables)
         if before_migration is not None:
             _announce(before_migration, world, recovered, schema)
-        engine = _assemble(world, domain, recovered, options)
+        engine = _assemble(world, domain, recovered, options, acts or OwedActs(world.disk))
+        engine.acts.settle(recovered.state.last_offset)
         _record_start(engine, recovered, schema, configuration or {})
         if recovered.new_epoch is not None:
             mark(world.disk)
@@ -134,7 +142,7 @@ def _announce(before_migration: BeforeMigration, world: World, recovered: Recove
     before_migration(Migration(recovered.state.last_offset, logged, planned))
 
 
-def _assemble(world: World, domain: Domain, recovered: Recovered, options: EngineOptions) -> Engine:
+def _assemble(world: World, domain: Domain, recovered: Recovered, options: EngineOptions, acts: OwedActs) -> Engine:
     state, log = recovered.state, recovered.log
     # Views are bound to tables, so the schema is put in force by its record before any reducer runs.
     feed = Feed(tail_size_max=options.tail_size_max, last_offset=Offset(state.last_offset - len(recovered.tail)))
@@ -165,12 +173,13 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
         denials=Denials(write_path, admission, housekeeping, wall=clock.wall, monotonic=clock.monotonic),
         group_commit=GroupCommit(log, feed, world.clock, admission, inline_max_ms=options.fsync_inline_max_ms),
         housekeeping=housekeeping,
+        acts=acts,
         report=recovered.report,
     )
 
 
 def _record_start(engine: Engine, recovered: Recovered, schema: Schema, configuration: Mapping[str, str]) -> None:
-    """Log what begins here: an epoch where one opens, a schema where it changes, and the start.
+    """Log what begins here: an epoch where one opens, what operators did, a schema where it changes, and the start.
 
     The start holds the hash of the code, what each reducer's arguments are called and may be shipped as, and the
     options in force: what reads the log alone needs no more.
@@ -184,6 +193,9 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema, configur
             reason=recovered.epoch_reason,
         )
         record(Kind.EPOCH, "epoch", msgspec.msgpack.encode(epoch))
+    with suppress(OSError):  # Too little room for a small file: the server looks again.
+        if engine.housekeeping.has_room and (names := engine.acts.due(starting=True)):
+            engine.acts.log(names, engine.state.next_offset, record)
     if schema is not engine.database.schema:
         record(Kind.SCHEMA, "schema", _encode_schema(schema))
     start = encode([code_hash(engine.domain), engine.domain.declarations, dict(sorted(configuration.items()))])
@@ -192,6 +204,8 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema, configur
     else:
         engine.housekeeping.postponed = lambda: record(Kind.LIFECYCLE, "start", start)
     engine.group_commit.commit()
+    with suppress(OSError):  # The server tries again, or the next start.
+        engine.acts.logged()
 
 
 def code_hash(domain: Domain) -> str:

@@ -11,6 +11,7 @@ from store.engine.denials import is_told
 from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import CallError, Denied, Overloaded, Refused
+from store.server.acts import ActsByHand
 from store.server.auditing import Auditing
 from store.server.auth import Authenticator, Credential, Unauthorized
 from store.server.frames import FrameWriter
@@ -81,6 +82,7 @@ class Service:
                 self._record_tokens()
 
         self.runner.every_tick(look)
+        ActsByHand(self.engine, self.runner)
         self.runner.deliver(self.subscriptions.deliveries)
         self.metrics.gauges = self._gauges
         self.metrics.maintenance = self.maintenance.measured

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from store.codec import decode_batch
+from store.engine.acts import OwedActs
 from store.engine.engine import BeforeMigration, Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
@@ -41,6 +42,7 @@ def open_shop(
     log_options: LogOptions = LogOptions(),  # noqa: B008  # It is frozen.
     progress: ProgressCallback | None = None,
     before_migration: BeforeMigration | None = None,
+    acts: OwedActs | None = None,
 ) -> Engine:
     """An engine that serves the shop."""
     world = world or a_world(disk, seed=seed)
@@ -51,6 +53,7 @@ def open_shop(
         log_options=log_options,
         progress=progress,
         before_migration=before_migration,
+        acts=acts,
     )
 
 
