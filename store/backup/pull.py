@@ -52,9 +52,11 @@ def pull(
     key: OperatorKey | None = None,
     epoch: str = "",
     progress: Progress | None = None,
+    note: Callable[[Pulled], None] | None = None,
 ) -> Pulled:
     """Copy one history, the newest or that of `epoch`, into an empty directory, or one a pull was interrupted in.
 
+    `note` is called when all is there, before the marker: what it leaves in `into` is there from the start.
     NotRestorable, DirectoryError (also: something else is in `into`), CorruptionError (an object is damaged; what was
     copied until then stays, and nothing opens it), OSError (also a full disk: make room, and pull again).
     """
@@ -74,6 +76,8 @@ def pull(
     for folder in _FOLDERS:
         if into.names(folder):
             into.sync_directory(folder)
+    if note is not None:
+        note(report)
     mark(into, opens="restore")
     if progress is not None:
         progress("done", len(wanted), len(wanted))

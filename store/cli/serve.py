@@ -36,8 +36,8 @@ from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.presence import announce, withdraw
 from store.cli.token import mint_development_token
+from store.cli.upkeep.acts import owed_acts
 from store.config import Config
-from store.engine.acts import OwedActs
 from store.engine.engine import Engine, Migration, open_engine
 from store.engine.recovery import RecoveryProgress, RecoveryReport
 from store.engine.reducer import Domain
@@ -135,7 +135,6 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
     expect_not_around_one(root)
     generation = generation_of(root)
     disk = PosixDisk(generation, root=root)
-    in_force = "" if generation == root else generation.name
     world = World(disk, SystemClock(), SystemEntropy(), deadline)
 
     def before_migration(migration: Migration) -> None:
@@ -170,7 +169,7 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
                 progress=told,
                 before_migration=before_migration,
                 configuration=_in_force(options),
-                acts=OwedActs(PosixDisk(root), in_force),
+                acts=owed_acts(root, generation),
             )
         finally:
             gc.enable()

@@ -108,9 +108,14 @@ class OwedActs:
         self._logging: tuple[str, ...] = ()
         """Notes that are being logged."""
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether notes were being logged when whoever did that ended."""
+        return _LOGGING in self._disk.names(ACTS)
+
     def settle(self, last_offset: Offset) -> None:
         """After a crash: what the log holds, which ends at this offset, is owed no more. OSError."""
-        if _LOGGING not in self._disk.names(ACTS):
+        if not self.unsettled:
             return
         try:
             said = msgspec.json.decode(_read(self._disk, _LOGGING), type=_Logging)

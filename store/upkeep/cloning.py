@@ -6,6 +6,7 @@ backup, snapshot or trail of the one is ever taken for the other's. Whatever hap
 new directory is empty or refused as half made.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -46,10 +47,12 @@ def clone(
     entropy: Entropy,
     options: SnapshotOptions,
     progress: Progress | None = None,
+    note: Callable[[Restored], None] | None = None,
 ) -> Restored:
     """Make a new store of the moment: the rows, answers and identities of then, and no history before.
 
-    Errors are those of `restore`. `store` of what is returned is the new store's; its parent is the epoch of then.
+    `note` and errors are those of `restore`. `store` of what is returned is the new store's; its parent is the epoch of
+    then.
     """
     began = clock.monotonic()
     told = progress or _silent
@@ -60,6 +63,8 @@ def clone(
         with suppress(OSError):
             abandon(into)
         raise
+    if note is not None:
+        note(made)
     mark(into, opens=REASON)
     return replace(made, seconds=clock.monotonic() - began)
 

@@ -4,6 +4,7 @@ Laws: the source is only read. The new directory gets its marker last, once ever
 (making.py). It is the same store: whoever knew it goes on with it, in another epoch.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -71,9 +72,11 @@ def restore(
     clock: Clock,
     entropy: Entropy,
     progress: Progress | None = None,
+    note: Callable[[Restored], None] | None = None,
 ) -> Restored:
     """Make the moment a directory of its own, which opens a new epoch at its first start.
 
+    `note` is called when all is made and proven, before the marker: what it leaves in `into` is there from the start.
     NotRestorable: the source does not lead there any more. CorruptionError: it is damaged on the way. DirectoryError:
     `into` is not empty, or has no room. OSError: a disk failed. After any of these `into` is empty or refused as half
     made, and the same call begins anew.
@@ -86,6 +89,8 @@ def restore(
         with suppress(OSError):
             abandon(into)
         raise
+    if note is not None:
+        note(restored)
     mark(into, opens=REASON)
     return replace(restored, seconds=clock.monotonic() - began)
 

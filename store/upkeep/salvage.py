@@ -105,9 +105,11 @@ def salvage(
     entropy: Entropy,
     options: SnapshotOptions,
     progress: Progress | None = None,
+    note: Callable[[SalvageReport], None] | None = None,
 ) -> SalvageReport:
     """Write what can be proven of `source` into the empty directory `into`, as one snapshot and a log behind it.
 
+    `note` is called when all is written and proven, before the marker: what it leaves there is there from the start.
     NotRestorable: nothing can be proven. DirectoryError: `into` is not empty, or something is of a newer format.
     OSError: a disk failed. After any of these `into` is empty, or refused as half made and the same call begins anew.
     The next start of `into` opens a new epoch.
@@ -120,6 +122,8 @@ def salvage(
         with suppress(OSError):
             abandon(into)
         raise
+    if note is not None:
+        note(report)
     mark(into, opens="salvage")
     return replace(report, seconds=clock.monotonic() - began)
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from reducers import accounts, repositories
 from store.cli.directories import generation_of
+from store.cli.upkeep.acts import owed_acts
+from store.engine.acts import ACTS
 from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
@@ -28,8 +30,13 @@ SEGMENT_SIZE: Final = 700
 def opened(data: Path) -> Iterator[Engine]:
     """The store in a directory, as a process would open it; stopped in order in the end."""
     world = World(PosixDisk(generation_of(data), root=data), SystemClock(), SystemEntropy(), NoDeadline())
-    options = LogOptions(segment_size_max=SEGMENT_SIZE)
-    engine = open_engine(world, Domain.of(accounts, repositories), options=EngineOptions(), log_options=options)
+    engine = open_engine(
+        world,
+        Domain.of(accounts, repositories),
+        options=EngineOptions(),
+        log_options=LogOptions(segment_size_max=SEGMENT_SIZE),
+        acts=owed_acts(data, generation_of(data)),
+    )
     try:
         yield engine
     finally:
@@ -83,8 +90,9 @@ def error(*arguments: str, cwd: Path, exit_code: int) -> dict[str, Any]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, but the leases that readers leave for a moment."""
-    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    """Every file below a folder, but the notes of who did what."""
+    found = (each for each in folder.rglob("*") if each.is_file() and each.parent.name != ACTS)
+    return {str(each.relative_to(folder)): each.read_bytes() for each in found}
 
 
 def segments(data: Path) -> list[Path]:

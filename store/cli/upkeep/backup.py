@@ -25,6 +25,7 @@ from store.cli.exits import Exit
 from store.cli.moments import counted, show_bytes, show_span
 from store.cli.output import JsonFlag, note, print_json, print_table, stdout
 from store.cli.progress import Phases
+from store.cli.upkeep.acts import BY_HAND, note_made, noted
 from store.cli.upkeep.backup_arguments import BackupUrl, configure_backup, url_of
 from store.cli.upkeep.backup_keys import make_key, rotate_key
 from store.cli.upkeep.backup_retention import prune, prune_now
@@ -83,7 +84,8 @@ def push(  # Options of a command.
     objects, secret = backup_objects(url_of(options), options), operator_key(options)
     if not objects.url.startswith("s3://"):
         expect_outside(Path(objects.url), root)
-    with Phases(json=json) as phases:
+    act = noted(root, "backup", {"reason": BY_HAND, "url": objects.url})
+    with act as more, Phases(json=json) as phases:
         pushed = send(
             disk,
             objects,
@@ -94,6 +96,7 @@ def push(  # Options of a command.
             key=secret,
             progress=phases,
         )
+        more.update({"last_offset": pushed.last_offset, "objects_sent": pushed.objects_sent})
     _tell_pushed(pushed, _left(disk, pushed), json=json)
     if prune_too:
         prune_now(objects, secret, options.backup, json=json)
@@ -145,7 +148,16 @@ def pull(  # Options of a command.
     objects = backup_objects(url_of(options), options)
     began = time.monotonic()
     with Phases(json=json, counts=True) as phases, expect_backup():
-        pulled = fetch(objects, PosixDisk(into), key=operator_key(options), epoch=epoch or "", progress=phases)
+        pulled = fetch(
+            objects,
+            PosixDisk(into),
+            key=operator_key(options),
+            epoch=epoch or "",
+            progress=phases,
+            note=lambda made: note_made(
+                into, "pull", {"from": objects.url, "offset": made.last_offset, "parent": made.epoch}
+            ),
+        )
     seconds = time.monotonic() - began
     if json:
         line = {"event": "pulled", "url": objects.url, "into": str(into), **msgspec.to_builtins(asdict(pulled))}

@@ -19,11 +19,12 @@ from store.audit.owing import Shipped, expect_nothing_owed, shipped_of
 from store.audit.recording.recorder import shipped_row
 from store.audit.recording.rows import Rows
 from store.cli.asking import Tenant
-from store.cli.audit.places import log_of, note_act, opened_ledger, places_of
+from store.cli.audit.places import log_of, opened_ledger, places_of
 from store.cli.directories import generation_of, look_at
 from store.cli.exits import NothingThere
 from store.cli.moments import folder_size, show_bytes
 from store.cli.output import note, print_json, stdout
+from store.cli.upkeep.acts import BY_HAND, note_switch, noted, settle
 from store.cli.upkeep.preview import agree, tell_next
 from store.engine.directory import FOLDERS, GENERATION, MARKER, RESTORING
 from store.env.posix import PosixDisk, SystemEntropy
@@ -111,6 +112,11 @@ def hold(root: Path, hint: str = _STOPPED_OR_BESIDE) -> PosixDisk:
         disk.lock()
     except DirectoryError as error:
         raise DirectoryError(error.message, hint=hint) from None
+    try:
+        settle(root, root / generations.current(disk))
+    except BaseException:
+        disk.unlock()
+        raise
     return disk
 
 
@@ -140,7 +146,7 @@ def confirm_restored(
     disk = hold(root, _STOPPED)
     try:
         _expect_shipped(root, disk, audit, give_up=give_up)
-        _confirm(root, disk, partial(_remove_here, audit, give_up), yes=yes, dry_run=dry_run, json=json)
+        _confirm(root, disk, partial(_remove_here, give_up), yes=yes, dry_run=dry_run, json=json)
     finally:
         disk.unlock()
 
@@ -160,10 +166,10 @@ def _confirm(root: Path, disk: PosixDisk, let_go: Confirm, *, yes: bool, dry_run
     _done({"event": "confirmed", "generation": str(generation_of(root)), **_lost_line(lost, size)}, said, json=json)
 
 
-def _remove_here(audit: AuditOptions, give_up: bool, disk: PosixDisk, folder: Path) -> None:  # noqa: FBT001  # Bound.
-    generations.confirm(disk, PosixDisk(folder, root=disk.path))
-    if give_up and (places := places_of(disk.path, audit)).folder.exists():
-        note_act(places, "files from before a restore were let go by hand, whether the trail had taken them or not")
+def _remove_here(give_up: bool, disk: PosixDisk, folder: Path) -> None:  # noqa: FBT001  # Bound.
+    said = {"reason": BY_HAND, **({"gave_up_unshipped": True} if give_up else {})}
+    with noted(disk.path, "confirm", said) as more:
+        more["bytes"] = generations.confirm(disk, PosixDisk(folder, root=disk.path))
 
 
 def _by_tenant(tenant: Tenant, give_up: bool, _: PosixDisk, __: Path) -> None:  # noqa: FBT001  # Bound.
@@ -198,6 +204,9 @@ def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
         if dry_run or not agree("go back?", yes=yes or json):
             _done({"event": "would_undo", "generation": str(folder)}, "", json=json and dry_run)
             return
+        back = generations.previous(disk)
+        assert back is not None
+        note_switch(root, "undo", back, {"reason": BY_HAND, "left": left.name})
         generations.undo(disk)
         said = f"undone: {generation_of(root)} is in force, as if nothing had been restored"
         _done({"event": "undone", "generation": str(generation_of(root)), "left": str(left)}, said, json=json)

@@ -27,6 +27,7 @@ from store.cli.asking import find_tenant
 from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, same
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
+from store.cli.upkeep.acts import note_made, note_switch
 from store.cli.upkeep.generation import InPlace, confirm_restored, undo_restored
 from store.cli.upkeep.pace import note_pace, read_pace
 from store.cli.upkeep.preview import Preview, proceed, tell_preview, tell_restored
@@ -199,6 +200,7 @@ class Asked:
                 return
             with place.generation(preview.plan.moment.offset) as (disk, folder):
                 restored = self._carry_out(source, preview, disk, folder)
+                note_switch(self._root, self._reason, folder.name, _content(source, restored))
         tell_restored(restored, preview, json=self._json)
 
     @contextmanager
@@ -229,6 +231,8 @@ class Asked:
     def _carry_out(self, source: Source, preview: Preview, disk: PosixDisk, folder: Path) -> Restored:
         try:
             world: dict[str, Any] = {"clock": SystemClock(), "entropy": SystemEntropy(), "progress": source.told}
+            if not preview.in_place:
+                world["note"] = lambda made: note_made(folder, self._reason, _content(source, made))
             moment = preview.plan.moment
             if self._reason == cloning.REASON:
                 restored = cloning.clone(source.disk, disk, moment, options=self._options.snapshot, **world)
@@ -242,6 +246,19 @@ class Asked:
         if source.root is not None:
             note_pace(source.root, restored)
         return restored
+
+
+def _content(source: Source, restored: Restored) -> dict[str, Any]:
+    """What the log will say of it, beside who did it."""
+    return {
+        "from": source.text,
+        "offset": restored.offset,
+        "timestamp": restored.timestamp,
+        "parent": restored.parent.hex(),
+        "base": restored.base,
+        "rows": restored.rows,
+        "fingerprint": restored.fingerprint,
+    }
 
 
 def _configure(

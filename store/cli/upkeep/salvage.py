@@ -19,6 +19,7 @@ from store.cli.exits import Exit
 from store.cli.moments import show_moment, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, stdout, to_plain
 from store.cli.progress import Phases
+from store.cli.upkeep.acts import note_made
 from store.cli.upkeep.preview import tell_next
 from store.engine.directory import RESTORING
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
@@ -58,6 +59,7 @@ def salvage(  # Options of a command.
                 entropy=SystemEntropy(),
                 options=options.snapshot,
                 progress=phases,
+                note=lambda made: note_made(into, "salvage", _content(source, made)),
             )
     except BaseException:
         if (into / RESTORING).exists():
@@ -77,6 +79,24 @@ def salvage(  # Options of a command.
             ]
         )
     raise typer.Exit(_code(report))
+
+
+def _content(source: Path, report: SalvageReport) -> dict[str, Any]:
+    """What the log will say of it, beside who did it."""
+    lost = None if report.lost is None else [report.lost.first, report.lost.last]
+    return {
+        "from": str(source),
+        "offset": report.offset,
+        "timestamp": report.timestamp,
+        "parent": report.parent.hex(),
+        "base": report.base,
+        "rows": report.rows,
+        "fingerprint": report.fingerprint,
+        "lost": lost,
+        "doubtful": report.doubtful,
+        "partial": report.partial,
+        "lost_answers": report.lost_answers,
+    }
 
 
 def _code(report: SalvageReport) -> Exit:

@@ -25,6 +25,7 @@ from store.cli.exits import Exit, NothingThere
 from store.cli.moments import counted, read_span, show_bytes, show_moment, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, report, stdout
 from store.cli.progress import Phases
+from store.cli.upkeep.acts import BY_HAND, noted
 from store.cli.upkeep.catalog import Catalog, Entry, choose
 from store.cli.upkeep.drill import drill
 from store.cli.upkeep.lease import leased
@@ -78,7 +79,9 @@ def take_(  # Options of a command.
         ask_to_seal(options, url, token, ca, named=was_typed(context, "url"))
     code = Exit.DONE
     try:
-        taken = _take(disk, options, through, json=json)
+        with noted(options.tenant.data, "snapshot", {"reason": BY_HAND}) as more:
+            taken = _take(disk, options, through, json=json)
+            more.update(_content(taken))
     except (StoreError, OSError) as error:
         if not prune_too:
             raise
@@ -86,7 +89,7 @@ def take_(  # Options of a command.
     else:
         _tell_taken(taken, json=json)
     if prune_too:
-        prune_now(disk, options.snapshot, free_min=free_min, json=json)
+        prune_now(options.tenant.data, disk, options.snapshot, free_min=free_min, json=json)
     raise typer.Exit(code)
 
 
@@ -99,6 +102,19 @@ def _take(disk: PosixDisk, options: Config, through: int | None, *, json: bool) 
             through=None if through is None else Offset(through),
             progress=phases,
         )
+
+
+def _content(taken: Taken) -> dict[str, Any]:
+    """What the log will say of it, beside who did it."""
+    manifest = taken.manifest
+    return {
+        "name": snapshot_name(manifest.offset),
+        "offset": manifest.offset,
+        "timestamp": manifest.timestamp,
+        "fresh": taken.fresh,
+        "base": taken.base,
+        "fingerprint": manifest.fingerprint,
+    }
 
 
 def _tell_taken(taken: Taken, *, json: bool) -> None:

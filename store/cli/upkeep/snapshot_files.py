@@ -22,6 +22,7 @@ from store.cli.exits import NothingThere
 from store.cli.moments import show_bytes, show_moment, to_text
 from store.cli.output import JsonFlag, print_json, stdout
 from store.cli.progress import Phases
+from store.cli.upkeep.acts import note_made, noted
 from store.cli.upkeep.catalog import Catalog, choose
 from store.cli.upkeep.lease import leased
 from store.engine.directory import RESTORING, Restoring, abandon, begin_making, mark
@@ -100,9 +101,12 @@ def import_(  # Options of a command.
     with Phases(json=json) as phases, _opened(file) as lines:
         told = phases.only(IMPORTING)
         if fresh:
-            manifest = _into_new(PosixDisk(directory), lines, options.snapshot.block_size, told)
+            manifest = _into_new(file, PosixDisk(directory), lines, options.snapshot.block_size, told)
         else:
-            manifest = _beside_log(work_on(directory), lines, options.snapshot.block_size, phases, trust=trust)
+            disk = work_on(directory)
+            with noted(directory, "import", {"from": str(file), "trust": trust}) as more:
+                manifest = _beside_log(disk, lines, options.snapshot.block_size, phases, trust=trust)
+                more.update(_content(manifest))
     name = snapshot_name(manifest.offset)
     line = {"event": "imported", "name": name, "offset": manifest.offset, "into": str(directory), "new": fresh}
     if json:
@@ -137,7 +141,17 @@ def _write(to: Path, lines: Iterable[bytes]) -> int:
     return size
 
 
-def _into_new(disk: PosixDisk, lines: Iterator[bytes], block_size: int, told: Any) -> Manifest:
+def _content(manifest: Manifest) -> dict[str, Any]:
+    """What the log will say of an import, beside who did it, and from where."""
+    return {
+        "offset": manifest.offset,
+        "timestamp": manifest.timestamp,
+        "rows": manifest.rows,
+        "fingerprint": manifest.fingerprint,
+    }
+
+
+def _into_new(file: Path, disk: PosixDisk, lines: Iterator[bytes], block_size: int, told: Any) -> Manifest:
     """A data directory of nothing but this snapshot, and a log that goes on behind it."""
     begin_making(disk, Restoring("import", Offset(0)))
     try:
@@ -153,6 +167,7 @@ def _into_new(disk: PosixDisk, lines: Iterator[bytes], block_size: int, told: An
     except Exception:
         abandon(disk)
         raise
+    note_made(disk.path, "import", {"from": str(file), "parent": manifest.epoch.hex(), **_content(manifest)})
     mark(disk, opens="restore")
     return manifest
 

@@ -4,6 +4,7 @@ Laws: what goes was unneeded for a named grace before; what stays is said with i
 moment never goes, whatever the flags say.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,6 +18,7 @@ from store.cli.exits import NothingThere
 from store.cli.moments import read_span, show_bytes, show_moment, to_text
 from store.cli.output import JsonFlag, print_json, stdout
 from store.cli.progress import Phases
+from store.cli.upkeep.acts import BY_HAND, noted
 from store.cli.upkeep.targets import full_name
 from store.env.posix import PosixDisk, SystemClock
 from store.env.priority import lower_priority
@@ -84,23 +86,39 @@ def prune(  # Options of a command.
     chosen = replace(options.snapshot, **{name: value for name, value in said.items() if value is not None})
     if dry_run:
         _tell_plan(plan_retention(SystemClock().wall(), survey(disk), chosen), json=json)
-    prune_now(disk, chosen, free_min=free_min, dry_run=dry_run, json=json)
+    prune_now(root, disk, chosen, free_min=free_min, dry_run=dry_run, json=json)
 
 
 def prune_now(
-    disk: PosixDisk, options: SnapshotOptions, *, free_min: int = 0, dry_run: bool = False, json: bool
+    root: Path, disk: PosixDisk, options: SnapshotOptions, *, free_min: int = 0, dry_run: bool = False, json: bool
 ) -> None:
     """Let go, and say what went."""
-    with Phases(json=json) as phases:
+    act: AbstractContextManager[dict[str, Any]] = nullcontext({})
+    if not dry_run:
+        act = noted(root, "retention", {"reason": BY_HAND})
+    with act as more, Phases(json=json) as phases:
         pruned = let_go(
             disk, now=SystemClock().wall(), options=options, free_min=free_min, dry_run=dry_run, progress=phases
         )
+        more.update(_counted(pruned))
     if json:
         print_json({"event": "pruned", **msgspec.to_builtins(asdict(pruned))})
         return
     ranges = restorable(disk)
     for line in _pruned_lines(pruned, oldest=ranges[-1].first if ranges else None):
         stdout.print(line, markup=False, soft_wrap=True)
+
+
+def _counted(pruned: Pruned) -> dict[str, Any]:
+    """What the log will say of it: names of snapshots, and of the rest how many, for there may be many."""
+    return {
+        "snapshots": list(pruned.snapshots),
+        "segments": len(pruned.segments),
+        "pins": len(pruned.pins),
+        "blocks": pruned.blocks,
+        "bytes": pruned.bytes,
+        "floor": pruned.floor,
+    }
 
 
 def pin(  # Options of a command.
@@ -131,7 +149,8 @@ def pin(  # Options of a command.
             f"there is a pin {called} already", hint="`store snapshot unpin` it first, or choose another --name"
         )
     until = None if for_ is None else Timestamp(SystemClock().wall() + round(read_span(for_, "--for") * 1e6))
-    repository.pin(called, Pin(offset=found.offset, reason=reason, until=until, kind="pin"))
+    with noted(options.tenant.data, "pin", {"pin": called, "offset": found.offset, "until": until, "why": reason}):
+        repository.pin(called, Pin(offset=found.offset, reason=reason, until=until, kind="pin"))
     if json:
         line = {"event": "pinned", "name": called, "offset": found.offset, "timestamp": found.timestamp}
         print_json({**line, "at": to_text(found.timestamp), "until": None if until is None else to_text(until)})
@@ -154,7 +173,8 @@ def unpin(
     if name not in pins:
         there = ", ".join(sorted(pins)) or "none"
         raise NothingThere(f"there is no pin {name} in {options.tenant.data}", hint=f"There is: {there}")
-    repository.unpin(name)
+    with noted(options.tenant.data, "unpin", {"pin": name, "offset": pins[name].offset}):
+        repository.unpin(name)
     if json:
         print_json({"event": "unpinned", "name": name, "offset": pins[name].offset})
     else:
