@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from store.query.kinds import EXACT, Kind, fit_int, numeric
 from store.query.numbers import divide_numerics
@@ -35,6 +35,10 @@ class Retractable(Accumulator, Protocol):
         """Let a value go that was taken in."""
         ...
 
+    def copy(self) -> Self:
+        """Another one of the same values, which goes its own way. What it holds is not counted."""
+        ...
+
 
 class _Count:
     """How many."""
@@ -49,6 +53,11 @@ class _Count:
 
     def remove(self, _value: Any) -> None:
         self._count -= 1
+
+    def copy(self) -> "_Count":
+        made = _Count()
+        made._count = self._count
+        return made
 
     def result(self) -> int:
         return self._count
@@ -71,6 +80,11 @@ class _Integers:
     def remove(self, value: int) -> None:
         self.count -= 1
         self._sum -= value
+
+    def copy(self) -> "_Integers":
+        made = _Integers(self._form)
+        made._sum, made.count = self._sum, self.count
+        return made
 
     def result(self) -> Any:
         return self._form(self._sum) if self.count else None
@@ -100,6 +114,11 @@ class _Numerics:
         if not left:
             del self._exponents[exponent]
 
+    def copy(self) -> "_Numerics":
+        made = _Numerics()
+        made._sum, made.count, made._exponents = self._sum, self.count, dict(self._exponents)
+        return made
+
     def result(self) -> Decimal | None:
         if not self.count:
             return None
@@ -128,6 +147,11 @@ class _Floats:
         self.count -= 1
         self._sum -= _whole(value)
 
+    def copy(self) -> "_Floats":
+        made = _Floats()
+        made._sum, made.count = self._sum, self.count
+        return made
+
     def result(self) -> float | None:
         if not self.count:
             return None
@@ -154,6 +178,9 @@ class _Average:
         self._sum = of
         self.add = of.add
         self.remove = of.remove
+
+    def copy(self) -> "_Average":
+        return _Average(self._sum.copy())
 
     def result(self) -> Any:
         total, count = self._sum.result(), self._sum.count
@@ -188,10 +215,12 @@ class Distinct:
 
     __slots__ = ("_count_forms", "_counts", "_inner", "_spend")
 
-    def __init__(self, inner: Retractable, spend: Callable[[int], None]) -> None:
-        """`spend` is told how many values more are remembered, and may refuse."""
+    def __init__(
+        self, inner: Retractable, spend: Callable[[int], None], counts: "dict[Any, Any] | None" = None
+    ) -> None:
+        """`spend` is told how many values more are remembered, and may refuse. `counts` are of those it begins with."""
         self._inner: Final = inner
-        self._counts: Final[dict[Any, Any]] = {}
+        self._counts: Final[dict[Any, Any]] = {} if counts is None else counts
         """How often each value came; of numerics, by exponent."""
         self._spend: Final = spend
 
@@ -217,6 +246,10 @@ class Distinct:
             self._spend(-1)
             self._inner.remove(value)
 
+    def copy(self) -> "Distinct":
+        """Another one of the same values, which may be many: only those that change are written anew (Retractable)."""
+        return Distinct(self._inner.copy(), boundless, _Layer(self._counts))
+
     def _change_numeric(self, value: Decimal, more: int) -> None:
         forms = self._counts.get(value)
         if forms is None:
@@ -241,6 +274,30 @@ class Distinct:
     def result(self) -> Any:
         """What the different values come to."""
         return self._inner.result()
+
+
+class _Layer(dict[Any, Any]):
+    """Counts written above others, which stay as they are; None stands for one that went."""
+
+    def __init__(self, below: dict[Any, Any]) -> None:
+        self._below: Final = below
+
+    def __missing__(self, value: Any) -> Any:
+        found = self._below.get(value)
+        made = self[value] = dict(found) if isinstance(found, dict) else found
+        return made
+
+    def get(self, value: Any, default: Any = None) -> Any:
+        """As a dict's, through to those below."""
+        found = self[value]
+        return default if found is None else found
+
+    def __delitem__(self, value: Any) -> None:
+        self[value] = None
+
+
+def boundless(_more: int) -> None:
+    """For what is held a moment, or bounded otherwise."""
 
 
 class Made(NamedTuple):

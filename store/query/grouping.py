@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, NoReturn
 
-from store.query.aggregates import Accumulator, Distinct, Made, Retractable, aggregate
+from store.query.aggregates import Accumulator, Distinct, Made, Retractable, aggregate, boundless
 from store.query.budget import Budget
 from store.query.compiling import Compiler
 from store.query.expressions import Expression
@@ -34,7 +34,7 @@ class Aggregated(NamedTuple):
     def begin(self) -> Accumulator:
         """For the rows of one group."""
         made: Any = self.made.begin()
-        return Distinct(made, _boundless) if self.distinct else made
+        return Distinct(made, boundless) if self.distinct else made  # Bounded by the rows it may look at.
 
     def follow(self, spend: Callable[[int], None]) -> Retractable:
         """For the rows of one group that come and go; `spend` is told of values remembered, and may refuse."""
@@ -45,10 +45,6 @@ class Aggregated(NamedTuple):
 
 
 _BESTS: Final = frozenset({"min", "max"})
-
-
-def _boundless(_more: int) -> None:
-    """A query that is asked once is bounded by the rows it may look at."""
 
 
 class GroupScope:

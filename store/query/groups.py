@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from store.ids import Key
-from store.query.aggregates import Retractable
+from store.query.aggregates import Retractable, boundless
 from store.query.grouping import GroupScope
 from store.query.kinds import Kind
 from store.query.problems import exceeded
 from store.query.ranked import Exhausted, Ranked
-from store.query.results import NOTHING, Move, ResultChange, Share, Source
+from store.query.results import NOTHING, Forgotten, Move, ResultChange, Share, Source
 
 
 class Grouped(NamedTuple):
@@ -38,6 +38,25 @@ class _Group:
         self.aggregates: Final = aggregates
         self.count = 0
         self.shown: _Shown | None = None
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Take in a row: what each aggregate takes of it."""
+        self.count += 1
+        for aggregate, value in zip(self.aggregates, values, strict=True):
+            if value is not None:
+                aggregate.add(value)
+
+    def remove(self, values: Sequence[Any]) -> None:
+        """Let a row go."""
+        self.count -= 1
+        for aggregate, value in zip(self.aggregates, values, strict=True):
+            if value is not None:
+                aggregate.remove(value)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether a MIN or MAX may soon not be known."""
+        return any(isinstance(each, Ranked) and each.is_low for each in self.aggregates)
 
 
 _Shown = tuple[Any, bytes]
@@ -119,11 +138,7 @@ class Groups:
 
     def apply(self, moves: Sequence[Move], source: Source) -> ResultChange:
         """Take in what changed below (Result)."""
-        changed = self.change(moves, source)
-        if not changed:
-            return NOTHING
-        rows = [after[1] for _, _, after in changed if after is not None]
-        return ResultChange(rows, [key for key, _, after in changed if after is None])
+        return _as_told(self.change(moves, source))
 
     def change(self, moves: Sequence[Move], source: Source) -> list[Move]:
         """Take in what changed below; returns what changed of the groups."""
@@ -145,6 +160,54 @@ class Groups:
     def close(self) -> None:
         """Give back the room (Result)."""
         self._share.close()
+
+    def missed(self, moves: Sequence[Move]) -> ResultChange:
+        """What is shown now beside the groups as they were (Result)."""
+        return _as_told(self.compare(moves))
+
+    def compare(self, moves: Sequence[Move]) -> list[Move]:
+        """What these moves, which were taken in already, changed of the groups. Forgotten, as `missed`.
+
+        Only groups that a row left or came to are looked at: copies of them, from which the moves are taken back.
+        """
+        if not self._replaceable:
+            raise Forgotten(
+                "groups by JSON are told as one of their rows wrote it, and which one that was is not known"
+            )
+        were: dict[tuple[Any, ...], _Group] = {}
+        for _, _, after in moves:
+            if after is not None:
+                self._copied(after[0], were).remove(after[1])
+        for _, before, _ in moves:
+            if before is not None:
+                self._copied(before[0], were).add(before[1])
+        try:
+            return [
+                (group.key, was, now)
+                for key, group in were.items()
+                if _differ(was := self._made(group), now := self._shown_now(key))
+            ]
+        except Exhausted:
+            raise Forgotten(
+                "which MIN or MAX there was is not known: more values are better now than are held"
+            ) from None
+
+    def _copied(self, key: tuple[Any, ...], copies: "dict[tuple[Any, ...], _Group]") -> "_Group":
+        """A group that may be changed: it counts for nothing."""
+        made = copies.get(key)
+        if made is None:
+            found, scope = self._groups.get(key), self._grouped.scope
+            if found is None:
+                made = _Group(scope.encoded_key(key), key, [each.follow(boundless) for each in scope.aggregates])
+            else:
+                made = _Group(found.key, key, [each.copy() for each in found.aggregates])
+                made.count = found.count
+            copies[key] = made
+        return made
+
+    def _shown_now(self, key: tuple[Any, ...]) -> "_Shown | None":
+        found = self._groups.get(key)
+        return None if found is None else found.shown
 
     def _begin(self) -> None:
         if not self._grouped.scope.keys:
@@ -170,21 +233,15 @@ class Groups:
         group = self._group(key)
         if not self.is_shown:
             self._unmade[key] = None
-        group.count += 1
-        for aggregate, value in zip(group.aggregates, values, strict=True):
-            if value is not None:
-                aggregate.add(value)
+        group.add(values)
 
     def _remove(self, key: tuple[Any, ...], values: Sequence[Any]) -> None:
         group = self._groups[key]
         if not self.is_shown:
             self._unmade[key] = None
-        group.count -= 1
-        for aggregate, value in zip(group.aggregates, values, strict=True):
-            if value is not None:
-                aggregate.remove(value)
-                if isinstance(aggregate, Ranked) and aggregate.is_low:
-                    self._low.add(key)
+        group.remove(values)
+        if group.is_low:
+            self._low.add(key)
 
     def _told(self, touched: Iterable[tuple[Any, ...]]) -> Iterator[Move]:
         """What changed of these groups; those without rows are forgotten. Exhausted: nothing is changed behind it."""
@@ -194,7 +251,7 @@ class Groups:
             was, group.shown = group.shown, now
             if not group.count and key:
                 self._forget(key)
-            if was != now and (was is None or now is None or was[1] != now[1]):
+            if _differ(was, now):
                 yield group.key, was, now
 
     def _made(self, group: _Group) -> _Shown | None:
@@ -218,7 +275,7 @@ class Groups:
         self._begin_anew(source)
         now = dict(self.shown())
         moves: list[Move] = [(key, was.get(key), now.get(key)) for key in {**was, **now}]
-        return [each for each in moves if each[1] is None or each[2] is None or each[1][1] != each[2][1]]
+        return [each for each in moves if _differ(*each[1:])]
 
     def _begin_anew(self, source: Source) -> None:
         self._share.close()
@@ -227,3 +284,16 @@ class Groups:
         self._begin()
         self.take(source())
         self._show()
+
+
+def _differ(was: _Shown | None, now: _Shown | None) -> bool:
+    """Whether another row is shown of a group, or one where there was none, or none any more."""
+    return (was and was[1]) != (now and now[1])
+
+
+def _as_told(changed: Sequence[Move]) -> ResultChange:
+    """What changed of the groups, as it is told."""
+    if not changed:
+        return NOTHING
+    rows = [after[1] for _, _, after in changed if after is not None]
+    return ResultChange(rows, [key for key, _, after in changed if after is None])

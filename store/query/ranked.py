@@ -8,7 +8,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Any, Final
 
-from store.query.aggregates import rank
+from store.query.aggregates import boundless, rank
 
 HELD_MAX: Final = 64
 """Different values held before the worse half is let go: so many bests may go before all are counted again."""
@@ -69,6 +69,13 @@ class Ranked:
             del self._counts[place]
             del self._held[bisect_left(self._held, place)]
             self._spend(-1)
+
+    def copy(self) -> "Ranked":
+        """Another one of the same values, which goes its own way (Retractable)."""
+        made = Ranked(boundless, greatest=self._greatest)
+        made._held, made._bound, made._count = list(self._held), self._bound, self._count
+        made._counts.update(self._counts)
+        return made
 
     def result(self) -> Any:
         """The best value, None where there is none. Exhausted where it is not known."""

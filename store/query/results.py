@@ -29,6 +29,10 @@ Source = Callable[[], Iterable[tuple[Key, Any]]]
 NOTHING: Final = ResultChange((), ())
 
 
+class Forgotten(Exception):  # It is no error: whoever asks is shown all there is.
+    """What a result showed at some moment is not known any more, or not worth finding out. The text is a clause."""
+
+
 class Result(Protocol):
     """One query's result. Not to be used any more after an error."""
 
@@ -55,6 +59,13 @@ class Result(Protocol):
         """Take in what one transaction changed, one move a key, behind the last `take`. Overloaded, MalformedQuery.
 
         Returns what changed of what is shown. Only then is `source` asked, so it may be later where nothing is shown.
+        """
+        ...
+
+    def missed(self, moves: Sequence[Move]) -> ResultChange:
+        """What these moves changed of what is shown: they are net, one a key, and it has taken them in already.
+
+        Nothing is changed here. Forgotten; MalformedQuery where there was no value.
         """
         ...
 

@@ -94,6 +94,10 @@ class _TopGroups:
         """Take in what changed below (Result)."""
         return self._top.apply(self._groups.change(moves, source), self._groups.shown)
 
+    def missed(self, moves: Sequence[Move]) -> ResultChange:
+        """What is shown now beside the first of the groups as they were (Result)."""
+        return self._top.missed(self._groups.compare(moves))
+
     def close(self) -> None:
         """Give back the room (Result)."""
         self._groups.close()

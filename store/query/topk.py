@@ -7,11 +7,12 @@ too many left, the window is filled anew.
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from store.ids import Key
 from store.query.ordering import Rank
-from store.query.results import NOTHING, Move, ResultChange, Share, Source
+from store.query.results import NOTHING, Forgotten, Move, ResultChange, Share, Source
 
 SPARE_ROWS: Final = 1_024
 """Rows held behind the last that is shown when a window was filled, and up to twice as many: so many may leave it
@@ -133,6 +134,25 @@ class TopK:
             outside = [*window.part(first - count, first), *window.part(last, last + count)]
             return self._tell(shown, self._near(touched), [*touched, *outside])
         return self._tell(shown, self._window.part(first, last), list(shown))
+
+    def missed(self, moves: Sequence[Move]) -> ResultChange:
+        """What is shown now beside the first of the rows as they were (Result).
+
+        Those are the rows of the window without the keys that moved, and what these were. Forgotten: more came before
+        the bound meanwhile than there was to spare, so rows behind it were shown.
+        """
+        window, moved = self._window, {key for key, _, _ in moves}
+        images = {key: before for key, before, _ in moves if before is not None}
+        ranks = [rank for key, (row, _) in images.items() if window.is_before_bound(rank := self._rank(row, key))]
+        ranks += islice((each for each in window.ranks if each[-1] not in moved), self._last)
+        if window.bound is not None and len(ranks) < self._last:
+            raise Forgotten("more rows came to the top meanwhile than are held to spare")
+        ranks.sort()
+        shown = {
+            rank[-1]: self._project(*images[rank[-1]]) if rank[-1] in images else window.held[rank[-1]][1]
+            for rank in ranks[self._first : self._last]
+        }
+        return self._tell(shown, window.part(self._first, self._last), list(shown))
 
     def close(self) -> None:
         """Give back the room (Result)."""

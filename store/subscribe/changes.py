@@ -9,6 +9,9 @@ from store.ids import Offset, QueryId, Timestamp
 from store.subscribe.encoding import Encoding, WireKey
 from store.transaction import Transaction
 
+Told = tuple[list[bytes], list[WireKey]]
+"""Rows that are in what followers hold now, and keys of rows that left it."""
+
 
 class Change:
     """What one transaction changed in one query: rows in it now, keys of rows that left it."""

@@ -15,6 +15,7 @@ from store.engine.engine import Engine
 from store.errors import CallError, Overloaded
 from store.ids import Offset, QueryId, TableId
 from store.query.live import LiveQuery
+from store.query.results import Forgotten
 from store.subscribe.absence import Absence
 from store.subscribe.broadcast import Listener
 from store.subscribe.changes import Change
@@ -33,6 +34,10 @@ AT_ONCE_MAX: Final = 32
 STREAMS_MAX: Final = 4
 """First rows of large queries that are on their way at a time, at offsets of their own: each keeps keys and images.
 Who comes then joins one, or waits for its turn."""
+CAUGHT_UP_MAX: Final = 64
+"""Chunks that say all that was missed of a query, kept for others who missed the same."""
+CAUGHT_UP_SIZE_MAX: Final = 1 << 20
+"""Bytes of all of them."""
 LOOK_AGAIN_S: Final = 0.002
 """Seconds after which it is looked again at those who had no room; more where they are many."""
 LOOK_COST_S: Final = 20e-6
@@ -143,6 +148,8 @@ class Deliveries:
         """Queries that something missed is looked for, and for how many."""
         self.streams: Final[dict[QueryId, FirstRows]] = {}
         """The newest first rows of each query that are on their way."""
+        self.caught_up: Final[dict[tuple[QueryId, Offset, Offset, Encoding], bytes]] = {}
+        """Chunks with all that came after one offset, up to another, for others who come back at the same moment."""
         self._engine: Final = engine
         self._stream_count = 0
         self._recent: FirstRows | None = None
@@ -166,15 +173,11 @@ class Deliveries:
     def resume(self, recipient: Recipient, query: LiveQuery, epoch: str, after: Offset) -> None:
         """Tell what changed after an offset of an epoch; rows, and why, where that cannot be known."""
         anew = self.horizon.check(epoch, after)
-        if anew is None and query.shape is not None:
-            anew = self.horizon.unable(
-                after, "of groups, and of the first rows of an order, nothing is told of the past"
-            )
         if anew is not None:
             self.begin(recipient, query, anew)
             return
         last = self.last_offset
-        if query.uses:
+        if query.uses or query.shape is not None:
             catching_up = _CatchingUp(self, recipient, query, after)
             self._of[recipient, query.id] = catching_up
             self._put(catching_up, self._at_once(catching_up, last - after))
@@ -190,10 +193,13 @@ class Deliveries:
         self._put(delivery, self._at_once(delivery, last - after))
 
     def _at_once(self, delivery: _Delivery, count: int) -> _State:
-        """Tell what can be told at once, where so many transactions were missed."""
-        state = _State.GOING
+        """Tell what can be told at once, within a slice, where so many transactions were missed."""
+        state, now = _State.GOING, self._engine.world.clock.monotonic
+        until = now() + SLICE_MS / 1000
         while state is _State.GOING and count <= AT_ONCE_MAX and not delivery.ended:
             state = self._advance(delivery)
+            if now() >= until:
+                break
         return state
 
     @staticmethod
@@ -502,7 +508,7 @@ class _Missed:
 
 
 class _CatchingUp:
-    """What one recipient missed of a query that rests on subqueries: told as one change, of all after an offset.
+    """What one recipient missed of a query that rests on subqueries or has a shape: one change of all after an offset.
 
     It begins when it has caught up. Rows anew, where that cannot be said, or is more than an absence may be.
     """
@@ -516,7 +522,7 @@ class _CatchingUp:
         self._after: Final = after
         self._absence: Final = Absence(owner.catch_up.tables(query), after)
         self._begun = False
-        self._instead: _Rows | None = None
+        self._instead: _Rows | _Shown | None = None
 
     @property
     def started(self) -> bool:
@@ -531,41 +537,73 @@ class _CatchingUp:
             return self._advance()
         except CallError as error:  # Where it has to do with rows that are there, these will say so.
             return self._begin_anew(self._owner.horizon.unable(self._after, error.message, _limit(error)))
+        except Forgotten as reason:
+            return self._begin_anew(self._owner.horizon.unable(self._after, str(reason)))
 
     def _advance(self) -> _State:
         owner, backlog, absence = self._owner, self._owner.backlog, self._absence
         given, self.given = self.given, None
-        if owner.prepare(self.query):
-            return _State.GOING
+        state = self._prepare()
+        if state is not _State.DONE:
+            return state
         if absence.too_long:
             return self._begin_anew(owner.horizon.unable(self._after, absence.why_too_long))
-        if backlog.lost(Offset(absence.offset + 1)):
-            return self._begin_anew(owner.horizon.gone(self._after))
         if absence.offset == owner.last_offset:
             return self._tell() if self.recipient.has_room() else _State.WAITING
-        piece = given or backlog.piece(Offset(absence.offset + 1))
+        following = Offset(absence.offset + 1)
+        if backlog.lost(following):
+            return self._begin_anew(owner.horizon.gone(self._after))
+        piece = given or backlog.piece(following)
         if piece is None:
-            backlog.ask(Offset(absence.offset + 1), self)
+            backlog.ask(following, self)
             return _State.ASKED
         absence.take(piece.transactions)
         return _State.GOING
 
+    def _prepare(self) -> _State:
+        """Have what the query rests on, and what it shows, for a piece; DONE when it is there."""
+        owner, query = self._owner, self.query
+        if owner.prepare(query):
+            return _State.GOING
+        if query.shape is None:
+            return _State.DONE
+        shaped = owner.open_shaped(query)
+        state = _State.DONE if shaped.ready or shaped.error is not None else owner.build(shaped)
+        if shaped.error is not None:
+            raise shaped.error
+        return state
+
     def _begin_anew(self, anew: Anew) -> _State:
-        self._instead = _Rows(self._owner, self.recipient, self.query, anew)
+        kind = _Rows if self.query.shape is None else _Shown
+        self._instead = kind(self._owner, self.recipient, self.query, anew)
         return _State.GOING
 
     def _tell(self) -> _State:
-        recipient, query, absence = self.recipient, self.query, self._absence
-        change = self._owner.catch_up.change(query, absence)
-        encoding = recipient.encoding
-        none = encoding.rows([])
+        owner, recipient, query, encoding = self._owner, self.recipient, self.query, self.recipient.encoding
+        what = query.id, self._after, self._absence.offset, encoding
+        chunk = owner.caught_up.get(what)
+        if chunk is None:
+            chunk = owner.caught_up[what] = self._chunk()
+            while len(owner.caught_up) > CAUGHT_UP_MAX or sum(map(len, owner.caught_up.values())) > CAUGHT_UP_SIZE_MAX:
+                del owner.caught_up[next(iter(owner.caught_up))]
+        if len(chunk) > owner.options.missed_size_max:
+            why = f"what changed takes {len(chunk)} bytes, and comes as one message"
+            return self._begin_anew(owner.horizon.unable(self._after, why, "outbox_bytes_max"))
         self._begun = True
-        self._owner.follow(recipient, query)
-        recipient.begin(query, self._after, none, resumed=True, more=change is not None)
-        if change is not None and not self.ended:
-            missed = encoding.missed(absence.offset, absence.timestamp, change.rows, change.keys)
-            recipient.tell(encoding.chunk(query.id, none, [missed], more=False))
+        owner.follow(recipient, query)
+        recipient.begin(query, self._after, encoding.rows([]), resumed=True, more=bool(chunk))
+        if chunk and not self.ended:
+            recipient.tell(chunk)
         return _State.DONE
+
+    def _chunk(self) -> bytes:
+        """What was missed as one Chunk; b"" where that is nothing."""
+        absence, encoding = self._absence, self.recipient.encoding
+        change = self._owner.catch_up.change(self.query, absence)
+        if change is None:
+            return b""
+        missed = encoding.missed(absence.offset, absence.timestamp, change.rows, change.keys)
+        return encoding.chunk(self.query.id, encoding.rows([]), [missed], more=False)
 
     def close(self) -> None:
         """Look for no more."""

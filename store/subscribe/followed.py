@@ -14,13 +14,10 @@ from store.query.live import LiveQuery
 from store.query.membership import Membership
 from store.query.results import Move
 from store.subscribe.broadcast import Broadcast
-from store.subscribe.changes import Change
+from store.subscribe.changes import Change, Told
 from store.subscribe.encoding import Encoding, WireKey
 from store.subscribe.routes import Watcher, Write
 from store.subscribe.shaped import Shaped
-
-Told = tuple[list[bytes], list[WireKey]]
-"""Rows that are in what followers hold now, and keys of rows that left it."""
 
 
 class Telling(Protocol):
@@ -68,11 +65,22 @@ class Followed(Watcher):
 
         MalformedQuery: there is no value for a row.
         """
-        matches, image = self.query.matches, self.telling.image
-        was, now = look(self.members, asked, pasts, lambda row, data: image(row, data) if matches(row) else None)
-        moves = [(key, was.get(key), now.get(key)) for key in {**was, **now}]
-        rows, keys = self.telling.fold(moves) if moves else ([], [])
-        return Change(self.query.id, rows, keys) if rows or keys else None
+        return change_of(self.query, self.telling.image, self.telling.fold, asked, pasts)
+
+
+def change_of(
+    query: LiveQuery,
+    image: Callable[[Any, bytes], Any],
+    fold: Callable[[Sequence[Move]], Told],
+    asked: Mapping[Key, Write],
+    pasts: Mapping[Membership, Mapping[Any, bool]],
+) -> Change | None:
+    """What changed in a query, of the rows that it is asked about: `image` and `fold` are as a Telling's."""
+    matches = query.matches
+    was, now = look(query.members, asked, pasts, lambda row, data: image(row, data) if matches(row) else None)
+    moves = [(key, was.get(key), now.get(key)) for key in {**was, **now}]
+    rows, keys = fold(moves) if moves else ([], [])
+    return Change(query.id, rows, keys) if rows or keys else None
 
 
 def look(

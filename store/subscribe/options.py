@@ -112,6 +112,11 @@ class Options:
         return self.outbox_bytes_max - self.outbox_bytes_max // 8
 
     @property
+    def missed_size_max(self) -> int:
+        """Bytes of one message with all that a returning client missed: it has room beside what waits already."""
+        return self.outbox_bytes_max - self.room
+
+    @property
     def room(self) -> int:
         """Bytes that may wait before nothing more is made."""
         return min(self.ahead_max, self.outbox_bytes_max // 2)

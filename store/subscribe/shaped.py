@@ -17,7 +17,8 @@ from store.ids import Key
 from store.query.access import candidates
 from store.query.live import LiveQuery
 from store.query.options import Followed as Bounds
-from store.query.results import Move, Result, Room
+from store.query.results import Forgotten, Move, Result, ResultChange, Room
+from store.subscribe.changes import Told
 from store.subscribe.encoding import WireKey
 from store.subscribe.first_rows import LOOKED_UP_MAX, FirstRows
 from store.tables.table import StoredTable
@@ -115,7 +116,7 @@ class Shaped:
         made = self._result or (self._building.result if self._building is not None else None)
         return None if made is None else made.image(row, data)
 
-    def fold(self, moves: Sequence[Move]) -> tuple[list[bytes], list[WireKey]]:
+    def fold(self, moves: Sequence[Move]) -> Told:
         """What one transaction changes (Telling)."""
         if self._building is not None:
             self._building.note(moves)
@@ -129,10 +130,23 @@ class Shaped:
             raise _no_value(error) from error
         if self._result.is_low and self._building is None and self._may_renew:
             self._renew(self)
+        return self._told(changed)
+
+    def _told(self, changed: ResultChange) -> Told:
         keys: list[WireKey] = [*changed.keys]
         if self.query.key < 0:
             keys = [msgspec.Raw(each) for each in changed.keys if isinstance(each, bytes)]
         return [*changed.rows], keys
+
+    def missed(self, moves: Sequence[Move]) -> Told:
+        """What an absence changed of what it shows, by its net moves, up to now. Forgotten where that is not known."""
+        assert self._result is not None
+        try:
+            return self._told(self._result.missed(moves))
+        except (CallError, Forgotten):
+            raise
+        except Exception as error:  # Whatever it is, it is this query's affair.
+            raise _no_value(error) from error
 
     def begin(self, stream: FirstRows, leave: Callable[[], None]) -> None:
         """Make a result: from a stream of the rows at the newest offset, and all that changes from then on."""

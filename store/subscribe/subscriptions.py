@@ -21,7 +21,7 @@ from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
 from store.subscribe.deliveries import Deliveries, Recipient
 from store.subscribe.encoding import Encoding
-from store.subscribe.followed import Followed
+from store.subscribe.followed import Followed, change_of
 from store.subscribe.frames import Frames
 from store.subscribe.options import Options
 from store.subscribe.routes import Asked, Changed, Route
@@ -262,17 +262,20 @@ class Subscriptions:
             if stream is not None:
                 stream.note(Past(transaction, change))
 
-    # What happened while somebody was away, for queries that rest on subqueries (CatchUp).
+    # What happened while somebody was away, for queries that rest on subqueries or have a shape (CatchUp).
 
     def tables(self, query: LiveQuery) -> AbstractSet[TableId]:
         """The tables whose rows bear on a query."""
         return self.subqueries.tables(query.uses, query.table.id)
 
     def change(self, query: LiveQuery, absence: Absence) -> Change | None:
-        """What an absence up to now changed in a query."""
+        """What an absence up to now changed in a query. Forgotten where it has a shape, and that is not known."""
         pasts: Pasts = {}
         about = self.subqueries.compared(query.uses, query.table.id, absence.writes(), pasts)
-        return Followed(query).answer(about, pasts)
+        if query.shape is None:
+            return Followed(query).answer(about, pasts)
+        shaped = self._open_shaped(query)
+        return change_of(query, shaped.image, shaped.missed, about, pasts)
 
     def _changes_of(
         self, transaction: Transaction, wanted: AbstractSet[QueryId]

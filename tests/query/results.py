@@ -60,8 +60,26 @@ class Store:
             if old is not None or new is not None:
                 moves.append((key, old, new))
         changed = self.result.apply(moves, self._source)
-        self._follow(changed)
+        self.follow(changed)
         return changed
+
+    def went_back(self, before: dict[Key, bytes]) -> list[Move]:
+        """The net moves from what the table's rows were to what they are."""
+        table = self.database.table("sample")
+        assert table is not None
+        moves = [
+            (key, self._image(before.get(key)), self._image(table.rows.get(key)))
+            for key in {**before, **table.rows}
+            if before.get(key) != table.rows.get(key)
+        ]
+        return [each for each in moves if each[1] is not None or each[2] is not None]
+
+    @property
+    def rows(self) -> dict[Key, bytes]:
+        """The table's rows as they are."""
+        table = self.database.table("sample")
+        assert table is not None
+        return dict(table.rows)
 
     def _image(self, data: bytes | None) -> Any:
         """The row's image, where the condition is true of it."""
@@ -82,7 +100,8 @@ class Store:
             if image is not None:
                 yield key, image
 
-    def _follow(self, changed: ResultChange) -> None:
+    def follow(self, changed: ResultChange) -> None:
+        """Have the view take in what changed."""
         for key in changed.keys:
             del self.view[key]
         for row in map(msgspec.msgpack.decode, changed.rows):

@@ -10,6 +10,7 @@ from store.errors import MalformedQuery
 from store.query import ranked, topk
 from store.query.live import LiveQuery, compile_live
 from store.query.options import Followed
+from store.query.results import Forgotten
 from store.query.tables import ResultColumn
 from tests.query.results import Store
 from tests.query.scenes import SCHEMA, Sample, samples
@@ -88,6 +89,37 @@ def test_a_result_is_what_the_query_answers(sql: str, history: list[dict[int, Sa
             assert [repr(each) for each in store.ordered()] == [repr(each) for each in expected]
     store.result.close()
     assert store.room.used == 0
+
+
+@pytest.mark.parametrize("sql", TOPS + GROUPS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(history=transactions, since=st.integers(0, 11))
+def test_what_was_missed_leads_from_the_result_then_to_the_result_now(
+    sql: str, history: list[dict[int, Sample | None]], since: int
+) -> None:
+    """By nothing that did not change, or it is said that it is not known; the result is what it was."""
+    store = Store(sql)
+    then, rows = dict(store.view), store.rows
+    for number, changes in enumerate(history):
+        if number == since:
+            then, rows = dict(store.view), store.rows
+        try:
+            store.write({each: sample(each, row) for each, row in changes.items()})
+        except MalformedQuery:  # A sum that is no float ends the query.
+            return
+    used = store.room.used
+    try:
+        missed = store.result.missed(store.went_back(rows))
+    except Forgotten:
+        assert store.shape.limit or " j" in sql or "min" in sql or "max" in sql
+        return
+    now, store.view = store.view, then
+    store.follow(missed)
+    assert {key: repr(row) for key, row in store.view.items()} == {key: repr(row) for key, row in now.items()}
+    assert store.room.used == used
+    store.view = now
+    store.write({1: Sample(id=1, b=1), 2: None})
+    assert sorted(map(repr, store.view.values())) == sorted(map(repr, store.asked()))
 
 
 def live(sql: str, *params: Any, options: Followed | None = None) -> LiveQuery:

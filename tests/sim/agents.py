@@ -37,6 +37,8 @@ class View:
         self.epoch = ""
         self.since: Offset | None = None
         self.deltas: list[Offset] = []
+        self.net: _Told | None = None
+        """Where it comes back with one change that stands for all that was missed."""
 
 
 class _Told:
@@ -192,6 +194,7 @@ class Agent:
             view = self.views.get(message.id)
             if message.resumed and view is not None:
                 self._target.observe(Resumed(self.name, message.offset, view.epoch, self.conversation.epoch))
+                view.net = self._told[message.query] if view.query.shape else None
             elif view is not None and view.live is not None:
                 reason = "" if message.anew is None else message.anew.reason
                 self._target.observe(SentAnew(self.name, reason, view.epoch, self.conversation.epoch))
@@ -267,6 +270,8 @@ class Agent:
                 continue
             offset = max(live.offset, said.offset) if view.epoch == said.epoch else live.offset
             rows = {key: msgspec.structs.astuple(row) for key, row in live.rows.items()}
-            seen = Viewed(self.name, view.query, view.epoch, view.since, tuple(view.deltas), offset, rows)
+            since = None if view.net is not None else view.since
+            seen = Viewed(self.name, view.query, view.epoch, since, tuple(view.deltas), offset, rows)
             self._target.observe(seen)
             view.since, view.deltas = offset, []
+            view.net = view.net if view.net is not None and view.net.loading else None

@@ -110,7 +110,7 @@ class Viewed:
     query: Asked
     epoch: str
     since: Offset | None
-    """Where the rows were when they were last seen; None where they came anew since."""
+    """Where the rows were when they were last seen; None where they came anew since, or by one change for many."""
     deltas: tuple[Offset, ...]
     """Of the transactions it was told of since."""
     offset: Offset

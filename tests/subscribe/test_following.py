@@ -16,7 +16,7 @@ import pytest
 from store.engine.identity import SCOPES, Caller, Identity
 from store.errors import MalformedQuery
 from store.ids import ConnectionId
-from store.query import groups, ranked, topk
+from store.query import aggregates, groups, ranked, topk
 from store.query.groups import Groups
 from store.query.intervals import Intervals
 from store.query.membership import Membership
@@ -269,6 +269,10 @@ def _only_small(intervals: Any, value: Any) -> Any:
     return [] if isinstance(value, int) and value > 1 else _at(intervals, value)
 
 
+def _without_keys(missed: Any) -> Any:
+    return lambda *said: missed(*said)._replace(keys=())
+
+
 def _only_what_is_there(absence: Any) -> Any:
     return [each for each in _writes(absence) if each[4] is not None]
 
@@ -286,6 +290,10 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "groups that have no rows are kept": (Groups, "_told", _with_more),
     "a best that is not known is none": (groups, "Exhausted", LookupError),
     "what changes while a result begins is lost": (shaped._Building, "note", lambda *_: None),
+    "what left an order meanwhile is not told": (TopK, "missed", _without_keys(TopK.missed)),
+    "groups that went meanwhile are not told": (Groups, "missed", _without_keys(Groups.missed)),
+    "a group is compared with itself": (Groups, "compare", lambda *_: []),
+    "a copy of an aggregate is the aggregate": (aggregates._Count, "copy", lambda count: count),
     "only what is there now was missed": (Absence, "writes", _only_what_is_there),
 }
 """What goes wrong: where, and what is there instead."""

@@ -100,20 +100,164 @@ def test_all_who_follow_a_query_share_one_result() -> None:
     assert shelf.engine.feed.followers == []
 
 
-def test_who_comes_back_gets_it_anew() -> None:
-    """Subscribed is not resumed, and its rows replace the view at once."""
-    shelf = filled(5)
-    client = shelf.client()
-    view = View(client, 1, TOP)
+def away(shelf: Shelf, sql: str, subprotocol: str = SUBPROTOCOL_MSGPACK) -> View:
+    """Follow a query, and go."""
+    client = shelf.client(subprotocol)
+    view = View(client, 1, sql)
     view.take(client.hears())
     client.session.detach()
+    return view
+
+
+def back(shelf: Shelf, old: View, sql: str, subprotocol: str = SUBPROTOCOL_MSGPACK) -> tuple[View, list[Any]]:
+    """Come back with what was there; the changes that were missed."""
+    view = View(shelf.client(subprotocol), 1, sql, epoch=shelf.epoch, offset=old.offset)
+    view.rows = dict(old.rows)
+    heard = view.client.hears()
+    view.take(heard)
+    return view, [each for message in heard if message[0] == "chunk" for each in message[3]]
+
+
+@each_subprotocol
+@pytest.mark.parametrize("crash", [True, False])
+@pytest.mark.parametrize("tail", [True, False])
+def test_who_comes_back_is_told_what_it_missed_as_one_change(
+    subprotocol: str,
+    tail: bool,  # noqa: FBT001  # Given.
+    crash: bool,  # noqa: FBT001  # Given.
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From memory or from the log, after a crash or not: at the last offset; what came and went is not told."""
+    shelf = filled(5)
+    olds = [away(shelf, sql, subprotocol) for sql in (TOP, BY_GENRE)]
+    writer = shelf.client()
+    for book, copies, genre in ((0, 8, None), (9, 70, "drama"), (9, 71, "epic"), (3, 3, None), (3, 3, "poetry")):
+        put(writer, book, copies, genre)
+    writer.says(["call", 1, "drop", [9]], ["call", 2, "drop", [2]])
+    shelf.commit()
+    newest = shelf.engine.write_path.last_offset
+    if crash:
+        shelf.crash()
+    if not tail:
+        monkeypatch.setattr("store.engine.feed.Feed.records", lambda *_, **__: None)
+    top, told = back(shelf, olds[0], TOP, subprotocol)
+    assert (top.resumed, sorted(top.rows.values())) == (True, [[0, 8], [4, 4]])
+    assert [(offset >= newest, rows, keys) for offset, _, rows, keys in told] == [(True, [[0, 8]], [3])]
+    groups, told = back(shelf, olds[1], BY_GENRE, subprotocol)
+    assert groups.resumed
+    assert [(rows, keys) for _, _, rows, keys in told] == [([[None, 2, "12"]], [])]
+    put(shelf.client(), 9, 90, "drama")
+    for view, sql in ((top, TOP), (groups, BY_GENRE)):
+        view.take(view.client.hears())
+        asked = shelf.client(subprotocol).asks(["query", 1, sql])[0][4]
+        assert sorted(view.rows.values(), key=repr) == sorted(asked, key=repr)
+
+
+def test_all_who_missed_the_same_share_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred clients that come back at one moment cost one comparison; what is kept for them is bounded."""
+    shelf = filled(5)
+    old = away(shelf, TOP)
     put(shelf.client(), 0, 8)
-    back = shelf.client()
-    again = View(back, 1, TOP, epoch=shelf.epoch, offset=view.offset)
-    again.take(back.hears())
-    assert (again.resumed, sorted(again.rows.values())) == (False, [[0, 8], [4, 4]])
-    assert again.anew is not None
-    assert again.anew[0] == "not_resumable"
+    found: list[int] = []
+    change = shelf.subscriptions.change
+    monkeypatch.setattr(shelf.subscriptions, "change", lambda *said: (found.append(1), change(*said))[1])
+    views = [back(shelf, old, TOP)[0] for _ in range(100)]
+    assert {tuple(map(tuple, sorted(view.rows.values()))) for view in views} == {((0, 8), (4, 4))}
+    assert len(found) == 1
+    put(shelf.client(), 0, 9)
+    monkeypatch.setattr(deliveries, "CAUGHT_UP_SIZE_MAX", 0)
+    assert sorted(back(shelf, old, TOP)[0].rows.values()) == [[0, 9], [4, 4]]
+    assert shelf.subscriptions.deliveries.caught_up == {}
+
+
+@pytest.mark.parametrize("sql", [TOP, BY_GENRE])
+def test_who_missed_nothing_of_it_is_told_nothing(sql: str) -> None:
+    """Rows behind the last, and those that are again what they were, do not count."""
+    shelf = filled(5)
+    old = away(shelf, sql)
+    writer = shelf.client()
+    for copies in (1, 0):
+        put(writer, 0, copies)
+    view, told = back(shelf, old, sql)
+    assert (view.resumed, view.rows, told) == (True, old.rows, [])
+
+
+@pytest.mark.parametrize(
+    ("sql", "changes", "reason"),
+    [
+        (TOP, [(book, 50 + book) for book in range(10, 18)], "more rows came to the top meanwhile"),
+        (TOP, [(book, 0) for book in range(60, 90)], "more than 20 rows of the query's tables were written"),
+        ("SELECT max(copies) FROM books", [(book, 50) for book in range(10, 16)], None),
+        ("SELECT max(copies) FROM books", [(book, 50 + book) for book in range(10, 16)], "which MIN or MAX there was"),
+        ("SELECT notes, count(*) FROM books GROUP BY notes", [(9, 9)], "groups by JSON"),
+        ("SELECT id, 10 / copies AS x FROM books WHERE copies > 0 ORDER BY 2 LIMIT 3", [(9, 9)], None),
+    ],
+)
+def test_what_cannot_be_said_of_the_past_is_told_anew(
+    sql: str, changes: list[tuple[int, int]], reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marked as such, with the reason; the view is the query all the same."""
+    monkeypatch.setattr(topk, "SPARE_ROWS", 3)
+    monkeypatch.setattr(ranked, "HELD_MAX", 4)
+    monkeypatch.setattr("store.subscribe.absence.ABSENCE_ROWS_MAX", 20)
+    shelf = filled(9)
+    first = shelf.client()
+    view = View(first, 1, sql)
+    view.take(first.hears())
+    old = away(shelf, sql)
+    writer = shelf.client()
+    for book, copies in changes:
+        put(writer, book, copies)
+    again, _ = back(shelf, old, sql)
+    view.take(first.hears())
+    assert again.resumed is (reason is None)
+    assert again.anew is None if reason is None else (again.anew is not None and reason in again.anew[1])
+    assert sorted(again.rows.values(), key=repr) == sorted(view.rows.values(), key=repr)
+    assert sorted(again.rows.values(), key=repr) == sorted(shelf.rows(sql), key=repr)
+
+
+def test_what_does_not_fit_into_one_message_is_told_anew() -> None:
+    """In chunks, so that whoever comes back is never cut off for what it missed."""
+    shelf = filled(5, Options(outbox_bytes_max=4_000))
+    sql = "SELECT * FROM books ORDER BY copies DESC LIMIT 20"
+    old = away(shelf, sql)
+    writer = shelf.client()
+    for book in range(10):
+        writer.asks(["call", 1, "put", [book, "x" * 300, book]])
+    view, _ = back(shelf, old, sql)
+    assert view.client.closed is None
+    assert view.anew is not None
+    assert (view.anew[0], view.anew[7]) == ("not_resumable", "outbox_bytes_max")
+    while view.more:
+        view.take(view.client.hears())
+    assert len(view.rows) == 10
+
+
+@pytest.mark.usefixtures("small")
+def test_a_result_is_made_in_pieces_for_who_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls go on meanwhile, and what they change is in what was missed; who leaves meanwhile leaves nothing."""
+    monkeypatch.setattr("store.subscribe.missed.PIECE_COUNT_MAX", 2)
+    shelf = filled(9)
+    olds = [away(shelf, sql) for sql in (TOP, BY_GENRE, BY_GENRE)]
+    shelf.crash()
+    views = [
+        View(shelf.client(), 1, sql, epoch=shelf.epoch, offset=old.offset)
+        for old, sql in zip(olds, (TOP, BY_GENRE, BY_GENRE), strict=True)
+    ]
+    writer = shelf.client()
+    for number in range(12):
+        put(writer, number * 5 % 12, 20 - number, ("poetry", None)[number % 2])
+        shelf.subscriptions.deliveries.step()
+        shelf.engine.group_commit.commit()
+        if number == 3:
+            views[2].client.session.detach()
+    for view, old, sql in zip(views[:2], olds, (TOP, BY_GENRE), strict=False):
+        view.rows = dict(old.rows)
+        view.take(view.client.hears())
+        assert view.resumed
+        assert sorted(view.rows.values(), key=repr) == sorted(shelf.rows(sql), key=repr)
+        view.client.session.detach()
+    assert (shelf.subscriptions.query_count, shelf.subscriptions._room.used) == (0, 0)
 
 
 @pytest.mark.usefixtures("small")
