@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from store.expression import Column, Condition, Selection
+from store.expression import Column, Selection, Term
 from store.ids import ColumnId, SchemaVersion, TableId
 from store.values import ColumnType, column_type, constrain
 
@@ -160,13 +160,13 @@ class _TableMeta(msgspec.StructMeta):
     def __init__(self, *_arguments: Any, **_keywords: Any) -> None:
         """Take the class keywords that `__new__` has used."""
 
-    def where(cls: type[Row], *conditions: Condition | bool) -> Selection[Row]:  # noqa: N805  # A class is its self.
+    def where(cls: type[Row], *conditions: Term[bool] | bool) -> Selection[Row]:  # noqa: N805  # A class is its self.
         """Make a query: the rows that meet all of these conditions; without one, all rows."""
         return Selection(cast("type[Table]", cls).__table__.name, cls).where(*conditions)
 
-    def select(cls: type[Row], *columns: Any) -> Selection[Any]:  # noqa: N805  # A class is its self.
+    def select(cls: type[Row], *columns: Any, **values: Any) -> Selection[Any]:  # noqa: N805  # A class is its self.
         """Make a query: these columns of all rows."""
-        return Selection(cast("type[Table]", cls).__table__.name, cls).select(*columns)
+        return Selection(cast("type[Table]", cls).__table__.name, cls).select(*columns, **values)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(column,))

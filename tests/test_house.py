@@ -150,6 +150,13 @@ SHARED_TESTS = {
     **dict.fromkeys(
         [f"store/cli/audit/{each}.py" for each in ("auditing", "workers")], "tests/cli/audit/test_verify.py"
     ),
+    **dict.fromkeys(
+        [f"store/expression/{each}.py" for each in ("arithmetic", "functions")], "tests/expression/test_language.py"
+    ),
+    **dict.fromkeys(
+        [f"store/expression/{each}.py" for each in ("columns", "nodes", "orders", "rendering")],
+        "tests/expression/test_terms.py",
+    ),
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
     **dict.fromkeys(

@@ -5,12 +5,25 @@ from pathlib import Path
 
 import pytest
 
+import store.expression
 import store.query
 from store.query import texts
 from store.query.lexing import PARAMETERS_MAX, QUERY_DEPTH_MAX, QUERY_LENGTH_MAX
 from store.query.parsing import NESTING_MAX, SUBQUERY_DEPTH_MAX, parse
 from store.query.projecting import OUTPUTS_MAX
 from store.query.words import FUNCTIONS, OPERATORS, SPECIAL_FUNCTIONS
+from store.schema import Table, column
+from store.values import Json
+
+
+class Task(Table, name="tasks"):
+    """What the page's lines of Python speak of."""
+
+    id: int = column(primary_key=True)
+    owner: str
+    points: int
+    notes: Json
+
 
 PAGE = (Path(store.query.__file__).parent / "QUERIES.md").read_text()
 EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
@@ -20,6 +33,13 @@ EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
 def test_its_examples_are_read(sql: str) -> None:
     """Each line is a statement."""
     assert parse(sql).select.sources
+
+
+def test_its_lines_of_python_are_queries() -> None:
+    """Each makes a text that the server takes."""
+    names = {**vars(store.expression), "Task": Task}
+    lines = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+    assert [parse(eval(each, names).sql).select.sources[0].table.text for each in lines] == ["tasks"] * 3  # noqa: S307  # The page's own.
 
 
 def test_every_function_and_operator_is_named() -> None:
