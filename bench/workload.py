@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 ACCOUNTS: Final = 100_000
 """Accounts, numbered from 1."""
+PATIENT: Final = "engine.reducer_time_max_ms=60000"
+"""The option of a server whose millions of rows are added up in one call."""
 BALANCE: Final = 1_000_000_000
 """What each account opens with."""
 TOTAL: Final = ACCOUNTS * BALANCE

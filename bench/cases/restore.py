@@ -18,7 +18,7 @@ from bench.peers.redis import Redis
 from bench.peers.tenant import Tenant
 from bench.reopening import reopen
 from bench.results import Result, at_least, missing, rate, unmeasured, within
-from bench.workload import BALANCE
+from bench.workload import BALANCE, PATIENT
 
 CASE: Final = "restore"
 PEERS: Final = ("redis (RDB + AOF)",)
@@ -42,7 +42,7 @@ def run(directory: Path, *, quick: bool) -> Iterator[Result]:
     rows, calls, rounds = (ROWS_QUICK, CALLS_QUICK, ROUNDS_QUICK) if quick else (ROWS, CALLS, ROUNDS)
     calls = calls // 2_560 * 2_560
     directory.mkdir()
-    tenant = Tenant(directory / "store", accounts=rows)
+    tenant = Tenant(directory / "store", accounts=rows, options=(PATIENT,))
     for module, data in ((PLAIN, directory / "plain"), (INDEXED, tenant.data)):
         reopen("build", module, data, str(calls), str(rows))
     redis = _fill_redis(directory, rows, calls)
