@@ -51,27 +51,28 @@ class Intervals(Generic[Item]):
 
     def __init__(self) -> None:
         self._root: _Node[Item] | None = None
-        self._nodes: Final[dict[Item, _Node[Item]]] = {}
+        self._nodes: Final[dict[Item, list[_Node[Item]]]] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def add(self, wanted: Range, item: Item) -> None:
-        """From now on values within the range find the item, which is new here."""
-        assert item not in self._nodes
+        """From now on values within the range find the item, as those within the ranges it has already."""
         self._count += 1
         low = _LOWEST if wanted.low is None else (1, wanted.low, 0 if wanted.includes_low else 1)
         high = _HIGHEST if wanted.high is None else (1, wanted.high, 0 if wanted.includes_high else -1)
-        node = self._nodes[item] = _Node(low, high, self._count, item)
+        node = _Node(low, high, self._count, item)
+        self._nodes.setdefault(item, []).append(node)
         self._root = _insert(self._root, node)
 
     def remove(self, item: Item) -> None:
         """No value finds it any more."""
-        self._root = _remove(self._root, self._nodes.pop(item))
+        for node in self._nodes.pop(item):
+            self._root = _remove(self._root, node)
 
     def at(self, value: Any) -> list[Item]:
-        """The items whose range holds a value that is not NULL."""
+        """The items of which a range holds a value that is not NULL, once for each of these."""
         point = (1, value, 0)
         found = []
         stack = [self._root]

@@ -52,17 +52,41 @@ def terms(where: Expression | None) -> tuple[Expression, ...]:
 
 
 def equalities(where: Expression | None) -> tuple[Equality, ...]:
-    """The equalities and INs that stand alone or under AND."""
-    found = [_equality(each) for each in terms(where)]
-    return tuple(each for each in found if each is not None)
+    """The equalities and INs that stand alone or under AND; an OR counts for columns that each of its branches has."""
+    found = [_either(each) if each.op == "or" else _equality(each) for each in terms(where)]
+    return tuple(each for some in found for each in some)
 
 
-def _equality(term: Expression) -> Equality | None:
+def branches(term: Expression) -> tuple[Expression, ...]:
+    """What an OR's rows fulfil one of, without what is never true."""
+    return tuple(each for each in term.args if not each.is_value or each.detail is True)
+
+
+def _equality(term: Expression) -> tuple[Equality, ...]:
     if term.op not in {"=", "in"} or not _comparable(term):
-        return None
+        return ()
     source, column = term.args[0].detail
     values = tuple(each.detail for each in term.args[1:] if each.detail is not None)
-    return Equality(source, column, values)
+    return (Equality(source, column, values),)
+
+
+def _either(term: Expression) -> tuple[Equality, ...]:
+    """Columns that have one of known values in each branch of an OR."""
+    common: dict[tuple[int, int], Equality] | None = None
+    for branch in branches(term):
+        found: dict[tuple[int, int], Equality] = {}
+        for each in equalities(branch):
+            name = each.source, each.column.id
+            if name not in found or len(each.values) < len(found[name].values):
+                found[name] = each
+        if common is not None:
+            found = {
+                name: each._replace(values=tuple(dict.fromkeys(each.values + found[name].values)))
+                for name, each in common.items()
+                if name in found
+            }
+        common = found
+    return tuple((common or {}).values())
 
 
 def _comparable(term: Expression) -> bool:

@@ -1,8 +1,9 @@
 """Where a write finds those whose condition it may concern: followed queries, and subqueries of them.
 
 Laws: a condition is found by one equality or IN of it, by its primary key where it has one; else by the values that a
-subquery of it holds, else by a range; so ten or a hundred thousand of them cost the same. What has none of these is
-asked about every change of its table, once however many follow it. What is found may still not concern: it is asked.
+subquery of it holds, else by a range; so ten or a hundred thousand of them cost the same. An OR is found by one such
+term of each branch. What has none of these is asked about every change of its table, once however many follow it. What
+is found may still not concern: it is asked, once, by however many terms it was found.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ from store.ids import Key
 from store.query.expressions import Expression
 from store.query.intervals import Intervals
 from store.query.membership import Membership
-from store.query.routing import equalities, member_terms, ranges
+from store.query.routing import Equality, MemberTerm, Range, branches, equalities, member_terms, ranges, terms
 from store.schema import TableSchema
 from store.subscribe.changes import Change
 from store.tables.table import StoredTable
@@ -61,6 +62,8 @@ def ask(asked: Asked, watchers: Iterable[Any], key: Key, write: Write) -> None:
             about[key] = write
 
 
+_Way = Equality | MemberTerm | Range
+"""A term by which a watcher may be found."""
 _Bucket = tuple[Watcher, ...] | dict[Watcher, None]
 
 
@@ -141,19 +144,35 @@ class Route:
         if watcher.exact and where is None:
             self._whole[watcher] = None
             return self._leave_whole
+        ways = self._ways(where)
+        if ways is None:
+            self._others[watcher] = None
+            return self._leave_others
+        undo = [self._enter_values(watcher, name, said) for name, said in _by_column(ways, Equality).items()]
+        undo += [self._enter_member(watcher, *place) for place in _members(ways)]
+        undo += [self._enter_ranges(watcher, name, said) for name, said in _by_column(ways, Range).items()]
+        return undo[0] if len(undo) == 1 else _all_of(undo)
+
+    def _ways(self, where: Expression | None) -> "list[_Way] | None":
+        """Terms of which every row that a condition is true of fulfils one at least; None where there are none."""
         found = equalities(where)
         if found:
-            best = min(found, key=lambda each: (each.column.name != self._key_name, len(each.values)))
-            return self._enter_values(watcher, best.column.name, best.values)
+            return [min(found, key=lambda each: (each.column.name != self._key_name, len(each.values)))]
         for term in member_terms(where):
             if term.membership.count <= ROUTED_VALUES_MAX:
-                return self._enter_member(watcher, term.column.name, term.membership)
+                return [term]
+        either = [ways for each in terms(where) if each.op == "or" and (ways := self._ways_of_each(each)) is not None]
+        best = min(either, key=_cost, default=None)
+        if best is not None and not _cost(best)[0]:
+            return best
         for wanted in ranges(where):
-            name = wanted.column.name
-            self._by_range.setdefault(name, Intervals()).add(wanted, watcher)
-            return lambda watcher: self._leave_range(name, watcher)
-        self._others[watcher] = None
-        return self._leave_others
+            return [wanted]
+        return best
+
+    def _ways_of_each(self, term: Expression) -> "list[_Way] | None":
+        """Those of each branch of an OR, together."""
+        found = [self._ways(each) for each in branches(term)]
+        return None if None in found else [way for ways in found if ways is not None for way in ways]
 
     def _leave_whole(self, watcher: Watcher) -> None:
         del self._whole[watcher]
@@ -180,6 +199,12 @@ class Route:
                 del self._by_column[name]
 
         return leave
+
+    def _enter_ranges(self, watcher: Watcher, name: str, said: Iterable[Range]) -> Callable[[Watcher], None]:
+        intervals = self._by_range.setdefault(name, Intervals())
+        for each in said:
+            intervals.add(each, watcher)
+        return lambda watcher: self._leave_range(name, watcher)
 
     def _enter_member(self, watcher: Watcher, name: str, membership: Membership) -> Callable[[Watcher], None]:
         joints = self._joints_of(membership)
@@ -248,6 +273,33 @@ class Route:
                 if value is not None:
                     some += intervals.at(value)
         some += self._others
+
+
+def _by_column(ways: "Iterable[_Way]", kind: type[Any]) -> dict[str, list[Any]]:
+    """The values, or the ranges, that each column is wanted in."""
+    found: dict[str, list[Any]] = {}
+    for each in ways:
+        if isinstance(each, kind):
+            found.setdefault(each.column.name, []).extend(each.values if isinstance(each, Equality) else [each])
+    return found
+
+
+def _members(ways: "Iterable[_Way]") -> Iterable[tuple[str, Membership]]:
+    """The subqueries whose values each column is wanted in, each once."""
+    return {(each.column.name, each.membership): None for each in ways if isinstance(each, MemberTerm)}
+
+
+def _cost(ways: "list[_Way]") -> tuple[int, int]:
+    """How much it takes to find a watcher by these: what is no value costs more than to look one up."""
+    return sum(isinstance(each, Range) for each in ways), len(ways)
+
+
+def _all_of(undo: list[Callable[[Watcher], None]]) -> Callable[[Watcher], None]:
+    def leave(watcher: Watcher) -> None:
+        for each in undo:
+            each(watcher)
+
+    return leave
 
 
 def _note(changed: dict[Any, Change], watcher: Any, key: Key, row: bytes | None) -> None:

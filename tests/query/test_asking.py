@@ -112,6 +112,8 @@ MANY_JOINS = (
             [BY_KEY, ONLY_WHERE],
         ),
         ("SELECT * FROM sample WHERE u = 'x' AND a = 1", ["rows of sample by the index u", ONLY_WHERE]),
+        ("SELECT * FROM sample WHERE u = 'x' OR u IN ('y', 'z') AND a = 1",
+         ["rows of sample by the index u", ONLY_WHERE]),
         (
             "SELECT * FROM sample WHERE a = 1",
             ["all rows of sample in the order of id", "only where the condition is true"],

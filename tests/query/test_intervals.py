@@ -30,22 +30,24 @@ def holds(wanted: Range, value: int) -> bool:
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(st.one_of(RANGES, st.integers(0, 30)), max_size=60))
+@given(st.lists(st.one_of(RANGES, st.lists(RANGES, min_size=2, max_size=3), st.integers(0, 30)), max_size=60))
 def test_a_value_finds_the_ranges_that_hold_it(steps: list[Any]) -> None:
-    """Exactly those, each once, whatever came and went before; empty and unbounded ones included."""
+    """Exactly those, each range once, whatever came and went before; empty, unbounded and several ones included."""
     intervals: Intervals[int] = Intervals()
-    known: dict[int, Range] = {}
+    known: dict[int, list[Range]] = {}
     for number, step in enumerate(steps):
         if not isinstance(step, int):
-            known[number] = made(*step)
-            intervals.add(known[number], number)
+            known[number] = [made(*each) for each in (step if isinstance(step, list) else [step])]
+            for each in known[number]:
+                intervals.add(each, number)
         elif known:
             gone = list(known)[step % len(known)]
             del known[gone]
             intervals.remove(gone)
         assert len(intervals) == len(known)
         for value in range(-1, 10):
-            assert sorted(intervals.at(value)) == [each for each, wanted in known.items() if holds(wanted, value)]
+            found = [each for each, wanted in known.items() for one in wanted if holds(one, value)]
+            assert sorted(intervals.at(value)) == found
 
 
 def test_many_ranges_are_asked_in_few_steps() -> None:

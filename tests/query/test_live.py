@@ -80,6 +80,11 @@ def test_rows_go_as_they_are_or_projected() -> None:
         ("n = 1", [("n", (1,))], []),
         ("d = true", [("d", (True,))], []),
         ("a = 1 OR b = 1", [], []),
+        ("a = 1 OR a IN (2, 1, NULL) OR 3 = a AND b = 1", [("a", (1, 2, 3))], []),
+        ("a = 1 AND b = 2 OR b IN (3, 4) AND a = 5", [("a", (1, 5)), ("b", (2, 3, 4))], []),
+        ("(a = 1 OR a = 2 OR a = NULL) AND u = 'x'", [("a", (1, 2)), ("u", ("x",))], []),
+        ("a = 1 OR a > 5", [], []),
+        ("NOT (a = 1 OR a = 2)", [], []),
         ("NOT a = 1", [], []),
         ("a = b", [], []),
         ("a + 1 = 2", [], []),
@@ -92,7 +97,7 @@ def test_rows_go_as_they_are_or_projected() -> None:
     ],
 )
 def test_a_query_says_where_it_is_found(condition: str, equalities: list[Any], ranges: list[Any]) -> None:
-    """By each column that must equal constants or lie between them: alone or under AND, never under OR or NOT."""
+    """By each column that must equal constants or lie between them: alone, under AND, or, to equal, in all of an OR."""
     query = where(condition, *(["x"] if "$" in condition else []))
     assert [(each.column.name, each.values) for each in query.equalities] == equalities
     found = [(each.column.name, *each[2:]) for each in query.ranges]

@@ -16,7 +16,7 @@ import pytest
 from store.engine.identity import SCOPES, Caller, Identity
 from store.errors import MalformedQuery
 from store.ids import ConnectionId
-from store.query import aggregates, groups, ranked, topk
+from store.query import aggregates, groups, ranked, routing, topk
 from store.query.groups import Groups
 from store.query.intervals import Intervals
 from store.query.membership import Membership
@@ -254,7 +254,7 @@ class _Talkative(Rows):
 
 
 _uses, _at, _writes = subqueries.member_uses, Intervals.at, Absence.writes
-_told = Groups._told
+_told, _branches = Groups._told, routing.branches
 
 
 def _with_more(groups: Any, touched: Any) -> Any:
@@ -285,6 +285,7 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "a projection that did not change is told": (followed_module, "Rows", _Talkative),
     "a value is looked for where it was": (Lookup, "take", lambda *_: None),
     "ranges do not hold what is large": (Intervals, "at", _only_small),
+    "an OR is its first branch": (routes, "branches", lambda term: _branches(term)[:1]),
     "a window holds what is behind its bound": (topk._Window, "is_before_bound", lambda *_: True),
     "a window that is used up is not filled": (TopK, "_is_short", property(lambda _: False)),
     "groups that have no rows are kept": (Groups, "_told", _with_more),

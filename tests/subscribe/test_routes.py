@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from store.ids import Key
 from store.query.live import compile_live
@@ -56,6 +58,12 @@ class Table:
         ("b IN (1, 2) AND a IN (5, 6)", "*"),
         ("b > 0", "*"),
         ("b = 1 OR b = 2", "*"),
+        ("b = 1 OR b = 1 AND a > 0 OR a = 5", "*"),
+        ("a = 5 OR id = 7 AND b > 0", "id, b"),
+        ("b = 0 OR b BETWEEN 2 AND 3 OR a BETWEEN 3 AND 6", "*"),
+        ("(b = 1 OR a = 5) AND b > 0", "*"),
+        ("b = 1 OR u LIKE 'x%'", "*"),
+        ("b = 1 OR NULL", "*"),
         ("a BETWEEN 3 AND 6", "*"),
         ("a > 0", "id, b"),
         ("id = 7", "*"),
@@ -85,6 +93,73 @@ def test_a_query_is_told_what_a_fresh_look_would_show(condition: str, columns: s
                 assert told == (0, [7])
             else:
                 assert told == (0, [])
+
+
+_columns = st.sampled_from(["a", "b", "id"])
+_terms = st.one_of(
+    st.builds("{} {} {}".format, _columns, st.sampled_from(["=", "=", "<", ">="]), st.sampled_from([0, 1, 2, 3, 7])),
+    st.builds("{} IN ({}, {})".format, st.sampled_from("ab"), st.integers(0, 3), st.sampled_from(["1", "NULL"])),
+    st.builds("b BETWEEN {} AND {}".format, st.integers(0, 3), st.integers(0, 3)),
+    st.sampled_from(["u LIKE 'x%'", "a + 1 = b", "NULL"]),
+)  # fmt: skip
+_conditions = st.recursive(
+    _terms,
+    lambda inner: st.one_of(
+        st.builds("({} OR {})".format, inner, inner),
+        st.builds("({} OR {})".format, inner, inner),
+        st.builds("({} AND {})".format, inner, inner),
+        st.builds("(NOT {})".format, inner),
+    ),
+    max_leaves=6,
+)
+_rows = st.one_of(
+    st.none(),
+    st.builds(
+        Sample,
+        id=st.just(7),
+        a=st.sampled_from([None, 0, 1, 2]),
+        b=st.sampled_from([None, 0, 1, 2, 3]),
+        u=st.sampled_from("xy"),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(_conditions, min_size=1, max_size=5), st.lists(st.tuples(_rows, _rows), max_size=6))
+def test_whatever_the_condition_a_write_finds_whom_it_concerns(
+    conditions: list[str], writes: list[tuple[Sample | None, Sample | None]]
+) -> None:
+    """AND, OR and NOT in any order: each is told what a fresh look would show; nothing is left of those that went."""
+    table = Table()
+    many = [table.follow(each, columns="id, a, b") for each in conditions]
+    for before, after in writes:
+        told = table.told(before, after) if before or after else {}
+        for followed in many:
+            was, now = (
+                each is not None and followed.query.matches(each) and (each.a, each.b) for each in (before, after)
+            )
+            assert told.get(followed, (0, [])) == ((0, []) if was == now else (1, []) if now else (0, [7]))
+    for followed in many:
+        table.route.remove(followed)
+    assert table.route.empty
+    route = table.route
+    assert [route._by_key, route._by_column, route._by_range, route._others] == [{}, {}, {}, {}]
+
+
+def test_an_or_is_looked_at_for_its_own_values() -> None:
+    """By a term of each branch, whichever column it is of; once, also where a row has several of them."""
+    table = Table()
+    many = [
+        table.follow("b = $1 OR a BETWEEN $2 AND $3 OR id = $4 AND f > 0", number, 10 * number, 10 * number + 9, number)
+        for number in range(1, 100)
+    ]
+    _, asked = table.write(Sample(id=5, a=35, b=7), Sample(id=5, a=31, b=8))
+    assert set(asked) == {many[2], many[4], many[6], many[7]}
+    assert {len(each) for each in asked.values()} == {1}
+    assert not table.write(None, Sample(id=1_000, a=5))[1]
+    one = table.follow("b = 1 AND f > 0 OR a = $1", 2_000)
+    changed, asked = table.write(Sample(id=3_000, a=2_000, b=1_000), Sample(id=3_000, a=2_000, b=1_001))
+    assert (changed, set(asked)) == ({}, {one})
 
 
 def test_other_values_are_not_looked_at() -> None:
