@@ -21,6 +21,8 @@ from store.errors import CorruptionError, DirectoryError
 from store.ids import INT_MAX, Timestamp
 
 INDEX_FORMAT: Final = 1
+ATTEMPTS_MAX: Final = 5
+"""How often all notes are read again because one went away meanwhile."""
 _DICE_SIZE: Final = 4
 
 
@@ -78,6 +80,8 @@ class Index:
     """Names of the notes, oldest first."""
     uncovered: int = 0
     """Of them, how many no later note covers."""
+    covered: tuple[str, ...] = ()
+    """Those that a later note repeats, which was read: nobody needs them any more."""
     troubles: dict[str, str] = field(default_factory=dict)
     """Notes that could not be read: name and why."""
 
@@ -164,6 +168,16 @@ def read_index(bucket: Bucket) -> Index:
 
     DirectoryError: a key is not here, or an index is of a newer format.
     """
+    for _ in range(ATTEMPTS_MAX - 1):
+        index, went = _read_index(bucket)
+        if not went:
+            return index
+    return _read_index(bucket)[0]  # What went is not known then, and is read.
+
+
+def _read_index(bucket: Bucket) -> tuple[Index, bool]:
+    """The index, and whether a note went away while it was read: another repeats it, which may have come since."""
+    went = False
     listed = bucket.objects.names()
     ours = [name for name in listed if parse(name) is not None]
     index = Index(names=frozenset(ours), foreign=tuple(name for name in listed if parse(name) is None))
@@ -177,7 +191,10 @@ def read_index(bucket: Bucket) -> Index:
         try:
             head, entries = decode(bucket.get(name), name=name)
             refuse_unlike(name, bucket.marker.store, head.store)
-        except (CorruptionError, FileNotFoundError) as error:
+        except FileNotFoundError:
+            went = True
+            continue
+        except CorruptionError as error:
             index.troubles[name] = str(error)
             continue
         index.uncovered += 1
@@ -186,15 +203,20 @@ def read_index(bucket: Bucket) -> Index:
                 known[each.object] = structs.replace(each, at=Timestamp(0))
                 index.noted[each.object] = each.at or head.at
         covered = max(covered, _covered(index.pushes, head))
+    index.covered = index.pushes[:covered]
     index.entries = {name: entry for name, entry in known.items() if name in index.names}
     index.missing = tuple(entry for name, entry in sorted(known.items()) if name not in index.names)
-    return index
+    return index, went
 
 
 def _covered(pushes: Sequence[str], head: Head) -> int:
-    """How many of the oldest notes this one replaces: all through its mark, if none came late with an earlier name."""
+    """How many of the oldest notes this one replaces: all through its mark, if none came late with an earlier name.
+
+    Of those that it replaces some may be gone. One that came late beside them is not noticed then, and what it says is
+    read from the objects.
+    """
     count = sum(name <= head.covers_through for name in pushes)
-    return count if head.covers_through and count == head.covers else 0
+    return count if head.covers_through and count <= head.covers else 0
 
 
 def write_note(bucket: Bucket, index: Index, entries: Sequence[Entry], *, at: Timestamp, entropy: Entropy) -> str:

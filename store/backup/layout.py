@@ -64,7 +64,7 @@ def parse(name: str) -> ObjectName | None:
     """What a name says, or None: it is foreign."""
     for kind, pattern in _PATTERNS.items():
         found = pattern.fullmatch(name)
-        if found is not None:
+        if found is not None and (kind != "push" or _is_moment(found[1])):
             return ObjectName(name, kind, found.groups())
     return None
 
@@ -92,9 +92,25 @@ def push_object(at: Timestamp, dice: bytes) -> str:
 
 def moment_after(push: str) -> Timestamp:
     """The microsecond behind the one in a push's name."""
+    return Timestamp(moment_of(push) + 1)
+
+
+def moment_of(push: str) -> Timestamp:
+    """The one in a push's name: when it was noted, by the clock of whoever pushed."""
     whole, fraction = push[len("push/") :].split("Z", maxsplit=1)[0].split(".")
     seconds = datetime.strptime(whole, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
-    return Timestamp(int(seconds) * 1_000_000 + int(fraction) + 1)
+    return Timestamp(int(seconds) * 1_000_000 + int(fraction))
+
+
+def _is_moment(text: str) -> bool:
+    """Whether digits that look like a moment are one."""
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC).year >= _FIRST_YEAR
+    except ValueError:
+        return False
+
+
+_FIRST_YEAR: Final = 1970
 
 
 def key_object(data_key: str, operator_key: str) -> str:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from store.backup.branches import Branch, branches, segment_of, snapshot_of
 from store.backup.bucket import Bucket, open_bucket
-from store.backup.contents import Contents, read_contents, read_manifest
+from store.backup.contents import Contents, read_contents, read_entry, read_manifest
 from store.backup.facts import block_files
 from store.backup.index import Entry, replace_notes, write_note
 from store.backup.keys import OperatorKey
+from store.backup.layout import moment_of
 from store.backup.options import BackupOptions
 from store.backup.view import segments_of
 from store.env.world import Clock, Entropy, ObjectStore
@@ -56,9 +57,11 @@ class BackupPruned:
     segments: list[str] = field(default_factory=list)
     blocks: int = 0
     bytes: int = 0
-    """Of all of these, as they were stored."""
+    """Of all of these, as they were stored; notes are not counted."""
     retained: list[str] = field(default_factory=list)
     """What the store did not let go: it is under a lock, and stays for so long."""
+    notes: int = 0
+    """Notes of pushes that a later note repeats."""
     waiting: int = 0
     """Snapshots and segments that are not needed, and have their grace."""
     unread: dict[str, str] = field(default_factory=dict)
@@ -91,7 +94,7 @@ def prune(
         )
     run = _Prune(contents, clock, entropy, options, progress or _silent, BackupPruned(objects.url, dry_run))
     run.decide()
-    if not dry_run and (run.going or run.orphans):
+    if not dry_run:
         run.carry_out()
     return run.report
 
@@ -110,6 +113,10 @@ class _Prune:
     """Snapshots and segments."""
     orphans: list[Entry] = field(default_factory=list)
     """Blocks."""
+    strays: list[str] = field(default_factory=list)
+    """Blocks that no manifest needs which stays, and no note mentions."""
+    repeated: list[str] = field(default_factory=list)
+    """Notes."""
 
     @property
     def bucket(self) -> Bucket:
@@ -137,9 +144,11 @@ class _Prune:
             unneeded_then |= going & _going(earlier, names)
             keeping |= (set(names.values()) - going) | (going - _going(earlier, names))
             self.report.histories.append(_history(branch, plan, names))
-        self.going = [each for name, each in sorted(unneeded_now.items()) if name in unneeded_then - keeping]
+        gone = [each for name, each in sorted(unneeded_now.items()) if name in unneeded_then - keeping]
+        self.going = sorted(gone, key=lambda each: each.snapshot is None)  # Manifests, then log from its beginning.
         self.report.waiting = len(unneeded_now) - len(self.going)
         self._decide_blocks(blocks, then)
+        self.repeated = [name for name in self.contents.index.covered if moment_of(name) <= then]
         self._count()
 
     def _plan(self, branch: Branch, now: Timestamp, usable: set[str]) -> RetentionPlan:
@@ -184,6 +193,7 @@ class _Prune:
             return
         needed = {block for name, each in blocks.items() if name not in going for block in each}
         went = {block for name, each in blocks.items() if name in going for block in each}
+        self.strays = [name for name in self.contents.index.unindexed(("block",)) if name not in needed]
         for name, entry in sorted(self.contents.entries.items()):
             old = name in went or self._noted_by(entry, then)
             if name.startswith("block/") and name not in needed and old:
@@ -194,10 +204,39 @@ class _Prune:
         report.snapshots = [each.object for each in self.going if each.snapshot is not None]
         report.segments = [each.object for each in self.going if each.segment is not None]
         report.blocks = len(self.orphans)
+        report.notes = len(self.repeated)
         report.bytes = sum(each.stored for each in (*self.going, *self.orphans))
 
     def carry_out(self) -> None:
-        """Notes first, then manifests and log, then blocks: what is left always leads on."""
+        """Notes first, then manifests and log, then blocks: what is left always leads on. Last what notes repeat."""
+        if self.going or self.orphans:
+            self._let_go()
+        self._note_strays()
+        for name in list(self.repeated):
+            try:
+                with suppress(FileNotFoundError):
+                    self.bucket.objects.remove(name)
+            except PermissionError:
+                self.repeated.remove(name)
+                self.report.retained.append(name)
+        self.report.notes = len(self.repeated)
+
+    def _note_strays(self) -> None:
+        """Blocks that no note mentions: from now on it is known since when they lie there, so that they go one day.
+
+        A prune that was killed leaves such, and so does a push.
+        """
+        found = []
+        for name in self.strays:
+            with suppress(FileNotFoundError, CorruptionError, DirectoryError):  # What does not read, a check names.
+                found.append(read_entry(self.bucket, name))
+        if found:
+            index = self.contents.index
+            index.pushes = tuple(self.bucket.objects.names("push/"))
+            write_note(self.bucket, index, found, at=self.clock.wall(), entropy=self.entropy)
+
+    def _let_go(self) -> None:
+        """What nothing needs."""
         index, now = self.contents.index, self.clock.wall()
         going = {each.object for each in (*self.going, *self.orphans)}
         left = [entry for name, entry in index.entries.items() if name not in going]

@@ -207,3 +207,43 @@ def test_notes_at_one_moment_have_names_of_their_own(bucket: Bucket) -> None:
     """Though the dice fall the same."""
     names = {write_note(bucket, Index(), [block(each)], at=Timestamp(1), entropy=SeededEntropy(1)) for each in range(3)}
     assert len(names) == 3
+
+
+def test_what_a_later_note_repeats_is_needed_no_more(bucket: Bucket) -> None:
+    """Each may go, in any order, and the rest is read as before, by one look into the note that repeats them."""
+    for number in range(4):
+        note(bucket, range(number * 2, number * 2 + 2), number)
+    assert read_index(bucket).covered == ()
+    merged = merge_notes(bucket, at=Timestamp(9), entropy=ENTROPY)
+    note(bucket, range(8, 10), 10)
+    repeated = read_index(bucket).covered
+    assert len(repeated) == 4
+    assert merged not in repeated
+    for name in (repeated[2], repeated[0], repeated[3], repeated[1]):
+        bucket.objects.remove(name)
+        index = read_index(bucket)
+        assert known(index) == list(range(10))
+        assert (index.uncovered, index.troubles) == (2, {})
+
+
+def test_notes_are_read_again_where_one_went_meanwhile(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever removed it had written another that repeats it; where that never ends, what is not known is read."""
+    for number in range(3):
+        note(bucket, [number], number)
+    objects, get = memory(bucket), memory(bucket).get
+
+    def merge_first(name: str, *more: int) -> bytes:
+        monkeypatch.setattr(objects, "get", get)
+        merge_notes(bucket, at=Timestamp(9), entropy=ENTROPY)
+        objects.remove(name)
+        return get(name, *more)
+
+    monkeypatch.setattr(objects, "get", merge_first)
+    index = read_index(bucket)
+    assert (known(index), index.troubles, index.uncovered) == ([0, 1, 2], {}, 1)
+
+    def gone(name: str, *_: int) -> bytes:
+        raise FileNotFoundError(name)
+
+    monkeypatch.setattr(objects, "get", gone)
+    assert (read_index(bucket).entries, read_index(bucket).troubles) == ({}, {})

@@ -93,6 +93,15 @@ def test_the_moment_behind_a_push_is_known_from_its_name(moment: int) -> None:
     assert moment_after(push_object(Timestamp(moment), bytes(4))) == moment + 1
 
 
+@pytest.mark.parametrize(
+    "moment",
+    ["20261301T000000.000000Z", "20260230T000000.000000Z", "20260101T250000.000000Z", "00010101T000000.000000Z"],
+)
+def test_a_note_of_no_moment_is_foreign(moment: str) -> None:
+    """Whoever names the next one counts on from the newest."""
+    assert parse(f"push/{moment}-00000000.json") is None
+
+
 def test_what_an_object_may_hold_fits_into_one() -> None:
     """With what encryption adds."""
     assert max(SIZE_MAX.values()) * 1.01 < OBJECT_SIZE_MAX

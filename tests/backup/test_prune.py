@@ -191,3 +191,76 @@ def test_without_its_notes_a_backup_is_pruned_a_grace_later() -> None:
     pushed(shop.disk, shop.objects, clock=shop.clock, entropy=SeededEntropy(9))
     shop.clock.advance(HOUR)
     assert len(shop.prune().snapshots) == 2
+
+
+def notes_of(shop: Shop) -> list[str]:
+    """The notes of pushes that are there."""
+    return shop.objects.names("push/")
+
+
+def test_notes_that_a_later_one_repeats_go() -> None:
+    """A grace after they were written, though nothing else goes; what they said stays known."""
+    shop = Yard(MemoryObjects()).days(4)
+    keep_all = BackupOptions(keep_last=99, keep_daily=0, keep_for_s=1e9, grace_s=36 * 3_600.0)
+    assert shop.prune(keep_all).notes == 0
+    shop.push(clock=shop.clock, options=BackupOptions(index_merge=1))
+    before, entries = notes_of(shop), read_index(view(shop).bucket).entries
+    would = shop.prune(keep_all, dry_run=True)
+    assert notes_of(shop) == before
+    done = shop.prune(keep_all)
+    assert (done.notes, would.notes, done.snapshots) == (3, 3, [])  # The newest of them is a day old.
+    assert set(notes_of(shop)) == set(before[3:])
+    assert read_index(view(shop).bucket).entries == entries
+    shop.clock.advance(24 * HOUR)
+    assert shop.prune(keep_all).notes == 1
+    assert check(shop.objects) == []
+
+
+def test_notes_under_a_lock_stay_and_are_told_of() -> None:
+    """They do no harm."""
+    objects = MemoryObjects()
+    shop = Yard(objects).days(3)
+    shop.push(clock=shop.clock, options=BackupOptions(index_merge=1))
+    objects.held.add(notes_of(shop)[0])
+    done = shop.prune()
+    assert done.retained == [notes_of(shop)[0]]
+    assert check(objects) == []
+
+
+def test_the_notes_of_a_backup_that_is_pruned_stay_few() -> None:
+    """However often it is pushed to."""
+    shop = Yard(MemoryObjects())
+    for _ in range(12):
+        shop.days(1)
+        shop.prune()
+        assert len(notes_of(shop)) <= 3
+
+
+@pytest.mark.parametrize("act", ["put", "put answer", "remove", "get"])
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_prune_may_be_killed_at_any_object(act: str, key: Any) -> None:
+    """What is promised is restorable then, nothing is reported wrong, and the next prune ends what it began."""
+    ends = set()
+    for after in range(60):
+        objects = MemoryObjects()
+        shop = Yard(objects, key=key).days(4)
+        shop.push(clock=shop.clock, options=BackupOptions(index_merge=1))
+        promised = shop.prune(dry_run=True).histories[0].floor
+        objects.fail(act, after=after)
+        try:
+            shop.prune()
+        except OSError:
+            pass
+        else:
+            break
+        assert [each for each in check(objects, key=key) if each.kind != "missing"] == []
+        assert offsets(shop)[-1] == shop.last
+        assert set(range(promised + 1, shop.last + 1)) <= set(offsets(shop))
+        shop.clock.advance(HOUR)
+        shop.prune()
+        shop.clock.advance(HOUR)
+        shop.prune()
+        assert check(objects, key=key) == []
+        ends.add((tuple(objects.names("snapshot/")), tuple(objects.names("log/")), len(objects.names("block/"))))
+    assert after > 0
+    assert len(ends) == 1

@@ -105,6 +105,8 @@ def _what(pruned: BackupPruned) -> Iterator[str]:
     would = "would go" if pruned.dry_run else "went"
     counts = f"{counted(len(pruned.snapshots), 'snapshot')}, {counted(len(pruned.segments), 'segment')}"
     yield f"{pruned.url}: {counts} and {counted(pruned.blocks, 'block')} {would}: {show_bytes(pruned.bytes)}"
+    if pruned.notes:
+        yield f"{counted(pruned.notes, 'note')} of pushes {would}, which a later one repeats"
     if pruned.waiting:
         yield f"{counted(pruned.waiting, 'object')} not needed any more, in their grace: prune again later"
     for name in pruned.retained:
