@@ -1,14 +1,13 @@
 """Verifies an audit trail offline, alone: with this one file, Python, `cryptography` and `zstandard`.
 
-    python verify_audit.py FOLDER --key VKEY [--trusted OLD.ckpt] [--from TIME --to TIME] [--from-seq N --to-seq N]
-    python verify_audit.py --proof EVENT.tlog-proof --event EVENT.json --key VKEY
+    python verify_audit.py FOLDER --key VKEY [--trusted OLD.ckpt] [--witness VKEY] [--from-seq N] [--to-seq N]
 
 FOLDER holds audit/v1/<log-id>/…: an export, a write-once folder, or what `aws s3 sync s3://bucket/prefix FOLDER` made.
 VKEY is the trail's verification key (or a file with it); get it from the people who run the store, not from FOLDER.
 
 Laws: nothing of the store is imported, so that this is a second opinion, written from store/audit/FORMAT.md alone.
 Every byte in FOLDER is taken for hostile: what does not hold becomes a finding, never a crash and never a pass. Nothing
-is written. What was not checked is said at the end.
+is written. It reads from top to bottom: what is signed and hashed, then the trail, step by step as FORMAT.md §10 says.
 
 Exit status, the lowest that applies: 1 TAMPER: bytes, signatures, order or hashes do not hold · 2 INCOMPLETE: something
 is missing · 3 UNLOCKED: the store does not hold an object as it should · 0 verified · 4 wrong usage, or no trail here.
@@ -17,13 +16,15 @@ A WARNING lies beside the evidence without touching it: another version, a delet
 
 import argparse
 import base64
-import hashlib
 import json
 import re
 import sys
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,71 +32,51 @@ import zstandard
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-TAMPER, INCOMPLETE, UNLOCKED, WARNING = 1, 2, 3, 9
-NAMES = {0: "VERIFIED", TAMPER: "TAMPER", INCOMPLETE: "INCOMPLETE", UNLOCKED: "UNLOCKED", WARNING: "WARNING"}
-USAGE = 4
+TAMPER, INCOMPLETE, UNLOCKED, USAGE, WARNING = 1, 2, 3, 4, 9
+KINDS = {0: "VERIFIED", TAMPER: "TAMPER", INCOMPLETE: "INCOMPLETE", UNLOCKED: "UNLOCKED", WARNING: "WARNING"}
 SMALL_MAX, BATCH_MAX, RAW_MAX = 1 << 20, 64 << 20, 64 << 20  # Bytes: a note or manifest; a batch, stored and unpacked.
-INT_MAX = (1 << 53) - 1
-HEX = re.compile("[0-9a-f]{64}", re.ASCII)
+INT_MAX = 2**53 - 1
+NOTES = r"keys/[0-9a-f]{8}(\.revoked)?\.note|policy/\d{6}\.note"
+OBJECTS = NOTES + r"|checkpoint/\d{20}\.ckpt|manifest/\d{12}\.json|batch/\d{12}-\d{20}-\d{20}\.jsonl\.zst"
+NUMBER, MOMENT = "0|[1-9][0-9]{0,15}", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
-
-class Bad(Exception):
-    """Bytes that are not what they must be; the text says what is wrong."""
+# What hostile bytes may raise: ValueError of `expect`, or what Python says of such as are no text, no JSON, no frame.
+HOSTILE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError, zstandard.ZstdError)
 
 
 def expect(holds: object, what: str) -> None:
-    """Raises Bad, saying what should have held."""
+    """What must hold of bytes from outside. ValueError says what did not."""
     if not holds:
-        raise Bad(f"expected {what}")
+        raise ValueError(f"expected {what}")
+
+
+def as_written(text: str, form: str, what: str) -> str:
+    """The text, if it has the one form that its kind is written in."""
+    expect(re.fullmatch(form, text, re.ASCII), f"{what}, found {text[:80]!r}")
+    return text
 
 
 def unbase64(text: str) -> bytes:
-    """Base64 in its one form: no other text gives the same bytes. Raises Bad."""
-    try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
-    except ValueError:
-        data = b""
+    """Base64 in its one form: no other text gives the same bytes."""
+    data = base64.b64decode(text.encode("ascii"), validate=True)
     expect(data and base64.b64encode(data).decode() == text, f"base64, found {text[:40]!r}")
     return data
 
 
-def number(text: str) -> int:
-    """A number in its one decimal form. Raises Bad."""
-    expect(re.fullmatch("0|[1-9][0-9]{0,15}", text, re.ASCII), f"a number, found {text[:40]!r}")
-    return int(text)
+# ----------------------------------------- what is signed and hashed: c2sp.org/signed-note, RFC 6962 §2.1; FORMAT.md §6
 
 
-def parse(data: bytes) -> Any:
-    """JSON. Raises Bad."""
-    try:
-        return json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise Bad("expected JSON") from None
-
-
-# ---------------------------------------------------------------- signed notes: c2sp.org/signed-note, tlog-checkpoint
-
-
-@dataclass(frozen=True)
 class Key:
     """A verification key, name+id+base64(algorithm ‖ 32 bytes): algorithm 1 is Ed25519, 4 a witness's Ed25519."""
 
-    name: str
-    id: bytes
-    algorithm: int
-    public: bytes
-    text: str
-
-    @staticmethod
-    def read(text: str) -> "Key":
-        """A key from its text. Raises Bad."""
-        name, _, rest = text.partition("+")
-        said, _, encoded = rest.partition("+")
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.name, said, encoded = as_written(text, r"[^\s+]+\+[^+]+\+\S+", "a key").split("+", 2)
         data = unbase64(encoded)
-        expect(re.fullmatch(r"\S+", name) and len(data) == 33 and data[0] in (1, 4), f"a key, found {text[:80]!r}")
-        found = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
-        expect(said == found.hex(), f"the id {found.hex()} in the key of {name}")
-        return Key(name, found, data[0], data[1:], text)
+        expect(len(data) == 33 and data[0] in (1, 4), f"an Ed25519 key, found {text[:80]!r}")
+        self.id, self.algorithm = sha256(self.name.encode() + b"\n" + data).digest()[:4], data[0]
+        self.public = Ed25519PublicKey.from_public_bytes(data[1:])
+        expect(said == self.id.hex(), f"the id {self.id.hex()} in the key of {self.name}")
 
     def holds(self, signature: bytes, text: bytes) -> bool:
         """Whether it is this key's signature of the text; a witness's begins with eight bytes of time."""
@@ -103,669 +84,414 @@ class Key:
             text = b"cosignature/v1\ntime %d\n" % int.from_bytes(signature[:8], "big") + text
             signature = signature[8:]
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
-        except (InvalidSignature, ValueError):
+            self.public.verify(signature, text)
+        except InvalidSignature:
             return False
         return True
 
 
-@dataclass(frozen=True)
 class Note:
     """A text, and signature lines: "— name base64(key id ‖ signature)"."""
 
-    text: str
-    signatures: list[tuple[str, bytes]]
-
-    @staticmethod
-    def read(data: bytes) -> "Note":
-        """A note whose signatures nobody has checked yet. Raises Bad."""
-        try:
-            text, gap, below = data.decode("utf-8").rpartition("\n\n")
-        except UnicodeDecodeError:
-            raise Bad("expected UTF-8") from None
+    def __init__(self, data: bytes) -> None:
+        text, gap, below = data.decode("utf-8").rpartition("\n\n")
         lines = re.findall("— ([^ +\n]+) ([A-Za-z0-9+/=]+)\n", below)
         whole = "".join(f"— {name} {blob}\n" for name, blob in lines)
         expect(text and gap and lines and len(lines) <= 100 and whole == below, "text, an empty line, signatures")
         expect(not re.search("[\x00-\x09\x0b-\x1f]", text), "no control characters in a note")
-        return Note(text + "\n", [(name, unbase64(blob)) for name, blob in lines])
+        self.text, self.signatures = text + "\n", [(name, unbase64(blob)) for name, blob in lines]
 
-    def signed_by(self, key: Key) -> bool:
-        """Whether the key signed it. Raises Bad where a signature that claims to be the key's does not hold."""
-        found = [blob[4:] for name, blob in self.signatures if (name, blob[:4]) == (key.name, key.id)]
-        expect(all(key.holds(each, self.text.encode()) for each in found), f"a signature of {key.name} that holds")
-        return bool(found)
+    def signers(self, *keys: Key) -> set[str]:
+        """Which of the keys signed it, as texts. Every signature that claims to be one of theirs must hold."""
+        found = [(key, blob) for key in keys for who, blob in self.signatures if (who, blob[:4]) == (key.name, key.id)]
+        for key, blob in found:
+            expect(key.holds(blob[4:], self.text.encode()), f"a signature of {key.name} that holds")
+        return {key.text for key, _ in found}
 
+    def fields(self, title: str, *names: str) -> list[str]:
+        """What it says about a key: a title, and lines of a name and a value."""
+        form = "".join([title, *(f"\n{name} .*" for name in names), "\n"])
+        lines = as_written(self.text, form, f"the lines {title!r}, {', '.join(names)}").split("\n")
+        return [line.partition(" ")[2] for line in lines[1:-1]]
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a log signs: so many events have this root."""
-
-    note: Note
-    origin: str
-    size: int
-    root: bytes
-
-    @staticmethod
-    def read(data: bytes) -> "Checkpoint":
-        """Three lines: origin, size, root. Raises Bad."""
-        note = Note.read(data)
-        lines = note.text.split("\n")
-        expect(len(lines) == 4 and len(unbase64(lines[2])) == 32, "a checkpoint: origin, size, root")
-        return Checkpoint(note, lines[0], number(lines[1]), unbase64(lines[2]))
-
-
-# ---------------------------------------------------------------- the Merkle tree: RFC 6962
-
-
-def leaf_hash(line: bytes) -> bytes:
-    """What an event is in the tree: its line without the newline."""
-    return hashlib.sha256(b"\0" + line).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """What two subtrees are together."""
-    return hashlib.sha256(b"\1" + left + right).digest()
+    def checkpoint(self) -> tuple[str, int, bytes]:
+        """What it says about a tree: its origin, its size, its root."""
+        origin, size, root, _ = as_written(self.text, ".+\n.+\n.+\n", "origin, size, root").split("\n")
+        expect(len(unbase64(root)) == 32, "a hash as root")
+        return origin, int(as_written(size, NUMBER, "a size")), unbase64(root)
 
 
 def append(frontier: list[bytes], size: int, leaf: bytes) -> None:
     """Add a leaf to a tree of `size` leaves; `frontier` holds its full subtrees, the largest first."""
     while size & 1:
-        leaf, size = node_hash(frontier.pop(), leaf), size >> 1
+        leaf, size = sha256(b"\1" + frontier.pop() + leaf).digest(), size >> 1
     frontier.append(leaf)
 
 
 def root_of(frontier: list[bytes]) -> bytes:
     """The root of the tree that the full subtrees make."""
-    if not frontier:
-        return hashlib.sha256(b"").digest()
-    root = frontier[-1]
+    root = frontier[-1] if frontier else sha256().digest()
     for each in frontier[-2::-1]:
-        root = node_hash(each, root)
+        root = sha256(b"\1" + each + root).digest()
     return root
 
 
-def root_by_inclusion(index: int, size: int, leaf: bytes, proof: list[bytes]) -> bytes:
-    """The root that an inclusion proof leads to (RFC 9162 §2.1.3.2). Raises Bad."""
-    expect(0 <= index < size, f"a leaf of the tree of {size}, found {index}")
-    expect(all(len(each) == 32 for each in (leaf, *proof)), "hashes of 32 bytes")
-    at, last, root = index, size - 1, leaf
-    for each in proof:
-        expect(last, "a shorter proof")
-        if at & 1 or at == last:
-            root = node_hash(each, root)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            root = node_hash(root, each)
-        at, last = at >> 1, last >> 1
-    expect(not last, "a longer proof")
-    return root
+# --------------------------------------------------- what a manifest, a batch and an event say: FORMAT.md §8, §3 and §4
+
+Manifest = dict[str, Any]
+INTS = ("v", "batch", "first", "count", "t_first", "t_last", "size", "raw_size", "size_before", "size_after")
+HASHES = ("prev", "sha256", "root_before", "root_after")
+TEXTS = ("log", "origin", "key", "version_id", "retain_until", "signature", *HASHES)
+SHAPE: dict[str, type] = {**dict.fromkeys(INTS, int), **dict.fromkeys(TEXTS, str), "writer": dict}
+SHAPE |= dict.fromkeys(("ranges", "frontier_before"), list)
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
-# ---------------------------------------------------------------- what is read, and what is found
+def lines_of(data: bytes, said: Manifest) -> list[bytes]:
+    """The events in a batch's stored bytes, which are one zstd frame."""
+    expect(len(data) == said["size"] and sha256(data).hexdigest() == said["sha256"], "the bytes that were signed")
+    frame = zstandard.get_frame_parameters(data)
+    expect(frame.has_checksum and frame.content_size == said["raw_size"] <= RAW_MAX, "a checked frame of raw_size")
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    raw = reader.decompress(data)
+    expect(reader.eof and not reader.unused_data and len(raw) == said["raw_size"], "one whole frame, nothing behind it")
+    *lines, rest = raw.split(b"\n")
+    expect(not rest and len(lines) == said["count"], f"{said['count']} lines")
+    return lines
 
 
-@dataclass
-class Report:
-    """Findings as they come, what was counted, and what was not checked."""
+def read_event(line: bytes, log: str, seq: int, place: tuple[str, int]) -> tuple[int, bool]:
+    """When it happened, in µs, and whether it is a start, if it belongs here. All else is covered by its hash alone."""
+    event = json.loads(line.decode("utf-8"))
+    metadata, ours = event["metadata"], event["unmapped"]
+    found = (metadata["sequence"], metadata["uid"], ours["epoch"], ours["offset"])
+    expect(found == (seq, f"{log}/{seq}", *place), f"event {seq}, offset {place[1]} of epoch {place[0]}")
+    expect(type(ours["timestamp"]) is int and event["time"] == ours["timestamp"] // 1000, f"event {seq} with one time")
+    return ours["timestamp"], ours.get("kind") == "lifecycle" and event.get("api") == {"operation": "start"}
 
-    findings: list[tuple[int, str, str]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    not_checked: list[str] = field(default_factory=list)
+
+# -------------------------------------------------------------------------- what is found, and the trail: FORMAT.md §10
+
+
+class Trail:
+    """The objects of one log, by the names that they have below audit/v1/<log-id>/, and what is found in them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.findings: list[tuple[int, str, str]] = []
+        self.counts: Counter[str] = Counter()
+        self.not_checked = ["whether more happened after the last checkpoint, or anything was never recorded"]
+        self.origin, self.log = options.key.name, options.key.name.rpartition("/")[2]
+        self.top: Path = options.folder / "audit" / "v1" / self.log
+        if not re.fullmatch("[0-9a-f]{32}", self.log, re.ASCII) or not self.top.is_dir():
+            there = ", ".join(sorted(each.name for each in options.folder.glob("audit/v1/*"))) or "nothing"
+            usage(f"expected the trail of {self.origin} in {options.folder}/audit/v1, found {there}")
+        paths = [each for each in self.top.rglob("[!.]*") if each.is_symlink() or not each.is_dir()]
+        self.files = dict.fromkeys(sorted(each.relative_to(self.top).as_posix() for each in paths))
+        # Every object, until when it must be held at least, and the version of it that counts, where that is known.
+        self.held = {name: ("", "") for name in self.files if re.fullmatch(OBJECTS, name, re.ASCII)}
+        self.keys: list[tuple[int, Key]] = []  # In the order of their coming into force, each from a tree's size on.
+        self.revoked: dict[str, int] = {}  # A key's text, and the last size that it may have signed.
+        self.signed: dict[int, bytes] = {}  # Size and root of every checkpoint that counts.
+        self.ends: list[int] = []  # Every size that was signed, cosigned or not: batches end there.
+        self.before: Manifest | None = None  # The manifest before, where it is there and holds.
+        self.size = 0  # Behind the last manifest that holds.
+        self.last: tuple[str, int, int] | None = None  # Epoch, offset, time of the event before, where that holds.
+        self.pending = 0  # Events whose hashes hold, and wait for a signed root.
 
     def find(self, kind: int, where: str, what: object) -> None:
         """Note a finding."""
         self.findings.append((kind, where, str(what)))
 
-    def status(self) -> int:
-        """The exit status."""
-        return min((kind for kind, _, _ in self.findings if kind != WARNING), default=0)
+    @contextmanager
+    def judge(self, where: str, kind: int = TAMPER) -> Iterator[None]:
+        """What does not hold in here is a finding, and ends what is in here; the reading goes on behind it."""
+        try:
+            yield
+        except HOSTILE as error:
+            self.find(kind, where, error if type(error) is ValueError else f"it cannot be read: {error!r:.200}")
 
-
-class Folder:
-    """The objects of one log, by the names that they have below audit/v1/<log-id>/."""
-
-    def __init__(self, root: Path, log: str | None) -> None:
-        tops = [each for each in sorted(root.glob("audit/v1/*")) if re.fullmatch("[0-9a-f]{32}", each.name)]
-        tops = [each for each in tops if log in (None, each.name)]
-        if len(tops) != 1:
-            names = ", ".join(each.name for each in tops) or "none"
-            usage(f"expected one log below {root}/audit/v1, found {names}" + (": choose with --log" if tops else ""))
-        self.top, self.log, self.prefix = tops[0], tops[0].name, f"audit/v1/{tops[0].name}/"
-        found = [each for each in self.top.rglob("[!.]*") if each.is_symlink() or not each.is_dir()]
-        self.names = dict.fromkeys(sorted(each.relative_to(self.top).as_posix() for each in found))
+    def objects(self, kind: str) -> list[str]:
+        """The names of a kind, in order."""
+        return [name for name in self.held if name.startswith(f"{kind}/")]
 
     def get(self, name: str, size_max: int = SMALL_MAX) -> bytes:
-        """An object. Raises Bad where there is no plain file of at most that size."""
+        """An object's bytes."""
         path = self.top / name
-        expect(path.is_file() and not path.is_symlink(), "a plain file")
-        with path.open("rb") as file:
-            data = file.read(size_max + 1)
-        expect(len(data) <= size_max, f"at most {size_max} bytes")
-        return data
+        held = path.is_file() and not path.is_symlink() and path.stat().st_size <= size_max
+        expect(held, f"a plain file of at most {size_max} bytes")
+        return path.read_bytes()
 
+    def read_keys(self) -> None:
+        """Step 1: the line of keys from the first one on, each introduced by the one before; ours is one of them."""
+        introduced: dict[str, tuple[Note, Key, int]] = {}  # By the text of the key that each follows.
+        root: Key | None = self.options.root_key
+        for name in [each for each in self.objects("keys") if not each.endswith(".revoked.note")]:
+            with self.judge(name):
+                note = Note(self.get(name))
+                said = note.fields("commitstore audit key v1", "log", "new", "old", "root", "from_size")
+                new, old = Key(said[1]), said[2]
+                expect((said[0], name) == (self.log, f"keys/{new.id.hex()}.note"), "its own log and name")
+                expect(note.signers(new), "the new key's signature")
+                expect(old not in introduced, f"one key to follow {old}, found two")
+                introduced[old] = (note, new, int(as_written(said[4], NUMBER, "from_size")))
+                root = root or (Key(said[3]) if old == "-" != said[3] else None)
+        for name in [each for each in self.objects("keys") if each.endswith(".revoked.note")]:
+            with self.judge(name):
+                note = Note(self.get(name))
+                said = note.fields("commitstore audit revocation v1", "log", "key", "from_size", "reason")
+                expect((said[0], name) == (self.log, f"keys/{Key(said[1]).id.hex()}.revoked.note"), "its own name")
+                expect(root and note.signers(root), "a root key's signature")
+                self.revoked[said[1]] = int(as_written(said[2], NUMBER, "from_size"))
+        expect("-" in introduced, "a note that introduces the first key")
+        old, start = "-", 0
+        while old in introduced:
+            note, new, begins = introduced.pop(old)
+            signer = new if old == "-" else root if root and old in self.revoked else self.keys[-1][1]
+            expect(note.signers(signer), f"the key {new.text} to be signed by {signer.text}")
+            expect(begins >= start and (old != "-" or begins == 0), f"sizes that rise from 0, found {begins}")
+            self.keys.append((begins, new))
+            old, start = new.text, begins
+        expect(not introduced, f"each key to follow another, found one behind {', '.join(introduced)}")
+        expect(any(self.options.key.text == key.text for _, key in self.keys), f"the key that was named, found {old}")
+        self.counts["keys"] = len(self.keys)
+        for name in self.objects("policy"):  # It proves nothing: whose cosignatures are wanted says the auditor.
+            with self.judge(name):
+                expect(Note(self.get(name)).signers(*(key for _, key in self.keys)), "one of the log's keys to sign it")
 
-# ---------------------------------------------------------------- keys: whose signature counts, at which size
-
-
-@dataclass
-class Keys:
-    """The keys of a log in the order of their coming into force, and the witnesses that were asked for."""
-
-    succession: list[tuple[int, Key]]  # Each from a tree's size on.
-    revoked: dict[str, int]  # A key's text, and the last size that it may have signed.
-    witnesses: list[Key]
-    quorum: int
-
-    def in_force(self, size: int) -> Key:
-        """The newest key that was introduced before this size, and is not revoked. Raises Bad."""
-        key = [key for start, key in self.succession if start < size or start == 0][-1]
+    def key_in_force(self, size: int) -> Key:
+        """The newest key that was introduced before this size; ValueError where it was revoked before."""
+        key = [key for start, key in self.keys if start < size or start == 0][-1]
         expect(size <= self.revoked.get(key.text, INT_MAX), f"a key that is not revoked, found {key.text}")
         return key
 
-    def cosigned(self, note: Note) -> bool:
-        """Whether enough of the witnesses cosigned it. Raises Bad."""
-        return sum(map(note.signed_by, self.witnesses)) >= self.quorum
+    def read_checkpoints(self) -> None:
+        """Step 2: the key in force signed each; it counts if all witnesses cosigned it, or the auditor kept it."""
+        kept = {"the trusted checkpoint": self.options.trusted} if self.options.trusted else {}
+        for name in [*kept, *self.objects("checkpoint")]:
+            with self.judge(name):
+                note = Note(kept[name].read_bytes() if name in kept else self.get(name))
+                origin, size, root = note.checkpoint()
+                expect(origin == self.origin, f"a checkpoint of {self.origin}, found one of {origin}")
+                expect(name in kept or name == f"checkpoint/{size:020d}.ckpt", f"its own name, found {size} events")
+                expect(size or root == root_of([]), "the empty tree's root")
+                key = self.key_in_force(size)
+                expect(key.text in note.signers(*(each for _, each in self.keys)), f"a signature of {key.text}")
+                self.counts["checkpoints"] += 1
+                self.ends.append(size)
+                expect(self.signed.get(size, root) == root, "the root that was kept, found another: it is rewritten")
+                if name in kept or note.signers(*self.options.witness) == {each.text for each in self.options.witness}:
+                    self.signed[size] = root
+                    self.counts["checkpoints that count"] += 1
+        self.ends.sort()
 
-
-def fields_of(note: Note, title: str, *names: str) -> dict[str, str]:
-    """The lines of a note about a key: a title, then names and values. Raises Bad."""
-    first, *lines = note.text[:-1].split("\n")
-    said = dict((line + " ").split(" ", 1) for line in lines)
-    expect(first == title and [*said] == [*names] and len(lines) == len(said), f"{title!r} with {', '.join(names)}")
-    return {name: value[:-1] for name, value in said.items()}
-
-
-def read_keys(folder: Folder, options: argparse.Namespace, report: Report) -> Keys:
-    """The succession of keys, each introduced by the one before, that the trusted key belongs to. Raises Bad."""
-    followers: dict[str, tuple[str, Note, dict[str, str]]] = {}
-    revocations = []
-    for name in [each for each in folder.names if each.startswith("keys/") and each.endswith(".note")]:
-        try:
-            note = Note.read(folder.get(name))
-            if name.endswith(".revoked.note"):
-                revocations.append((name, note))
-                continue
-            said = fields_of(note, "commitstore audit key v1", "log", "new", "old", "root", "from_size")
-            new = Key.read(said["new"])
-            expect(said["log"] == folder.log and name == f"keys/{new.id.hex()}.note", "another log's or key's name")
-            expect(note.signed_by(new), "the new key's signature")
-            expect(said["old"] not in followers, f"one key to follow {said['old']}, found two")
-            followers[said["old"]] = (name, note, {**said, "from_size": str(number(said["from_size"]))})
-        except Bad as bad:
-            report.find(TAMPER, name, bad)
-    expect("-" in followers, "a note that introduces the first key")
-    first = followers["-"][2]
-    root = options.root_key or (None if first["root"] == "-" else Key.read(first["root"]))
-    keys = Keys([(0, Key.read(first["new"]))], {}, options.witness, options.quorum)
-    for name, note in revocations:
-        try:
-            said = fields_of(note, "commitstore audit revocation v1", "log", "key", "from_size", "reason")
-            expect(root and note.signed_by(root) and said["log"] == folder.log, "a root key's signature, for this log")
-            keys.revoked[said["key"]] = number(said["from_size"])
-        except Bad as bad:
-            report.find(TAMPER, name, bad)
-    while (last := keys.succession[-1])[1].text in followers and len(keys.succession) <= len(followers):
-        name, note, said = followers[last[1].text]
-        signer = root if root and last[1].text in keys.revoked else last[1]
-        expect(note.signed_by(signer) and number(said["from_size"]) >= last[0], f"{name} signed by {signer.text}")
-        keys.succession.append((number(said["from_size"]), Key.read(said["new"])))
-    expect(options.key in (None, *(key for _, key in keys.succession)), "a trail of the key that was named")
-    report.counts["keys"] = len(keys.succession)
-    return keys
-
-
-# ---------------------------------------------------------------- manifests, batches, events
-
-SHAPE: dict[str, type] = {
-    **dict.fromkeys(("v", "batch", "first", "count", "t_first", "t_last", "size", "raw_size"), int),
-    **dict.fromkeys(("size_before", "size_after"), int),
-    **dict.fromkeys(("log", "origin", "prev", "key", "version_id", "sha256", "root_before", "root_after"), str),
-    **dict.fromkeys(("retain_until", "signature"), str),
-    "ranges": list,
-    "frontier_before": list,
-    "writer": dict,
-}
-
-
-def canonical(value: Any) -> bytes:
-    """The one JSON of a value: keys sorted, no spaces. Raises Bad."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        raise Bad("expected JSON that can be written again") from None
-
-
-def read_manifest(data: bytes, batch: int, folder: Folder, origin: str, keys: Keys) -> dict[str, Any]:
-    """A manifest that agrees with its name and itself, and is signed by the key in force. Raises Bad."""
-    said: dict[str, Any] = parse(data)
-    expect(isinstance(said, dict) and said.keys() == SHAPE.keys(), "a manifest's members, no more and no fewer")
-    for name, kind in SHAPE.items():
-        expect(type(said[name]) is kind and (kind is not int or 0 <= said[name] <= INT_MAX), f"{name} of type {kind}")
-    expect(canonical(said) == data, "canonical JSON")
-    writer = sorted((name, type(each)) for name, each in said["writer"].items())
-    expect(writer == [("fence", int), ("host", str), ("version", str)], "a writer of version, host, fence")
-    expect((said["v"], said["log"], said["origin"]) == (1, folder.log, origin), f"version 1, of the log {folder.log}")
-    expect(said["batch"] == batch, f"batch {batch}, as its name says")
-    first, after = said["first"], said["size_after"]
-    expect(said["size_before"] == first < after == first + said["count"], "sizes before its first and after its last")
-    expect(said["key"] == f"{folder.prefix}batch/{batch:012d}-{first:020d}-{after - 1:020d}.jsonl.zst", "its own key")
-    hashes = [said["prev"], said["sha256"], said["root_before"], said["root_after"], *said["frontier_before"]]
-    expect(all(isinstance(each, str) and HEX.fullmatch(each) for each in hashes), "hashes of 64 hex digits")
-    expect(len(said["frontier_before"]) == first.bit_count(), "a hash for each 1 of size_before in binary")
-    said["frontier"] = [bytes.fromhex(each) for each in said["frontier_before"]]
-    expect(root_of(said["frontier"]).hex() == said["root_before"], "frontier_before to give root_before")
-    expect(moment_of(said["retain_until"]) is not None, "retain_until as a time")
-    for each in said["ranges"]:
-        expect(isinstance(each, list) and [*map(type, each)] == [str, int, int] and 0 < each[1] <= each[2], "ranges")
-    expect(sum(to - start + 1 for _, start, to in said["ranges"]) == said["count"], "ranges of as many records")
-    signed = {name: each for name, each in said.items() if name in SHAPE and name != "signature"}
-    blob, key = unbase64(said["signature"]), keys.in_force(after)
-    text = b"commitstore audit manifest v1\n" + canonical(signed)
-    expect(blob[:4] == key.id and key.holds(blob[4:], text), f"a signature of the key in force, {key.text}")
-    return said
-
-
-def moment_of(text: Any) -> datetime | None:
-    """A time in RFC 3339: UTC, whole seconds."""
-    try:
-        found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except (TypeError, ValueError):
-        return None
-    return found if found.isoformat() == text.removesuffix("Z") + "+00:00" else None  # strptime takes other spellings.
-
-
-def unpack(data: bytes, raw_size: int) -> bytes:
-    """What one zstd frame holds, whose own checksum holds. Raises Bad."""
-    try:
-        frame = zstandard.get_frame_parameters(data)
-        expect(frame.has_checksum and frame.content_size == raw_size <= RAW_MAX, f"a checked frame of {raw_size} bytes")
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        raw = reader.decompress(data)
-    except (zstandard.ZstdError, MemoryError) as error:
-        raise Bad(f"expected a zstd frame: {error}") from None
-    expect(reader.eof and not reader.unused_data and len(raw) == raw_size, "one whole frame, and nothing behind it")
-    return raw
-
-
-def place_of(line: bytes, log: str, seq: int, epoch: str, offset: int) -> tuple[int, bool]:
-    """When it happened, and whether it is a start, if this is the event that belongs here. Raises Bad."""
-    event = parse(line)
-    try:
-        metadata, ours = event["metadata"], event["unmapped"]
-        says = (metadata["sequence"], metadata["uid"], ours["epoch"], ours["offset"])
-        time, timestamp = event["time"], ours["timestamp"]
-    except (KeyError, TypeError):
-        raise Bad(f"expected event {seq} to have a sequence, an offset and a time") from None
-    expect(says == (seq, f"{log}/{seq}", epoch, offset), f"event {seq}, offset {offset} of epoch {epoch}")
-    expect(type(timestamp) is int and time == timestamp // 1000, f"event {seq} with one time")
-    return timestamp, ours.get("kind") == "lifecycle" and event.get("api") == {"operation": "start"}
-
-
-# ---------------------------------------------------------------- the whole
-
-
-@dataclass
-class Walk:
-    """What carries over from one verified batch to the next."""
-
-    frontier: list[bytes] | None = None  # None where the batch before is missing, or does not hold.
-    size: int = 0
-    pending: int = 0  # Events whose hashes hold, and wait for a signed root.
-    last: tuple[str, int, int] = ("", 0, 0)  # Epoch, offset and timestamp of the last event.
-
-
-class Verifier:
-    """One run over one log."""
-
-    def __init__(self, folder: Folder, keys: Keys, options: argparse.Namespace, report: Report) -> None:
-        self.folder, self.keys, self.options, self.report = folder, keys, options, report
-        self.origin = keys.succession[0][1].name
-        self.signed: dict[int, bytes] = {}  # Size and root of every checkpoint that counts.
-        self.seen = 0  # The largest size that the log signed, cosigned or not.
-        self.batches = {each for each in folder.names if re.fullmatch(r"batch/\d{12}-\d{20}-\d{20}\.jsonl\.zst", each)}
-        self.stated = any(each.endswith(".lock") for each in folder.names)
-
-    def run(self) -> None:
-        """Names and checkpoints, all manifests, then the batches that were asked for."""
-        manifests = self.read_names()
-        trusted = self.read_trusted()
-        rows = self.read_manifests(manifests)
-        end = max((row["size_after"] for row in rows), default=0)
-        for size in sorted(each for each in self.signed if each > end):
-            self.report.find(INCOMPLETE, "the end", f"{size} events were signed, the manifests here hold {end}")
-        chosen, walk = self.choose(rows, trusted), Walk()
-        for row in chosen:
-            self.verify_batch(row["batch"], walk)
-        self.give_up(walk, "no checkpoint signs them, or none that counts")
-        if not self.report.counts["events proven"]:
-            self.report.find(INCOMPLETE, "the tree", "no event is proven, of those that were asked for")
-        if self.keys.quorum and max(self.signed, default=0) < self.seen:
-            kind = INCOMPLETE if self.signed else TAMPER
-            self.report.find(kind, "the tree", f"not enough witnesses cosigned the last of {self.seen} events")
-        if len(chosen) < len(rows):
-            self.report.not_checked.append(f"the events of {len(rows) - len(chosen)} batches that were not asked for")
-        if not self.options.heartbeat:
-            self.report.not_checked.append("silences: how often an event must come was not said (--heartbeat)")
-        if not self.stated:
-            self.report.not_checked.append("locks: nothing here says how the store holds the objects")
-
-    def read_names(self) -> list[int]:
-        """Checkpoints are read; the numbers of manifests returned; what no trail has is found foreign."""
-        manifests = []
-        for name in self.folder.names:
-            if found := re.fullmatch(r"manifest/([0-9]{12})\.json", name):
-                manifests.append(int(found[1]))
-            elif found := re.fullmatch(r"checkpoint/([0-9]{20})\.ckpt", name):
-                self.read_checkpoint(name, int(found[1]))
-            elif re.fullmatch(r"(keys/[0-9a-f]{8}(\.revoked)?|policy/[0-9]{6})\.note", name):
-                self.check_note(name)
-            elif name not in self.batches and not re.search(r"\.lock$|@[^/]*$", name):
-                self.report.find(WARNING, name, "no trail has an object of this name")
-        return manifests
-
-    def check_note(self, name: str) -> None:
-        """A key's note was read before; a policy proves nothing, but one of the log's keys has signed it."""
-        self.check_versions(name)
-        try:
-            note = Note.read(self.folder.get(name))
-            signers = [key for _, key in self.keys.succession if note.signed_by(key)]
-            expect(signers or name.startswith("keys/"), "a signature of one of the log's keys")
-        except Bad as bad:
-            self.report.find(TAMPER, name, bad)
-
-    def read_checkpoint(self, name: str, size: int) -> None:
-        """One that counts is signed by the key in force, and by as many witnesses as were asked for."""
-        try:
-            found = Checkpoint.read(self.folder.get(name))
-            expect((found.origin, found.size) == (self.origin, size), f"{size} events of {self.origin}")
-            signers = [key for _, key in self.keys.succession if found.note.signed_by(key)]
-            expect(size or found.root == root_of([]), "the empty tree's root")
-            expect(self.keys.in_force(size) in signers, f"a signature of {self.keys.in_force(size).text}")
-            self.report.counts["checkpoints"] += 1
-            self.seen = max(self.seen, size)
-            if self.keys.cosigned(found.note):
-                self.signed[size] = found.root
-                self.report.counts["checkpoints that count"] += 1
-        except Bad as bad:
-            self.report.find(TAMPER, name, bad)
-
-    def read_trusted(self) -> int | None:
-        """The size of the auditor's own older checkpoint; its root is to be met again."""
-        if self.options.trusted is None:
-            return None
-        found: Checkpoint = self.options.trusted
-        expect(found.origin == self.origin, f"a trail of {found.origin}, as the trusted checkpoint is")
-        if self.signed.setdefault(found.size, found.root) != found.root:
-            self.report.find(TAMPER, "the tree", f"another root was signed for {found.size} events: it is rewritten")
-        self.signed[found.size] = found.root
-        return found.size
-
-    def read_manifests(self, numbers: list[int]) -> list[dict[str, Any]]:
-        """Each manifest by itself, and after the one before."""
-        rows: list[dict[str, Any]] = []
-        prev, following, size, held = "0" * 64, 0, 0, dict[str, str]()
-        for batch in numbers:
-            name = f"manifest/{batch:012d}.json"
+    def read_batches(self) -> None:
+        """Steps 3 and 4: every manifest; of the batches that were asked for, on to a signed root, every event, too."""
+        following = 0
+        for name in self.objects("manifest"):
+            said, batch = None, int(name[9:21])
             if batch != following:
-                self.report.find(INCOMPLETE, name, f"manifests {following} to {batch - 1} are missing before it")
-                prev = ""
-            following = batch + 1
-            try:
-                data = self.folder.get(name)
-                said = read_manifest(data, batch, self.folder, self.origin, self.keys)
-                expect(prev in ("", said["prev"]), f"the manifest before to be {said['prev']}, found {prev}")
-                expect(not prev or said["first"] == size, f"it to begin with event {size}")
-                rows.append({name: each for name, each in said.items() if isinstance(each, int)})
-                held[f"checkpoint/{said['size_after']:020d}.ckpt"] = held[name] = said["retain_until"]
-                prev, size = hashlib.sha256(data).hexdigest(), said["size_after"]
-                self.batches.discard(said["key"].removeprefix(self.folder.prefix))
-            except Bad as bad:
-                self.report.find(TAMPER, name, bad)
-                prev = ""
-        for name in self.folder.names:
-            if re.match("manifest/|checkpoint/", name) and not re.search(r"\.lock$|@[^/]*$", name):
-                self.check_versions(name, held.get(name, ""))
-        for name in sorted(self.batches):
-            self.report.find(WARNING, name, "no manifest names this batch: it proves nothing")
-        self.report.counts["manifests"] = len(rows)
-        return rows
+                self.find(INCOMPLETE, name, f"manifests {following} to {batch - 1} are missing before it")
+                self.before = None
+                self.give_up("a manifest behind them is missing")
+            with self.judge(name):
+                said = self.read_manifest(name, batch)
+            following, self.before = batch + 1, said
+            if said is None:
+                self.give_up("the manifest behind them does not hold")
+            elif not self.pending and not self.options.from_seq - said["count"] < said["first"] <= self.options.to_seq:
+                self.last = None
+                self.counts["batches not asked for"] += 1
+            elif said["name"] not in self.files:
+                self.find(INCOMPLETE, said["name"], f"events {said['first']} to {said['size_after'] - 1} are missing")
+                self.give_up("a batch behind them is missing")
+            else:
+                self.read_batch(said)
 
-    def choose(self, rows: list[dict[str, Any]], trusted: int | None) -> list[dict[str, Any]]:
-        """What was asked for, and where the trusted checkpoint ends, and all from there to the next signed root."""
-        asked = self.options
-        wanted = []
-        for place, row in enumerate(rows):
-            by_time = row["t_last"] >= asked.from_ and row["t_first"] <= asked.to
-            by_number = row["size_after"] > asked.from_seq and row["size_before"] <= asked.to_seq
-            by_trust = trusted is not None and row["size_before"] < trusted <= row["size_after"]
-            wanted += [place] if (by_time and by_number) or by_trust else []
-        if not wanted:
-            return []
-        last = max(wanted)
-        while last + 1 < len(rows) and rows[last]["size_after"] not in self.signed:
-            last += 1
-        return rows[min(wanted) : last + 1]
+    def read_manifest(self, name: str, batch: int) -> Manifest:
+        """Step 3: it agrees with itself and its name, the key in force has signed it, it follows the one before."""
+        said: Manifest = json.loads((data := self.get(name)).decode("utf-8"))
+        expect(said.keys() == SHAPE.keys(), "a manifest's members, no more and no fewer")
+        for member, kind in SHAPE.items():
+            sound = type(said[member]) is kind and (kind is not int or 0 <= said[member] <= INT_MAX)
+            expect(sound, f"{member} of type {kind.__name__}")
+        writer = sorted((member, type(each)) for member, each in said["writer"].items())
+        expect(writer == [("fence", int), ("host", str), ("version", str)], "a writer of version, host, fence")
+        expect(said["v"] == 1 and canonical(said).encode() == data, "canonical JSON of version 1")
+        for text in (*said["frontier_before"], *(said[each] for each in HASHES)):
+            as_written(text, "[0-9a-f]{64}", "hashes in hex")
+        datetime.fromisoformat(as_written(said["retain_until"], MOMENT, "retain_until as a moment"))
+        first, after = said["first"], said["size_after"]
+        frontier = [bytes.fromhex(each) for each in said["frontier_before"]]
+        expect(said["size_before"] == first < after == first + said["count"], "sizes that count its events")
+        expect(len(frontier) == first.bit_count(), "a hash for each 1 of size_before in binary")
+        expect(root_of(frontier).hex() == said["root_before"], "frontier_before to give root_before")
+        for epoch, start, to in said["ranges"]:
+            expect([type(epoch), type(start), type(to)] == [str, int, int] and 0 < start <= to, "ranges of offsets")
+        expect(sum(to - start + 1 for _, start, to in said["ranges"]) == said["count"], "ranges of as many records")
+        key, blob = self.key_in_force(after), unbase64(said["signature"])
+        signed = canonical({each: said[each] for each in SHAPE if each != "signature"}).encode()
+        holds = blob[:4] == key.id and key.holds(blob[4:], b"commitstore audit manifest v1\n" + signed)
+        expect(holds, f"a signature of the key in force, {key.text}")
+        expect((said["log"], said["origin"]) == (self.log, self.origin), f"a manifest of {self.origin}")
+        expect(said["batch"] == batch, f"batch {batch}, as its name says")
+        stored = f"batch/{batch:012d}-{first:020d}-{after - 1:020d}.jsonl.zst"
+        expect(said["key"] == f"audit/v1/{self.log}/{stored}", "the name of its own batch")
+        before = self.before if batch else {"digest": "0" * 64, "size_after": 0, "root_after": root_of([]).hex()}
+        if before is not None:
+            expect(said["prev"] == before["digest"], f"the manifest before it to be {said['prev']}")
+            goes_on = (first, said["root_before"]) == (before["size_after"], before["root_after"])
+            expect(goes_on, f"it to begin with event {before['size_after']}, and the root before it")
+        for size in self.ends[bisect_right(self.ends, first) : bisect_left(self.ends, after)]:
+            self.find(TAMPER, f"checkpoint/{size:020d}.ckpt", "no batch ends there: it is forged, or this is rewritten")
+        self.held[name] = self.held[f"checkpoint/{after:020d}.ckpt"] = (said["retain_until"], "")
+        self.held[stored] = (said["retain_until"], said["version_id"])
+        self.size, self.counts["manifests"] = after, self.counts["manifests"] + 1
+        return {**said, "frontier": frontier, "digest": sha256(data).hexdigest(), "name": stored}
 
-    def verify_batch(self, batch: int, walk: Walk) -> None:
-        """The stored bytes, every event, and the roots that they lead to."""
-        name = f"manifest/{batch:012d}.json"
-        try:
-            said = read_manifest(self.folder.get(name), batch, self.folder, self.origin, self.keys)
-            frontier, size, name = said["frontier"], said["first"], said["key"].removeprefix(self.folder.prefix)
-            if walk.size == size:
-                expect(walk.frontier in (None, frontier), "frontier_before as the batch before leaves it")
-            else:  # Manifests are missing, which was found.
-                self.give_up(walk, "a batch behind them is missing")
-            walk.frontier, walk.size = None, said["size_after"]
-            if name not in self.folder.names:
-                self.report.find(INCOMPLETE, name, f"events {size} to {walk.size - 1} are missing")
-                walk.last = ("", 0, said["t_last"])
-                return self.give_up(walk, "a batch behind them is missing")
-            data = self.folder.get(name, BATCH_MAX)
-            self.check_versions(name, said["retain_until"], said["version_id"])
-            expect(len(data) == said["size"] and hashlib.sha256(data).hexdigest() == said["sha256"], "other bytes")
-            raw = unpack(data, said["raw_size"])
-            expect(raw.endswith(b"\n") and raw.count(b"\n") == said["count"], f"{said['count']} lines")
-            places = ((epoch, offset) for epoch, start, to in said["ranges"] for offset in range(start, to + 1))
-            times = []
-            for line, (epoch, offset) in zip(raw[:-1].split(b"\n"), places, strict=True):
-                time, starts = place_of(line, self.folder.log, size, epoch, offset)
+    def read_batch(self, said: Manifest) -> None:
+        """Step 4: the stored bytes, every event, the root that they lead to; where that was signed they are proven."""
+        frontier, seq, times, root = said["frontier"], said["first"], list[int](), self.signed.get(said["size_after"])
+        places = ((epoch, offset) for epoch, start, to in said["ranges"] for offset in range(start, to + 1))
+        with self.judge(said["name"]):
+            for line, place in zip(lines_of(self.get(said["name"], BATCH_MAX), said), places, strict=True):
+                time, starts = read_event(line, self.log, seq, place)
+                self.look_at_order(seq, (*place, time), starts=starts)
                 times.append(time)
-                self.check_order(walk, size, (epoch, offset, time), starts=starts)
-                append(frontier, size, leaf_hash(line))
-                size += 1
-                self.meet(size, frontier, walk)
+                append(frontier, seq, sha256(b"\0" + line).digest())
+                seq += 1
             expect((times[0], times[-1]) == (said["t_first"], said["t_last"]), "t_first and t_last of its events")
             expect(root_of(frontier).hex() == said["root_after"], "root_after from the events")
-            walk.frontier = frontier
-            self.report.counts["batches"] += 1
-        except Bad as bad:
-            self.report.find(TAMPER, name, bad)
-            self.give_up(walk, "a batch behind them, or theirs, does not hold")
-            walk.frontier, walk.last = None, ("", 0, walk.last[2])
-        return None
+            expect(root in (None, root_of(frontier)), f"the root that was signed for {seq} events: it is rewritten")
+            self.counts["batches"] += 1
+            self.pending += said["count"]
+            if root:
+                self.counts["events proven"] += self.pending
+                self.pending = 0
+            return
+        self.give_up("a batch behind them, or theirs, does not hold")
 
-    def check_order(self, walk: Walk, seq: int, found: tuple[str, int, int], *, starts: bool) -> None:
-        """No offset is left out, within an epoch no time goes back, and no silence is unexplained. Raises Bad."""
-        (epoch, offset, time), (before, last, until) = found, walk.last
+    def look_at_order(self, seq: int, found: tuple[str, int, int], *, starts: bool) -> None:
+        """Within an epoch no time goes back; no offset is left out; no silence is too long."""
+        (epoch, offset, time), (before, last, until) = found, self.last or ("", 0, 0)
         expect(time > until or epoch != before, f"event {seq} to be later than the one before: a clock went back")
         if time <= until:
-            self.report.find(WARNING, f"event {seq}", "in this new epoch the clock goes back")
+            self.find(WARNING, f"event {seq}", "in this new epoch the clock goes back")
         if before and offset != last + 1 and (epoch == before or offset > last):
-            self.report.find(INCOMPLETE, f"event {seq}", f"offsets {last + 1} to {offset - 1} have no event")
+            self.find(INCOMPLETE, f"event {seq}", f"offsets {last + 1} to {offset - 1} have no event")
         if seq == 0 and offset != 1:
-            self.report.find(
-                WARNING, "event 0", f"the trail begins at offset {offset}: of what was before it is silent"
-            )
-        silence = (time - until) // 1_000_000 if until else 0
+            self.find(WARNING, "event 0", f"the trail begins at offset {offset}: of what was before it is silent")
+        silence = (time - until) // 1_000_000 if self.last else 0
         if silence > self.options.heartbeat > 0:
-            after = f"{silence} s without an event before it" + (", and then a start" if starts else "")
-            self.report.find(WARNING if starts else INCOMPLETE, f"event {seq}", after)
-        walk.last = found
+            what = f"{silence} s without an event before it" + (", and then a start" if starts else "")
+            self.find(WARNING if starts else INCOMPLETE, f"event {seq}", what)
+        self.last = found
 
-    def meet(self, size: int, frontier: list[bytes], walk: Walk) -> None:
-        """One more event; where this size is signed, all since the last one is proven. Raises Bad."""
-        walk.pending += 1
-        if size in self.signed:
-            expect(root_of(frontier) == self.signed[size], f"the root that was signed for {size} events: rewritten")
-            self.report.counts["events proven"] += walk.pending
-            walk.pending = 0
+    def give_up(self, why: str) -> None:
+        """What hangs together up to here, but on no signature, stays unproven."""
+        if self.pending:
+            self.not_checked.append(f"{self.pending} events are not proven: {why}")
+        self.pending, self.last = 0, None
 
-    def give_up(self, walk: Walk, why: str) -> None:
-        """What hangs together, but on no signature."""
-        if walk.pending:
-            self.report.not_checked.append(f"{walk.pending} events are not proven: {why}")
-        walk.pending = 0
+    def look_at_the_end(self) -> None:
+        """Step 5: what was signed, also what the auditor kept, is all there, and all witnesses have seen the end."""
+        self.give_up("no checkpoint signs them, or none that counts")
+        end = [0, *self.ends][-1]
+        if end > self.size:
+            self.find(INCOMPLETE, "the end", f"{end} events were signed, the manifests here hold {self.size}")
+        if not self.counts["events proven"]:
+            self.find(INCOMPLETE, "the tree", "no event is proven, of those that were asked for")
+        if max(self.signed, default=0) < end:
+            what = f"not every witness cosigned the last of {end} events"
+            self.find(INCOMPLETE if self.signed else TAMPER, "the tree", what)
+        if self.counts["batches not asked for"]:
+            self.not_checked.append("the events of batches that were not asked for")
+        if not self.options.heartbeat:
+            self.not_checked.append("silences: how often an event must come was not said (--heartbeat)")
+        if not self.options.witness and not self.options.trusted:
+            self.not_checked.append("whether its signer rewrote or cut it: that takes a witness or an older checkpoint")
+        for name in self.files:
+            if name.startswith("batch/") and self.held.get(name) == ("", ""):
+                self.find(WARNING, name, "no manifest names this batch: it proves nothing")
+            elif name not in self.held and not re.search(r"\.lock$|@[^/]*$", name):
+                self.find(WARNING, name, "no trail has an object of this name")
 
-    def check_versions(self, name: str, retain_until: str = "", version_id: str | None = None) -> None:
-        """What the store says of the object's versions, where <name>.lock tells it: write-once folder or export."""
-        if not self.stated:
-            return None
-        try:
-            versions = [dict(each) for each in parse(self.folder.get(name + ".lock"))["versions"]]
-        except (Bad, KeyError, TypeError, ValueError):
-            return self.report.find(UNLOCKED, name, "nothing says that it is locked")
-        stored = [each for each in versions if each.get("marker") is False]
+    def look_at_locks(self) -> None:
+        """Step 6: how the store holds each object, as <name>.lock tells it in a write-once folder or an export."""
+        if not any(name.endswith(".lock") for name in self.files):
+            self.not_checked.append("locks: nothing here says how the store holds the objects")
+            return
+        latest = max(until for until, _ in self.held.values())  # Until then the notes of the keys are needed.
+        for name, (until, version_id) in self.held.items():
+            if name in self.files and (until or not name.startswith("batch/")):
+                with self.judge(name, UNLOCKED):
+                    self.look_at_lock(name, latest if re.fullmatch(NOTES, name) else until, version_id)
+
+    def look_at_lock(self, name: str, wanted: str, version_id: str) -> None:
+        """The version that counts has the bytes that are here, and is locked until the moment that is wanted."""
+        expect(f"{name}.lock" in self.files, "a lock, found nothing that tells of one")
+        versions = json.loads(self.get(f"{name}.lock"))["versions"]
+        stored = [each for each in versions if each["marker"] is False]
         if len(stored) < len(versions):
-            self.report.find(WARNING, name, "a delete marker hides it in the store, where its version still lies")
+            self.find(WARNING, name, "a delete marker hides it in the store, where its version still lies")
         if len(stored) > 1:
-            self.report.find(WARNING, name, f"{len(stored)} versions of it in the store, of which the first counts")
-        first = [each for each in stored if version_id in (None, each.get("version_id"))][-1:]
-        if not first:
-            return self.report.find(TAMPER, name, "the store has not the version that the manifest names")
-        if first[0].get("sha256") != hashlib.sha256(self.folder.get(name, BATCH_MAX)).hexdigest():
-            return self.report.find(TAMPER, name, "the store says other bytes than are here")
-        until, wanted = moment_of(first[0].get("retain_until")), moment_of(retain_until)
-        if first[0].get("mode") != "COMPLIANCE" or until is None or (wanted and until < wanted):
-            held = f"{first[0].get('mode')} until {until}"
-            self.report.find(UNLOCKED, name, f"it is held {held}, expected COMPLIANCE until {wanted or 'a date'}")
-        if first[0].get("event_hold"):
-            self.report.find(UNLOCKED, name, "an event hold moves the date of its lock")
-        return None
+            self.find(WARNING, name, f"{len(stored)} versions of it in the store, of which the first counts")
+        counts = [each for each in stored if version_id in {"", each["version_id"]}][-1:]
+        with self.judge(name):
+            expect(counts, "the version that the manifest names, which is gone")
+            here = sha256(self.get(name, BATCH_MAX)).hexdigest()
+            expect(counts[0]["sha256"] == here, f"the bytes that the store tells of, found {here}")
+        mode, until, moves = ([*counts, *stored][0][each] for each in ("mode", "retain_until", "event_hold"))
+        kept = mode == "COMPLIANCE" and as_written(until, MOMENT, "the end of its lock") >= wanted
+        expect(kept, f"COMPLIANCE until {wanted or 'some day'}, found {mode} until {until}")
+        expect(not moves, "no event hold, which moves the end of its lock")
 
 
-# ---------------------------------------------------------------- the command
-
-
-def check_proof(options: argparse.Namespace) -> None:
-    """One event under one checkpoint (c2sp.org/tlog-proof): its place in a tree that the key signed. Raises Bad."""
-    head, _, signed = options.proof.read_bytes().partition(b"\n\n")
-    title, *lines = head.decode("ascii", "replace").split("\n")
-    lines = [each for each in lines if not each.startswith("extra ")] or [""]
-    expect(title == "c2sp.org/tlog-proof@v1" and lines[0].startswith("index "), "a tlog-proof with an index")
-    checkpoint, index = Checkpoint.read(signed), number(lines[0][6:])
-    leaf = leaf_hash(options.event.read_bytes().removesuffix(b"\n"))
-    root = root_by_inclusion(index, checkpoint.size, leaf, [unbase64(each) for each in lines[1:]])
-    expect(root == checkpoint.root, f"this event to be event {index} of {checkpoint.origin}")
-    expect(checkpoint.origin == options.key.name and checkpoint.note.signed_by(options.key), "the key's signature")
-    keys = Keys([], {}, options.witness, options.quorum)
-    expect(keys.cosigned(checkpoint.note), f"the cosignatures of {options.quorum} witnesses")
+# ---------------------------------------------------------------------------------------------------------- the command
 
 
 def usage(message: str) -> NoReturn:
-    """Wrong arguments, or nothing to read: exit status 4."""
+    """Wrong arguments, or nothing to read."""
     sys.stderr.write(f"verify_audit: {message}\n")
     raise SystemExit(USAGE)
 
 
-def key_from(text: str) -> Key:
-    """A key, or a file that holds one."""
-    try:
-        return Key.read(text if "+" in text else Path(text).read_text("utf-8").strip())
-    except (Bad, OSError, UnicodeDecodeError) as error:
-        usage(f"no verification key in {text!r}: {error}")
-
-
-def checkpoint_in(path: str) -> Checkpoint:
-    """A checkpoint that somebody kept."""
-    try:
-        return Checkpoint.read(Path(path).read_bytes())
-    except (Bad, OSError) as error:
-        usage(f"no checkpoint in {path!r}: {error}")
-
-
-def microseconds(text: str) -> int:
-    """A time with its zone, or a day or time in UTC, since 1970."""
-    found = datetime.fromisoformat(text)
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-
-
-def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = usage  # type: ignore[method-assign]  # Wrong usage is 4: 2 says that something is missing.
-    add = parser.add_argument
-    add("folder", type=Path, nargs="?", help="what holds audit/v1/<log-id>/")
-    add("--key", type=key_from, metavar="VKEY", help="the trail's verification key, or a file with it")
-    add("--key-from-trail", action="store_true", help="believe the key in FOLDER: shows accidents, not forgery")
-    add("--root-key", type=key_from, metavar="VKEY", help="the offline key that may revoke others")
-    add("--log", metavar="ID", help="which log, where there are several")
-    add(
-        "--trusted",
-        type=checkpoint_in,
-        metavar="OLD.ckpt",
-        help="a checkpoint you kept: what it saw must still be there",
-    )
-    add("--witness", type=key_from, action="append", default=[], metavar="VKEY", help="may be said several times")
-    add("--quorum", type=int, metavar="K", help="witnesses that must have cosigned  [default: all that are named]")
-    add("--from", dest="from_", type=microseconds, default=0, metavar="TIME", help="2026-01-31T12:00:00Z or 2026-01-31")
-    add("--to", type=microseconds, default=INT_MAX * 1000, metavar="TIME", help="likewise; to its first moment")
-    add("--from-seq", type=int, default=0, metavar="N", help="the first event that is wanted")
-    add("--to-seq", type=int, default=INT_MAX, metavar="N", help="the last one")
-    add("--heartbeat", type=int, default=0, metavar="S", help="seconds without an event that are too many  [any]")
-    add("--proof", type=Path, metavar="FILE", help="verify one event instead")
-    add("--event", type=Path, metavar="FILE", help="that event's line")
-    add("--json", action="store_true", help="one JSON object instead of text")
-    options = parser.parse_args(arguments)
-    if (options.key is None) != options.key_from_trail or (options.proof is None) != (options.event is None):
-        usage("name --key (or --key-from-trail), and --proof together with --event")
-    if (options.folder is None) != (options.proof is not None and options.key is not None):
-        usage("name a FOLDER, or --proof, --event and --key")
-    options.witness = list(dict.fromkeys(options.witness))  # Said twice, it is still one.
-    options.quorum = len(options.witness) if options.quorum is None else options.quorum
-    if not min(1, len(options.witness)) <= options.quorum <= len(options.witness):
-        usage(f"--quorum {options.quorum} of {len(options.witness)} witnesses cannot be")
-    return options
+def key(text: str) -> Key:
+    """A key, or what a file holds."""
+    return Key(text if "+" in text else Path(text).read_text("utf-8").strip())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Verify, print, and return the exit status."""
-    options, report = read_arguments(arguments), Report()
+    """Verify; print findings, counts, what was not checked, and last the verdict; and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.error = usage  # type: ignore[method-assign]  # Its own status would say that something is missing.
+    add = parser.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="what holds audit/v1/<log-id>/")
+    add("--key", type=key, required=True, metavar="VKEY", help="the trail's verification key, or a file with it")
+    add("--root-key", type=key, metavar="VKEY", help="the offline key that may revoke others")
+    add("--trusted", type=Path, metavar="OLD.ckpt", help="a checkpoint you kept: what it saw must still be there")
+    add("--witness", type=key, action="append", default=[], metavar="VKEY", help="must have cosigned; may be repeated")
+    add("--from-seq", type=int, default=0, metavar="N", help="the first event that is wanted")
+    add("--to-seq", type=int, default=INT_MAX, metavar="N", help="the last one")
+    add("--heartbeat", type=int, default=0, metavar="S", help="seconds without an event that are too many  [any]")
     try:
-        if options.proof is not None:
-            check_proof(options)
-            report.counts["events proven"] = 1
-        else:
-            folder = Folder(options.folder, options.log)
-            Verifier(folder, read_keys(folder, options, report), options, report).run()
-    except Bad as bad:
-        report.find(TAMPER, "the trail" if options.proof is None else str(options.proof), bad)
+        trail = Trail(parser.parse_args(arguments))
+        with trail.judge("keys"):  # Without them there is nothing to go on with.
+            trail.read_keys()
+            trail.read_checkpoints()
+            trail.read_batches()
+            trail.look_at_the_end()
+            trail.look_at_locks()
     except OSError as error:
         usage(f"cannot read: {error}")
-    if options.key_from_trail:
-        report.not_checked.append("whose key it is: it was taken from the trail itself")
-    if not options.quorum and options.trusted is None:
-        report.not_checked.append("whether its signer rewrote or cut it: that takes a witness or an older checkpoint")
-    report.not_checked.append("whether more happened after the last checkpoint, or anything was never recorded")
-    show(report, as_json=options.json)
-    return report.status()
-
-
-def show(report: Report, *, as_json: bool) -> None:
-    """Findings, counts, what was not checked, and last the verdict."""
-    found = [{"kind": NAMES[kind], "where": where, "what": what} for kind, where, what in report.findings]
-    whole = {"verdict": NAMES[report.status()], "exit": report.status(), "findings": found,
-             "counts": report.counts, "not_checked": report.not_checked}  # fmt: skip
-    if as_json:
-        print(json.dumps(whole))
-        return
-    for each in found:
-        print(ascii(f"{each['kind']:10} {each['where']}: {each['what']}")[1:-1])
-    print("checked: " + (", ".join(f"{many} {what}" for what, many in report.counts.items()) or "nothing"))
-    for line in report.not_checked:
+    for kind, where, what in trail.findings:
+        print(ascii(f"{KINDS[kind]:10} {where}: {what}")[1:-1])
+    print("checked:", ", ".join(f"{many} {what}" for what, many in trail.counts.items()) or "nothing")
+    for line in trail.not_checked:
         print(f"NOT checked: {line}")
-    print(whole["verdict"])
+    status = min((kind for kind, _, _ in trail.findings if kind != WARNING), default=0)
+    print(KINDS[status])
+    return status
 
 
 if __name__ == "__main__":

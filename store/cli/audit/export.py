@@ -15,7 +15,7 @@ from store.audit.reading.verifying.findings import Outcome
 from store.audit.reading.verifying.trail import Request, Verification
 from store.cli.audit.prove import write_new
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
-from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, asked_text, line_of, part_of, tell
+from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, line_of, part_of, tell
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
 from store.env.worm import Misconfigured
@@ -75,9 +75,11 @@ def export(  # Options of a command.
     locks = _keeps_locks(trail)
     with Phases(json=json) as phases:
         run = Verification(trail.store, Request(trail.log, trail.key, check_locks=locks, **part), progress=phases)
-        batches = [manifest.batch for manifest, _ in run.steps()]
-        copied = _copy(trail, into, batches, locks=locks, phases=phases)
-    _explain(trail, into, run.outcome, asked=asked_text(since, until, from_seq, to_seq), locks=locks)
+        batches = [(each.batch, each.first, each.last) for each, _ in run.steps()]
+        copied = _copy(trail, into, [batch for batch, _, _ in batches], locks=locks, phases=phases)
+    whole = part == part_of(None, None, 0, None) or not batches
+    asked = "" if whole else f" --from-seq {batches[0][1]} --to-seq {batches[-1][2]}"
+    _explain(trail, into, run.outcome, asked=asked, locks=locks)
     if not json:
         note(f"{into}: {copied:,} files; {README} says how it is verified")
     tell(run.outcome, {}, json=json)

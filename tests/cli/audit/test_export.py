@@ -40,6 +40,15 @@ def test_a_part_verifies_as_that_part(tmp_path: Path) -> None:
     assert verified_alone(tmp_path / "out") == 2
 
 
+def test_a_part_by_time_is_verified_by_its_events(tmp_path: Path) -> None:
+    """Its page says which ones they are, for the verifier alone asks for numbers."""
+    small_trail().write(tmp_path / "trail")
+    at = ("--from", "2026-09-21T14:13:23Z", "--to", "2026-09-21T14:13:23Z")
+    run("audit", "export", "trail", "out", *KEY, *at, cwd=tmp_path)
+    assert "--key VKEY --from-seq 3 --to-seq 3\n" in (tmp_path / "out" / "README.txt").read_text()
+    assert verified_alone(tmp_path / "out", "--from-seq", "3", "--to-seq", "3") == 0
+
+
 def test_what_is_found_goes_out_as_it_is(tmp_path: Path) -> None:
     """Evidence of an attack is evidence: the export has it, and so has the exit code."""
     for attack, code in ((one_bit, 1), (missing_batch, 2), (new_version, 0), (delete_marker, 0)):

@@ -8,7 +8,7 @@ import pytest
 from tests.audit.attacks import garbage_checkpoint, one_bit
 from tests.audit.small_trails import FIRST_KEY, SECOND_KEY, WITNESS, Trail, small_trail
 from tests.cli.history import error, events, run
-from tests.tools.test_verify_audit import tool
+from tests.tools.test_verify_event import tool
 
 KEY = ("--key", FIRST_KEY.vkey)
 
@@ -28,8 +28,7 @@ def test_one_event_is_proven_without_the_trail(trail: Trail, tmp_path: Path) -> 
     (tmp_path / "ev.json").write_text(plain.stdout)
     said = run("audit", "verify-proof", "ev.tlog-proof", "--line", "ev.json", *KEY, cwd=tmp_path).stdout
     assert said.startswith("VERIFIED: it is event 5")
-    files = ["--proof", str(tmp_path / "ev.tlog-proof"), "--event", str(tmp_path / "ev.json")]
-    assert tool.main([*files, *KEY]) == 0
+    assert tool.main([str(tmp_path / "ev.json"), str(tmp_path / "ev.tlog-proof"), *KEY]) == 0
 
 
 def test_another_line_or_key_is_not_proven(trail: Trail, tmp_path: Path) -> None:

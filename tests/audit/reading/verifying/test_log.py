@@ -1,6 +1,5 @@
 """A trail and the log it tells of: the same records, none left out, also after restores and when old log is gone."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,10 @@ def test_a_trail_tells_of_every_record_of_its_log() -> None:
 def test_a_real_trail_is_verified_by_the_auditors_tool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the store writes, the tool reads, written from the same page."""
     made = Shipping(FolderWorm(tmp_path, MemoryClock())).tell(memory_disk(a_life()))
-    assert tool.main([str(tmp_path), "--key", str(KEY.key), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["findings"], said["counts"]["events proven"]) == ([], made.trail.standing.size)
+    assert tool.main([str(tmp_path), "--key", str(KEY.key)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("checked: ")
+    assert f", {made.trail.standing.size} events proven\n" in said
 
 
 def test_records_behind_the_trail_are_counted() -> None:
