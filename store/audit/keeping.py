@@ -19,6 +19,7 @@ from store.audit.recording.trail import Gap, Limits
 from store.audit.shipping.putting import Retention, ship, store_time
 from store.audit.shipping.shipper import CHECK_INTERVAL_S, Shipper
 from store.audit.signing.notary import Notary as Signing
+from store.env.hands import Hands
 from store.env.ledger import Ledger
 from store.env.subjects import SubjectKeys
 from store.env.world import Clock, Disk
@@ -69,12 +70,14 @@ class Keeper:
         options: AuditOptions,
         version: str,
         host: str,
+        hands: Hands,
         tell: Callable[[str], None],
         skip_missing: bool = False,
     ) -> None:
         """Errors as of Recorder. `notary` is made for the rows; `key` is the newest one, as auditors are told.
 
-        `version` and `host` are told in manifests; `tell` takes a sentence for whoever runs this.
+        `version` and `host` are told in manifests; `hands` do what may be done side by side; `tell` takes a sentence
+        for whoever runs this.
         """
         self._disk, self._ledger, self._store, self._clock = current, ledger, store, clock
         self._key, self._tell = key, tell
@@ -102,6 +105,7 @@ class Keeper:
             retention=self._retention,
             clock=clock,
             anchors=anchors,
+            hands=hands,
             tell=tell,
         )
         self._unsent: dict[str, bytes] = {}

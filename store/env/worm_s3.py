@@ -46,6 +46,8 @@ ATTEMPTS_MAX: Final = 3
 """Requests that boto3 makes for one act, other than a PUT of an object, before the failure is told."""
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 60.0
+CONNECTIONS_MAX: Final = 32
+"""Connections that are kept open: more than anybody asks over at once."""
 CLOCK_AGE_MAX_S: Final = 60.0
 """Seconds for which the server's clock is believed to go on as ours does."""
 
@@ -75,6 +77,7 @@ class S3Worm:
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=read_timeout_s,
+            max_pool_connections=CONNECTIONS_MAX,
             s3={"addressing_style": "path" if endpoint else "auto"},
             request_checksum_calculation="when_required",  # Ours is explicit, and the one that is wanted.
             response_checksum_validation="when_supported",

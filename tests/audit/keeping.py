@@ -1,5 +1,6 @@
 """What tests of a lost ledger share: a store that works, and its trail, recorded and shipped."""
 
+from collections.abc import Callable
 from typing import Any
 
 from store.audit.objects.batches import expand, lines_of
@@ -12,6 +13,7 @@ from store.audit.shipping.rebuilding import Rebuilt, rebuild
 from store.audit.shipping.shipper import Shipper
 from store.audit.signing.keys import Succession
 from store.engine.engine import Engine
+from store.env.hands import Hands, OwnHands
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock, SeededEntropy
 from store.env.subjects import MemorySubjectKeys
@@ -35,6 +37,7 @@ class Kept:
         self.clock = MemoryClock()
         self.store = MemoryWorm(self.clock)
         self.ledger = MemoryLedger()
+        self.hands: Callable[[], Hands] = OwnHands
         self.moments = 0
         self.crash_at: int | None = None
         self.recorder: Recorder
@@ -70,6 +73,7 @@ class Kept:
             writer=Writer("0", "here", ledger.fence),
             retention=RETENTION,
             clock=self.clock,
+            hands=self.hands(),
             tell=lambda _: None,
         )
         return self

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
+from random import Random
 from typing import Any
 
 from store.audit.objects.batches import Frozen, expand, lines_of
@@ -15,6 +16,7 @@ from store.audit.recording.rows import Rows, State
 from store.audit.shipping.putting import Retention
 from store.audit.shipping.shipper import Shipper
 from store.audit.signing.notary import Unendorsed
+from store.env.hands import Errand, Hands, OwnHands
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.worm import COMPLIANCE, SECOND, WormStore
@@ -56,6 +58,52 @@ class Notary:
         return sign(checkpoint.text, [KEY, WITNESS], time=Notary.seconds).encode()
 
 
+class OtherHands:
+    """What is begun is done later, one thing at each look, in an order of the dice (Hands)."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = Random(seed)  # noqa: S311  # The same order each time.
+        self._waiting: list[_Later] = []
+        self.most = 0
+        """How many things were under way at once."""
+
+    def begin(self, work: Callable[[], Any]) -> "_Later":
+        """Later."""
+        self._waiting.append(_Later(work, self))
+        self.most = max(self.most, len(self._waiting))
+        return self._waiting[-1]
+
+    def work(self) -> None:
+        """Do one of the things that wait, or none."""
+        if self._waiting and self._dice.random() < 0.5:
+            later = self._waiting.pop(self._dice.randrange(len(self._waiting)))
+            later.errand = OwnHands().begin(later.work)
+
+
+class _Later:
+    """An errand that is done at some look."""
+
+    def __init__(self, work: Callable[[], Any], hands: OtherHands) -> None:
+        self.work, self._hands = work, hands
+        self.errand: Errand[Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whoever looks lets the hands work."""
+        self._hands.work()
+        return self.errand is not None
+
+    @property
+    def error(self) -> Exception | None:
+        """What it raised."""
+        return None if self.errand is None else self.errand.error
+
+    def result(self) -> Any:
+        """What came of it."""
+        assert self.errand is not None
+        return self.errand.result()
+
+
 class Interrupted:
     """An object of which every act counts: `plan` is asked with the act's number before and after each."""
 
@@ -83,6 +131,7 @@ class Scene:
         self.bucket = MemoryBucket()
         self.ledger = MemoryLedger(size_max=size_max)
         self.store = MemoryWorm(self.clock, self.bucket, conditional=conditional, says_hash=says_hash)
+        self.hands: Callable[[], Hands] = OwnHands
         self.notary = Notary()
         self.anchors: list[WormStore] = []
         self.told: list[str] = []
@@ -108,6 +157,7 @@ class Scene:
             retention=RETENTION,
             clock=self.clock,
             anchors=self.anchors,
+            hands=self.hands(),
             tell=self.told.append,
         )
 

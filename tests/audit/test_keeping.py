@@ -17,6 +17,7 @@ from store.audit.owing import CURSOR
 from store.audit.recording.rows import State
 from store.audit.signing.keys import introduce_first
 from store.engine.engine import Engine
+from store.env.hands import OwnHands
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock, MemoryDisk, SeededEntropy
 from store.env.subjects import MemorySubjectKeys
@@ -83,6 +84,7 @@ class Kept:
             options=OPTIONS,
             version="0.1.0",
             host="here",
+            hands=OwnHands(),
             tell=self.told.append,
             **more,
         )

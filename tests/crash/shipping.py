@@ -12,6 +12,7 @@ from store.audit.objects.merkle import NOTHING
 from store.audit.recording.rows import Rows
 from store.audit.shipping.putting import Retention
 from store.audit.shipping.shipper import Shipper
+from store.env.hands import OwnHands
 from store.env.lmdb import LmdbLedger
 from store.env.posix import SystemClock
 from store.env.worm_folder import FolderWorm
@@ -48,6 +49,7 @@ def main() -> None:
         writer=Writer("0", "here", ledger.fence),
         retention=Retention(1),
         clock=clock,
+        hands=OwnHands(),
         tell=lambda _: None,
     )
     print("begun", flush=True)  # noqa: T201  # Who kills counts lines.

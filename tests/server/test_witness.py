@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from tests.audit.test_witness import NOW, SECRET, Notebook, new_witness, request
 
 from store.audit.objects.layout import Malformed
 from store.audit.objects.notes import VerifierKey
@@ -16,6 +15,7 @@ from store.audit.signing.witness import REQUEST_SIZE_MAX, SIZE_TYPE
 from store.errors import ConfigError
 from store.server.witness import serve_witness, witness_app
 from tests.audit.scenes import KEY
+from tests.audit.signing.test_witness import NOW, SECRET, Notebook, new_witness, request
 
 
 @dataclass

@@ -6,7 +6,9 @@ versions with our bytes the oldest is the one that counts; other bytes are a con
 ends by the store's own clock, and is judged as it is read back.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import sha256
 from typing import Final
 
@@ -82,26 +84,61 @@ def store_time(store: WormStore, clock: Clock) -> Timestamp:
     return now
 
 
+class Stage(Enum):
+    """How far an object is on its way."""
+
+    LOOKED = "looked"
+    """What lies under its key is known; if nothing of ours does, it is put next."""
+    PUT = "put"
+    """It lies there, and is read back next."""
+
+
 def ship(store: WormStore, key: str, data: bytes, *, retention: Retention, now: Timestamp, conditional: bool) -> Stored:
     """Store the object, unless it is there, and read it back. `conditional`: the store refuses keys that are taken.
 
     Every WormError, and Conflict. After any of them, and after a crash, the same call is made again.
     """
+    return finish(stages(store, key, data, retention=retention, now=now, conditional=conditional))
+
+
+def stages(
+    store: WormStore, key: str, data: bytes, *, retention: Retention, now: Timestamp, conditional: bool
+) -> Generator[Stage, None, Stored]:
+    """The same in three parts: whoever goes through several at once can have them put in an order."""
     digest = sha256(data).hexdigest()
     found: list[str] = []
     for _ in range(ROUNDS_MAX):
         canonical = _reconcile(store, key, data, digest, found)
-        if canonical is None:
+        yield Stage.LOOKED
+        put = canonical is None
+        if put:
             canonical = _put(store, key, data, digest, retention.wanted(now))
-            if canonical is not None and not conditional:
-                canonical = _reconcile(store, key, data, digest, found) or canonical
         if canonical is not None:
+            yield Stage.PUT
+            if put and not conditional:
+                canonical = _reconcile(store, key, data, digest, found) or canonical
             until = _settle(store, key, canonical, data, digest, retention, now, found)
             return Stored(canonical, until, tuple(dict.fromkeys(found)))
     raise Misconfigured(
         f"{key} is taken whenever it is put in {store.url}, and free whenever one looks",
         hint="Somebody removes what is put there: look at who may delete, and keep it from them.",
     )
+
+
+def finish(going: Generator[Stage, None, Stored]) -> Stored:
+    """All parts that are left, one after the other."""
+    while not isinstance(reached := advance(going), Stored):
+        pass
+    return reached
+
+
+def advance(going: Generator[Stage, None, Stored]) -> Stage | Stored:
+    """The next part; Stored behind the last."""
+    try:
+        return next(going)
+    except StopIteration as end:
+        stored: Stored = end.value
+        return stored
 
 
 def _reconcile(store: WormStore, key: str, data: bytes, digest: str, found: list[str]) -> str | None:

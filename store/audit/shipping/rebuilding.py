@@ -2,13 +2,14 @@
 
 Laws: what is in the store with our signature is believed, in its order and without a hole; a batch without a manifest
 is believed only if the log gives the same events once more, and then its very bytes are taken over, because another
-compressor would make others. All of it goes into the new ledger in one commit: before that there is nothing, and after
-it recording and shipping go on as if nothing had been. What was frozen and never stored is told again from the log,
-which is kept until it is stored.
+compressor would make others. Where one before it was never stored, the log gives that one, too. All of it goes into
+the new ledger in one commit: before that there is nothing, and after it recording and shipping go on as if nothing had
+been. What was frozen and never stored is told again from the log, which is kept until it is stored.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from math import inf
 from typing import Final
@@ -17,13 +18,14 @@ import msgspec
 
 from store.audit.objects.batches import SIZE_LIMIT, Frozen, expand, lines_of
 from store.audit.objects.checkpoint import read_checkpoint
-from store.audit.objects.layout import Malformed, What, checkpoint_name, folder_of, manifest_name, read_name
+from store.audit.objects.layout import Malformed, Name, What, checkpoint_name, folder_of, manifest_name, read_name
 from store.audit.objects.manifest import NO_MANIFEST, Manifest, read_manifest, read_retain_until
 from store.audit.objects.merkle import leaf_hashes, span_of
 from store.audit.recording.context import Context
 from store.audit.recording.recorder import CONTEXT, TOLD, Recorder, encode_told
 from store.audit.recording.rows import Row, Rows, SignedCheckpoint, State, row_of
 from store.audit.recording.trail import Limits, Standing, encode_standing
+from store.audit.shipping.behind import AHEAD_MAX
 from store.audit.shipping.putting import Conflict
 from store.audit.signing.keys import Succession
 from store.env.ledger import Ledger, LedgerFull
@@ -35,7 +37,7 @@ from store.errors import StoreError
 from store.ids import Timestamp
 
 ORPHANS_SIZE_MAX: Final = 1 << 30
-"""Bytes of batches without manifests, at most: one or two batches are the rule."""
+"""Bytes of batches without manifests, at most: a few batches are the rule."""
 
 
 class NotRebuildable(StoreError):
@@ -87,11 +89,13 @@ def rebuild(
     rows.begin([*kept, *adopted.known], adopted.trail, checkpoint=found.checkpoint, more=adopted.more)
     size = rows.newest.size_after if rows.newest is not None else 0
     checkpoint_size = found.checkpoint.size if found.checkpoint is not None else 0
-    return Rebuilt(found.batches, len(adopted.known), size, checkpoint_size)
+    return Rebuilt(found.batches, adopted.count, size, checkpoint_size)
 
 
 Known = tuple[Row, Frozen, bytes]
 """A row, its batch, and its manifest's bytes, which an orphan has none of."""
+Orphan = tuple[Version, Name]
+"""A batch in the store without a manifest."""
 
 
 class _Trail:
@@ -190,6 +194,9 @@ class _Adopted:
     """Batches without manifests, and where the trail goes on behind them."""
 
     known: list[Known]
+    """With those that were missing between them."""
+    count: int
+    """Of those that are stored."""
     trail: bytes
     more: dict[bytes, bytes]
 
@@ -200,24 +207,53 @@ def _adopt(
     """Take over batches that were stored and have no manifest yet: told once more, in a ledger of its own."""
     known: list[Known] = []
     ledger = _OneBatch(size_max=ORPHANS_SIZE_MAX)
-    number = 0
+    number = size = 0
     if found.known:
         Rows(ledger, log).begin(found.known, encode_standing(found.standing()), more=found.more())
-        number = found.known[-1][0].batch + 1
-    while (orphan := _orphan(store, log, number)) is not None:
-        version, count = orphan
-        data = store.get(version.key, version.version_id)
-        made = _told_again(ledger, number, count, current=current, before=before, keys=keys, clock=clock)
-        if made is None or made.name != version.key or expand(made.data) != expand(data):
-            raise NotRebuildable(
-                f"{version.key} in {store.url} has no manifest, and the log does not give the same events",
-                hint="The log lost what was stored, or somebody else put it there: verify the trail and the log.",
-            )
-        frozen = msgspec.structs.replace(made, data=data, sha256=sha256(data).hexdigest())
+        number, size = found.known[-1][0].batch + 1, found.known[-1][0].size_after
+    orphans = _orphans(store, log, number)
+    for each in range(number, max(orphans, default=-1) + 1):
+        told = partial(_told_again, ledger, each, current=current, before=before, keys=keys, clock=clock)
+        if (orphan := orphans.get(each)) is None:
+            frozen = _missing(told, orphans, each, size)
+        else:
+            frozen = _adopted(store, orphan, told)
         known.append((row_of(frozen, at=clock.wall()), frozen, b""))
-        number += 1
+        size = frozen.first + frozen.count
     rows = Rows(ledger.crash(), log)
-    return _Adopted(known, rows.trail or b"", {CONTEXT + name: value for name, value in rows.context.items()})
+    context = {CONTEXT + name: value for name, value in rows.context.items()}
+    return _Adopted(known, len(orphans), rows.trail or b"", context)
+
+
+def _adopted(store: WormStore, orphan: Orphan, told: Callable[..., Frozen | None]) -> Frozen:
+    """An orphan's very bytes, whose events the log gives as well."""
+    version, name = orphan
+    data = store.get(version.key, version.version_id)
+    made = told(Limits(events_max=name.last - name.first + 1, raw_size_max=SIZE_LIMIT))
+    if made is None or made.name != version.key or expand(made.data) != expand(data):
+        raise NotRebuildable(
+            f"{version.key} in {store.url} has no manifest, and the log does not give the same events",
+            hint="The log lost what was stored, or somebody else put it there: verify the trail and the log.",
+        )
+    return msgspec.structs.replace(made, data=data, sha256=sha256(data).hexdigest())
+
+
+def _missing(told: Callable[..., Frozen | None], orphans: Mapping[int, Orphan], number: int, size: int) -> Frozen:
+    """A batch that was not stored when one behind it was: cut anyhow, so that the ones up to that have what there is.
+
+    Nobody has seen where it ended; each of them has one event at least.
+    """
+    following = min(each for each in orphans if each > number)
+    version, name = orphans[following]
+    count = name.first - size - (following - number - 1)
+    made = told(Limits(events_max=count, raw_size_max=SIZE_LIMIT // 2)) if count > 0 else None
+    if made is None:
+        raise NotRebuildable(
+            f"{version.key} lies behind {following - number} batches that are not stored, and the log does not give"
+            " their events",
+            hint="The log lost what was to be stored, or somebody else put it there: verify the trail and the log.",
+        )
+    return made
 
 
 class _OneBatch(MemoryLedger):
@@ -236,25 +272,17 @@ class _OneBatch(MemoryLedger):
 def _told_again(
     ledger: "_OneBatch",
     number: int,
-    count: int,
+    limits: Limits,
     *,
     current: Disk,
     before: Disk | None,
     keys: SubjectKeys,
     clock: Clock,
 ) -> Frozen | None:
-    """The next so many events as one batch of this number, if the log has them."""
+    """What comes next as one batch of this number, up to the limits, if the log has as much."""
     ledger.crash()
     ledger.left = 1
-    recorder = Recorder(
-        current,
-        before=before,
-        ledger=ledger,
-        keys=keys,
-        clock=clock,
-        limits=Limits(events_max=count, raw_size_max=SIZE_LIMIT),
-        age_max_s=inf,
-    )
+    recorder = Recorder(current, before=before, ledger=ledger, keys=keys, clock=clock, limits=limits, age_max_s=inf)
     more = True
     while more:
         more = recorder.step()
@@ -263,22 +291,22 @@ def _told_again(
     return None
 
 
-def _orphan(store: WormStore, log: str, number: int) -> tuple[Version, int] | None:
-    """The batch object of this number and its count, if there is one. Conflict: there are several, of other events."""
-    found: dict[str, Version] = {}
-    for each in store.versions(f"{folder_of(log)}batch/{number:012d}-"):
-        if not each.marker and (name := read_name(each.key)) is not None and name.what is What.BATCH:
-            found[each.key] = each  # The oldest comes last.
-    if len(found) > 1:
-        raise Conflict(
-            f"{store.url} holds several batches {number}: {', '.join(found)}",
-            hint="Two processes shipped one trail: verify it, and find out which of them was not to.",
-        )
-    for key, version in found.items():
-        name = read_name(key)
-        assert name is not None
-        return version, name.last - name.first + 1
-    return None
+def _orphans(store: WormStore, log: str, first: int) -> dict[int, Orphan]:
+    """The batches that may lie there without a manifest, by their numbers. Conflict: there are several of one."""
+    found: dict[int, Orphan] = {}
+    for number in range(first, first + AHEAD_MAX):
+        versions: dict[str, Orphan] = {}
+        for each in store.versions(f"{folder_of(log)}batch/{number:012d}-"):
+            if not each.marker and (name := read_name(each.key)) is not None and name.what is What.BATCH:
+                versions[each.key] = each, name  # The oldest comes last.
+        if len(versions) > 1:
+            raise Conflict(
+                f"{store.url} holds several batches {number}: {', '.join(versions)}",
+                hint="Two processes shipped one trail: verify it, and find out which of them was not to.",
+            )
+        for orphan in versions.values():
+            found[number] = orphan
+    return found
 
 
 def _newest_checkpoint(store: WormStore, log: str, succession: Succession) -> SignedCheckpoint | None:

@@ -1,26 +1,31 @@
 """Rows on their way into a write-once store: batch, manifest, checkpoint, one step at a time, whatever goes wrong.
 
-Laws: one step is one act in the store and one commit in the ledger, in that order; after a crash between them the act
-is found done (putting.py). Batches go in their order; a checkpoint stands at the end of a batch whose manifest was read
-back. What may pass (no answer, no permission, no witness) is tried again, ever less often; what is wrong with
+Laws: what was done in the store is written down in the ledger behind it, one commit a step, in the order of the
+batches; after a crash between them the act is found done (putting.py). Of a far store the next few batches are on their
+way at once (underway.py), as soon as one has gone well alone. A checkpoint stands at the end of a batch whose manifest
+was read back. What may pass (no answer, no permission, no witness) is tried again, ever less often; what is wrong with
 the store or the clocks stops the shipper until a later look finds it mended; bytes that are not ours stop it for good.
 Nothing here sleeps: `step` says when it wants to be called again.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from itertools import chain, islice
 from typing import Final
 
 from store.audit.objects.checkpoint import Checkpoint, is_signed
 from store.audit.objects.layout import checkpoint_name, manifest_name
 from store.audit.objects.manifest import NO_MANIFEST, Writer, read_manifest
-from store.audit.recording.rows import Row, Rows, State
-from store.audit.shipping.behind import check_not_behind, check_still_there
+from store.audit.recording.rows import Rows, State
+from store.audit.shipping.behind import AHEAD_MAX, check_not_behind, check_still_there
 from store.audit.shipping.bucket import check_bucket, refuses_taken_keys
-from store.audit.shipping.putting import Conflict, Retention, Stored, ship, store_time
+from store.audit.shipping.putting import Conflict, Retention, Stage, Stored, finish, ship, stages, store_time
+from store.audit.shipping.underway import Underway
 from store.audit.signing.notary import Notary, Unendorsed
+from store.env.hands import Hands
 from store.env.world import Clock
 from store.env.worm import SECOND, Misconfigured, Protected, WormError, WormStore
 from store.errors import ConfigError, StoreError
@@ -42,6 +47,8 @@ FOUND_MAX: Final = 100
 """Strange things that are kept for whoever asks; all are counted."""
 IDLE_S: Final = 60.0
 """Seconds after which to look again when nothing waits."""
+UNDERWAY_S: Final = 0.005
+"""Seconds after which to look again at what is on its way."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +94,19 @@ class Shipper:
         retention: Retention,
         clock: Clock,
         anchors: Sequence[WormStore] = (),
+        hands: Hands,
         tell: Callable[[str], None],
     ) -> None:
-        """`anchors`: other stores that get a copy of the newest checkpoint. `tell`: a sentence for who runs this."""
+        """`anchors`: other stores that get a copy of the newest checkpoint. `tell`: a sentence for who runs this.
+
+        `hands` put batches and manifests into the store.
+        """
         self._store, self._rows, self._notary = store, rows, notary
         self._log, self._origin, self._writer = log, origin, writer
         self._retention, self._clock, self._anchors, self._tell = retention, clock, tuple(anchors), tell
+        self._underway: Final = Underway(hands)
+        self._went_well = False
+        """Whether what was put last into the store went well."""
         self._conditional: bool | None = None
         self._enforced: bool | None = None
         self._check_due = 0.0
@@ -128,7 +142,8 @@ class Shipper:
         except (WormError, Unendorsed) as error:
             self._attacked += isinstance(error, Protected)
             return self._wait(error)
-        self._attempts, self._trouble, self._halted = 0, "", ""
+        if not self._underway.busy:  # Else it is not known yet whether what went wrong still does.
+            self._attempts, self._trouble, self._halted = 0, "", ""
         return pause
 
     def status(self) -> ShipStatus:
@@ -156,14 +171,13 @@ class Shipper:
             self._check_due = now + CHECK_INTERVAL_S
         if self._checkpoint_wanted(now) and self._checkpoint(now):
             return 0.0
-        if row := self._rows.first_in(State.STORED):
-            self._ship_manifest(row)
-        elif row := self._rows.first_in(State.FROZEN):
-            self._ship_batch(row)
+        self._send()
+        if self._take_manifest() or self._take_batch():
+            self._went_well = True
         elif self._rows.first_in(State.CHECKPOINTED) and now >= self._anchor_due:
             self._anchor(now)
         elif not self._tidy():
-            return self._idle(now)
+            return UNDERWAY_S if self._underway.busy else self._idle(now)
         return 0.0
 
     def _idle(self, now: float) -> float:
@@ -190,12 +204,38 @@ class Shipper:
             if not self._conditional:
                 self._strange(f"{self._store.url} takes a key that is taken: every object is looked at again")
 
-    def _ship_batch(self, row: Row) -> None:
-        frozen = self._rows.frozen(row)
-        stored = self._ship(frozen.name, frozen.data)
+    def _send(self) -> None:
+        """Begin what may be on its way: after trouble, and at first, one alone."""
+        most = AHEAD_MAX if self._went_well else 1
+        stored = self._rows.first_in(State.STORED)
+        for row in islice(chain(self._rows.all_in(State.STORED), self._rows.all_in(State.FROZEN)), most):
+            if row.state is State.FROZEN and not self._underway.has_batch(row.batch):
+                frozen = self._rows.frozen(row)
+                self._underway.send_batch(row.batch, partial(finish, self._going(frozen.name, frozen.data)))
+            elif row.state is State.STORED and not self._underway.has_manifest(row.batch):
+                name = manifest_name(self._log, row.batch)
+                self._underway.send_manifest(row.batch, self._going(name, self._rows.manifest(row)))
+        if stored is not None:
+            self._underway.push(stored.batch)
+
+    def _take_manifest(self) -> bool:
+        """Write down that the next manifest was read back, where it was."""
+        row = self._rows.first_in(State.STORED)
+        if row is None or (stored := self._underway.manifest(row.batch)) is None:
+            return False
+        self._note(stored)
+        self._rows.manifested(row, version_id=stored.version_id)
+        return True
+
+    def _take_batch(self) -> bool:
+        """Write down that the next batch was read back, where it was, with its manifest."""
+        row = self._rows.first_in(State.FROZEN)
+        if row is None or (stored := self._underway.batch(row.batch)) is None:
+            return False
+        self._note(stored)
         before = self._rows.before(row)
         try:
-            manifest = frozen.manifest(
+            manifest = self._rows.frozen(row).manifest(
                 origin=self._origin,
                 prev=NO_MANIFEST if before is None else before.manifest_digest,
                 version_id=stored.version_id,
@@ -213,10 +253,7 @@ class Shipper:
             manifest=data,
             digest=sha256(data).hexdigest(),
         )
-
-    def _ship_manifest(self, row: Row) -> None:
-        stored = self._ship(manifest_name(self._log, row.batch), self._rows.manifest(row))
-        self._rows.manifested(row, version_id=stored.version_id)
+        return True
 
     def _checkpoint_wanted(self, now: float) -> bool:
         """A signed one is finished first; a new one once nothing waits before it, or enough lies behind the last.
@@ -291,13 +328,16 @@ class Shipper:
         return self._rows.let_go(before=Timestamp(self._clock.wall() - grace)) > 0
 
     def _ship(self, key: str, data: bytes) -> Stored:
+        stored = finish(self._going(key, data))
+        self._note(stored)
+        return stored
+
+    def _going(self, key: str, data: bytes) -> Generator[Stage, None, Stored]:
         if not self._enforced:  # A folder may be gone or unmounted by now, and putting would make another in its place.
             self._store.facts()
         now = store_time(self._store, self._clock)
         conditional = self._conditional is True
-        stored = ship(self._store, key, data, retention=self._retention, now=now, conditional=conditional)
-        self._note(stored)
-        return stored
+        return stages(self._store, key, data, retention=self._retention, now=now, conditional=conditional)
 
     def _note(self, stored: Stored) -> None:
         for each in stored.found:
@@ -311,7 +351,7 @@ class Shipper:
 
     def _wait(self, error: StoreError) -> float:
         """Try again, ever later."""
-        self._attempts += 1
+        self._failed()
         pause = _pause(self._attempts)
         if str(error) != self._trouble:
             self._tell(f"{error} (tried again in {pause:.0f} s)")
@@ -321,12 +361,17 @@ class Shipper:
 
     def _halt(self, error: StoreError) -> float:
         """Nothing more until somebody acts; what is misconfigured is looked at again now and then."""
-        self._attempts += 1
+        self._failed()
         if str(error) != self._halted:
             self._tell(f"the audit trail is not shipped any more: {error}")
         self._halted = self._trouble = str(error)
         self._due = self._clock.monotonic() + PAUSE_MAX_S
         return PAUSE_MAX_S
+
+    def _failed(self) -> None:
+        self._attempts += 1
+        self._went_well = False
+        self._underway.forget_failed()
 
 
 def _pause(attempts: int) -> float:

@@ -51,11 +51,13 @@ from store.cli.directories import Directory
 from store.cli.exits import Exit
 from store.cli.output import JsonFlag, note, print_json, stdout
 from store.env.audit_keys import KeyFolder
+from store.env.hands import OwnHands, ThreadHands
 from store.env.ledger import Ledger, LedgerDamaged
 from store.env.posix import SystemClock
 from store.env.subject_folder import FolderSubjectKeys
 from store.env.subjects import SubjectKeys
 from store.env.worm import WormError, WormStore
+from store.env.worm_folder import FolderWorm
 from store.env.worm_url import open_worm
 from store.errors import ConfigError, DirectoryError, StoreError
 
@@ -145,6 +147,7 @@ def opened_keeper(places: Places, options: AuditOptions, tell: Tell, *, skip_mis
             options=options,
             version=__version__,
             host=socket.gethostname(),
+            hands=OwnHands() if isinstance(store, FolderWorm) else ThreadHands(),
             tell=tell,
             skip_missing=skip_missing,
         )

@@ -1,17 +1,19 @@
 """A ledger and a store of which one knows more than the other: found out before anything is put."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from store.audit.objects.layout import What
-from store.audit.shipping.behind import LedgerBehind
+from store.audit.objects.layout import What, batch_name
+from store.audit.shipping.behind import AHEAD_MAX, LedgerBehind
 from store.audit.shipping.shipper import PAUSE_MAX_S
 from store.env.worm import SECOND
 from store.env.worm_folder import FolderWorm
 from tests.audit.keeping import Kept
-from tests.audit.shipping_scene import Scene
+from tests.audit.scenes import LOG
+from tests.audit.shipping_scene import OtherHands, Scene
 
 
 def test_an_empty_ledger_before_a_full_store_is_found_out() -> None:
@@ -55,6 +57,39 @@ def test_a_ledger_that_is_level_is_not_behind() -> None:
         kept.crash_in(moment)
         kept.ledger.crash()
         assert kept.start().run().lines() == kept.expected()
+
+
+def test_an_older_ledger_does_no_harm_while_several_are_on_their_way() -> None:
+    """Batches may be there before the one in front of them: each number that could be is looked at."""
+    found = 0
+    for moment in range(30, 230, 3):
+        kept = Kept()
+        kept.hands = partial(OtherHands, moment)
+        kept.start()
+        while kept.recorder.step():
+            pass
+        older = dict(kept.ledger._values)
+        kept.work(2).crash_in(moment)
+        kept.lose().ledger._values = older
+        kept.work(1)
+        try:
+            kept.start().run()
+        except LedgerBehind:
+            found += 1
+            kept.lose().rebuild()
+        assert kept.run().lines() == kept.expected()
+    assert found > 0
+
+
+@pytest.mark.parametrize("ahead", range(AHEAD_MAX))
+def test_a_batch_of_a_number_that_could_be_is_found_before_anything_is_put(ahead: int) -> None:
+    """As another process, or this one with a newer ledger, left it there: cut otherwise."""
+    scene = Scene().freeze(2)
+    name = batch_name(LOG, ahead, first=3 * ahead, last=3 * ahead + 7)
+    scene.store.overwrite(name, b"cut otherwise")
+    with pytest.raises(LedgerBehind, match=name):
+        scene.step()
+    assert scene.under() == 1
 
 
 @pytest.mark.parametrize("what", [What.BATCH, What.MANIFEST])

@@ -1,6 +1,7 @@
 """The ledger made anew: wherever it was lost, the trail goes on as if it had not been; or it is said why it cannot."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from store.audit.shipping.putting import Conflict
 from store.audit.shipping.rebuilding import NotRebuildable, Rebuilt
 from store.env.worm import NoSuchVersion
 from tests.audit.keeping import Kept
+from tests.audit.shipping_scene import OtherHands
 
 
 def test_a_lost_ledger_is_made_anew() -> None:
@@ -55,15 +57,38 @@ def test_a_batch_without_a_manifest_keeps_its_bytes(monkeypatch: pytest.MonkeyPa
     while len(kept.names(What.BATCH)) == count:
         kept.recorder.step()
         kept.shipper.step()
-    name = kept.names(What.BATCH)[-1]
-    data = kept.store.get(name)
+    stored = {name: kept.store.get(name) for name in kept.names(What.BATCH)[count:]}
     monkeypatch.setattr(batches, "_LEVEL", -20)
-    assert compress(expand(data)) != data
-    assert kept.lose().rebuild().adopted == 1
-    assert kept.recorder.rows.newest is not None
-    assert kept.recorder.rows.frozen(kept.recorder.rows.newest).data == data
+    assert all(compress(expand(data)) != data for data in stored.values())
+    assert kept.lose().rebuild().adopted == len(stored) > 0
+    waiting = [kept.recorder.rows.frozen(row) for row in kept.recorder.rows.all_in(State.FROZEN)]
+    assert {each.name: each.data for each in waiting} == stored
     assert kept.run().lines() == kept.expected()
-    assert kept.store.get(name) == data
+    assert {name: kept.store.get(name) for name in stored} == stored
+
+
+def test_wherever_it_is_lost_while_several_are_on_their_way_the_trail_goes_on() -> None:
+    """Batches are stored in any order: one that is not, before others that are, is told again from the log."""
+    missing = 0
+    for moment in range(20, 220, 4):
+        kept = Kept()
+        kept.hands = partial(OtherHands, moment)
+        kept.start().run().work(24).crash_in(moment)
+        rebuilt = kept.lose().rebuild()
+        missing += len(list(kept.recorder.rows.all_in(State.FROZEN))) - rebuilt.adopted
+        assert kept.run().lines() == kept.expected()
+    assert missing > 5
+
+
+def test_a_log_that_lost_a_missing_batch_is_said() -> None:
+    """What lies behind it cannot be gone on with: nobody knows what came before."""
+    kept = Kept().run()
+    last = read_name(kept.names(What.BATCH)[-1])
+    assert last is not None
+    kept.store.overwrite(batch_name(kept.log, last.number + 2, first=last.last + 100, last=last.last + 101), b"")
+    kept.lose()
+    with pytest.raises(NotRebuildable, match="lies behind 1 batches that are not stored"):
+        kept.rebuild()
 
 
 def test_an_empty_store_leaves_an_empty_ledger() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from tests.audit.test_witness import Notebook
 
 from store.audit.objects.checkpoint import Checkpoint
 from store.audit.objects.merkle import Span, leaf_hashes, span_of
@@ -15,6 +14,7 @@ from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.worm import SECOND
 from tests.audit.scenes import KEY, ORIGIN
+from tests.audit.signing.test_witness import Notebook
 
 LEAVES = leaf_hashes(str(each).encode() for each in range(200))
 SECRETS = [SecretKey(f"w{each}.example", bytes(31) + bytes((each,)), COSIGNATURE) for each in (1, 2, 3)]

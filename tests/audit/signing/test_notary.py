@@ -13,9 +13,9 @@ from store.audit.signing.notary import TrailNotary, Unendorsed
 from store.audit.signing.policy import policy_of
 from store.env.worm import SECOND
 from store.errors import ConfigError
-from tests.audit import test_cosigning
 from tests.audit.scenes import KEY, LOG, ORIGIN
 from tests.audit.shipping_scene import Scene
+from tests.audit.signing import test_cosigning
 
 FIRST = dict([introduce_first(LOG, KEY, root=None)])
 FOLLOWING = SecretKey(ORIGIN, bytes(range(1, 33)))

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.audit.test_cosigning import LEAVES, Tree, leaf_hashes, span_of
 
 from store.audit.objects.checkpoint import Checkpoint
 from store.audit.objects.notes import COSIGNATURE, read_key, sign
@@ -21,6 +20,7 @@ from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.witness_http import HttpWitness
 from tests.audit.scenes import KEY, ORIGIN
+from tests.audit.signing.test_cosigning import LEAVES, Tree, leaf_hashes, span_of
 from tests.cli.tenant import ROOT, environment, store
 from tests.server.upkeep import QUIET, kept, write
 
