@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from store import audit
 from store.audit.objects import batches, json_form, layout, manifest, merkle, notes
 from store.audit.objects.batches import expand, lines_of
 from store.audit.objects.checkpoint import read_checkpoint, read_proof
@@ -17,7 +18,7 @@ from store.audit.recording.taxonomy import KIND_NAMES
 from store.audit.signing.keys import read_succession
 from tests.audit import worked_example
 
-PAGE = (Path(batches.__file__).parent / "FORMAT.md").read_text("utf-8")
+PAGE = (Path(audit.__file__).parent / "FORMAT.md").read_text("utf-8")
 SHOWN = dict(re.findall(r"```([a-z]+)\n(.*?)\n?```", PAGE, re.DOTALL))
 DATA = base64.b64decode(SHOWN["batch"])
 

@@ -25,7 +25,7 @@ from store.audit.objects.merkle import (
     subtrees,
 )
 
-DATA = Path(__file__).parent.parent / "data" / "merkle"
+DATA = Path(__file__).parents[2] / "data" / "merkle"
 
 
 def vectors(kind: str) -> list[dict]:

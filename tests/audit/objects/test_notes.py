@@ -26,7 +26,7 @@ from store.audit.objects.notes import (
 )
 from store.errors import ConfigError
 
-VECTORS = json.loads((Path(__file__).parent.parent / "data" / "merkle" / "signed_notes.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[2] / "data" / "merkle" / "signed_notes.json").read_text())
 KEY = SecretKey("example.com/log", bytes(range(32)))
 OTHER = SecretKey("example.com/other", bytes(32))
 WITNESS = SecretKey("example.com/witness", bytes(range(1, 33)), COSIGNATURE)
