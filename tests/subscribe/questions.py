@@ -30,7 +30,7 @@ def _shaped(chance: Random, table: str) -> str:
     """Groups of rows, or the first of an order."""
     pick = chance.choice
     where = f" WHERE {condition(chance, table, 1, 2)}" if pick(range(3)) else ""
-    bound = f" LIMIT {pick([0, 1, 2, 3, 4])}" + pick(["", "", " OFFSET 1", " OFFSET 2"])
+    bound = f" LIMIT {pick([0, 1, 2, 3, 4, 7, 20, 50])}" + pick(["", "", " OFFSET 1", " OFFSET 2", " OFFSET 15"])
     key, other = KEYS[table], pick(NUMERIC[table] + TEXTUAL[table])
     how = pick(["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])
     if chance.random() < 0.4:
@@ -44,7 +44,10 @@ def _shaped(chance: Random, table: str) -> str:
     having = pick(["", "", "", " HAVING count(*) > 1"])
     if chance.random() < 0.3:
         return f"SELECT {shown} FROM {table}{where}{having}"  # noqa: S608  # Our own.
-    by = pick([other, number, f"{number} % 2", _member(chance, table, 1)])
+    paths = ["data ->> 'k'", "data -> 'n'", "data #> '{n,0}'", "data"] if table == "items" else []
+    by = pick([other, number, f"{number} % 2", _member(chance, table, 1), *paths])
+    if by in paths[1:]:  # JSON has no order, and of groups that tie it says how they are written which come first.
+        return f"SELECT {by} AS key, {shown} FROM {table}{where} GROUP BY key{having}"  # noqa: S608  # Our own.
     order = pick(["", "", bound, f" ORDER BY many{how}{bound}", f" ORDER BY 1{how}, many{bound}"])
     return f"SELECT {by} AS key, {shown} FROM {table}{where} GROUP BY key{having}{order}"  # noqa: S608  # Our own.
 
@@ -96,14 +99,19 @@ def _subquery(chance: Random, depth: int, *, numeric: bool) -> str:
     return f"SELECT {column} FROM {table}{where}"  # noqa: S608  # Our own.
 
 
-def transaction(chance: Random) -> list[Any]:
-    """What board.change takes: one to four rows, new, changed or gone."""
-    return [_change(chance) for _ in range(chance.choice([1, 1, 2, 4]))]
+FEW: Final = 9
+"""Items that there are, where they are few."""
 
 
-def _change(chance: Random) -> list[Any]:
+def transaction(chance: Random, items: int, count: int = 0) -> list[Any]:
+    """What board.change takes: so many rows, or one to four of few, and more of many; new, changed or gone."""
+    count = count or chance.choice([1, 1, 2, 4] if items <= FEW else [1, 2, 4, 20])
+    return [_change(chance, items) for _ in range(count)]
+
+
+def _change(chance: Random, items: int) -> list[Any]:
     pick, table = chance.choice, chance.choice(TABLES)
-    key = pick(NAMES) if table == "people" else pick(range(9 if table == "items" else 5))
+    key = pick(NAMES) if table == "people" else pick(range(items if table == "items" else 5))
     if chance.random() < 0.25:
         return [table, key, None]
     numbers, names = [None, 0, 1, 2, 3], [None, *NAMES]
@@ -117,6 +125,6 @@ def _change(chance: Random) -> list[Any]:
         "points": pick(numbers),
         "weight": pick([None, "0.5", "1", "2"]),
         "title": pick(["", *NAMES]),
-        "data": pick([None, {"k": "x"}, {"n": 1, "k": None}, [1]]),
+        "data": pick([None, {"k": "x"}, {"n": 1, "k": None}, {"n": 1.0, "k": "x"}, {"n": [2, None]}, [1], [1.0]]),
     }
     return [table, key, values]
