@@ -75,9 +75,13 @@ class Bucket:
 
     def block_object(self, digest: str) -> str:
         """Where a block lies. By the hash of its content a reader could try guesses; by one under a key not."""
+        return block_object(self.hidden(digest))
+
+    def hidden(self, digest: str) -> str:
+        """A hash as it may stand in a name: itself, or where there is a key, that under the key; 64 hex digits."""
         if not self._naming:
-            return block_object(digest)
-        return block_object(hmac.digest(self._naming, digest.encode("ascii"), "sha256").hex())
+            return digest
+        return hmac.digest(self._naming, digest.encode("ascii"), "sha256").hex()
 
     def put(self, name: str, file: bytes) -> Stored:
         """Store what a file holds, and have it proved. FileExistsError: the name is taken by something else."""

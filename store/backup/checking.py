@@ -13,6 +13,7 @@ from store.backup.contents import entry_of, read_manifest
 from store.backup.facts import block_files, refuse_unlike
 from store.backup.index import Index, read_index
 from store.backup.keys import OperatorKey
+from store.backup.pins import PIN, read_pins
 from store.env.world import ObjectStore
 from store.errors import CorruptionError, DirectoryError
 
@@ -41,6 +42,7 @@ def check(objects: ObjectStore, *, key: OperatorKey | None = None, progress: Pro
             progress("objects", done, len(run.names))
         run.look_at(name)
     run.look_for_blocks()
+    run.look_at_pins()
     if progress is not None:
         progress("objects", len(run.names), len(run.names))
     return sorted(run.found, key=lambda each: each.name)
@@ -77,6 +79,14 @@ class _Check:
         for name, manifest in self._wanted.items():
             if name not in self._index.names and name not in told:
                 self.found.append(Finding(name, "missing", f"{manifest} needs it"))
+
+    def look_at_pins(self) -> None:
+        """Each says what it holds."""
+        for name in self._bucket.objects.names(PIN):
+            try:
+                read_pins(self._bucket, name)
+            except (CorruptionError, DirectoryError) as error:
+                self.found.append(Finding(name, "damaged", str(error)))
 
     def _read(self, name: str) -> bytes:
         """What an object holds, once it is what its name and its note say."""

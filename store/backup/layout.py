@@ -15,10 +15,13 @@ from store.ids import Offset, Timestamp
 MARKER: Final = "backup.json"
 """Says that this is a backup, of which store, and whether it is encrypted."""
 
-Kind = Literal["marker", "key", "block", "snapshot", "segment", "push"]
+Kind = Literal["marker", "key", "block", "snapshot", "segment", "push", "pin"]
 
 CHAIN_DIGITS: Final = 16
 """Of a chain value in a name: enough to tell histories apart, too few to prove one; the index holds it whole."""
+
+PIN_DIGITS: Final = 16
+"""Of a hash in a pin's name."""
 
 SEGMENT_SIZE_MAX: Final = 512 << 20
 """Bytes of a segment that can be pushed. A segment passes log.segment_size_max by what one sync covers."""
@@ -27,7 +30,7 @@ BLOCK_SIZE_MAX: Final = 512 << 20
 MANIFEST_SIZE_MAX: Final = 256 << 20
 INDEX_SIZE_MAX: Final = 256 << 20
 SMALL_SIZE_MAX: Final = 64 << 10
-"""Bytes of a marker or a key."""
+"""Bytes of a marker, a key or a pin."""
 
 SIZE_MAX: Final[dict[Kind, int]] = {
     "marker": SMALL_SIZE_MAX,
@@ -36,6 +39,7 @@ SIZE_MAX: Final[dict[Kind, int]] = {
     "snapshot": MANIFEST_SIZE_MAX,
     "segment": SEGMENT_SIZE_MAX,
     "push": INDEX_SIZE_MAX,
+    "pin": SMALL_SIZE_MAX,
 }
 """Bytes of what is in an object, before it is compressed and encrypted: nothing larger is unpacked."""
 
@@ -48,6 +52,7 @@ _PATTERNS: Final[dict[Kind, re.Pattern[str]]] = {
     "snapshot": re.compile(r"snapshot/([0-9]{20})-([0-9a-f]{16})\.json"),
     "segment": re.compile(r"log/([0-9]{20})-([0-9]{20})-([0-9a-f]{16})\.log\.zst"),
     "push": re.compile(r"push/([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-([0-9a-f]{8})\.json"),
+    "pin": re.compile(r"pin/([0-9a-f]{32})-([0-9a-f]{16})\.json"),
 }
 
 
@@ -116,6 +121,11 @@ _FIRST_YEAR: Final = 1970
 def key_object(data_key: str, operator_key: str) -> str:
     """Of a data key, wrapped under an operator's key."""
     return f"keys/{data_key}-{operator_key}.json"
+
+
+def pin_object(epoch: str, digest: str) -> str:
+    """Of a pin that was set while an epoch was in force; `digest` is of what it says, in hex digits."""
+    return f"pin/{epoch}-{digest[:PIN_DIGITS]}.json"
 
 
 def snapshot_file(offset: Offset) -> str:

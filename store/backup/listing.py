@@ -6,7 +6,9 @@ from store.backup.branches import Branch, branches
 from store.backup.bucket import open_bucket
 from store.backup.contents import read_contents
 from store.backup.keys import OperatorKey
+from store.backup.pins import PIN, BackupPin, read_pins
 from store.env.world import ObjectStore
+from store.errors import CorruptionError, DirectoryError
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Listing:
     """Objects that were stored and are gone."""
     foreign: tuple[str, ...]
     """Names that are none of a backup's."""
+    pins: tuple[BackupPin, ...]
+    """What operators hold on to, in the order of names."""
     refused: dict[str, str]
     """Objects that are there and not to be believed: name and why."""
 
@@ -36,7 +40,13 @@ def listing(objects: ObjectStore, *, key: OperatorKey | None = None) -> Listing:
     """Look at a backup. NotRestorable: none is there. DirectoryError, CorruptionError, OSError."""
     bucket = open_bucket(objects, key)
     contents = read_contents(bucket)
-    index = contents.index
+    index, refused = contents.index, dict(contents.refused)
+    pins: list[BackupPin] = []
+    for name in bucket.objects.names(PIN):
+        try:
+            pins += read_pins(bucket, name).values()
+        except (CorruptionError, DirectoryError) as error:
+            refused[name] = str(error)
     return Listing(
         url=objects.url,
         store=bucket.marker.store,
@@ -47,5 +57,6 @@ def listing(objects: ObjectStore, *, key: OperatorKey | None = None) -> Listing:
         pushes=index.pushes,
         missing=tuple(each.object for each in index.missing),
         foreign=index.foreign,
-        refused=contents.refused,
+        pins=tuple(sorted(pins, key=lambda each: (each.name, each.epoch))),
+        refused=refused,
     )

@@ -1,15 +1,16 @@
 """Letting go what a backup does not need any more, by the rules by which a directory lets go of snapshots and log.
 
-Laws: every history in it keeps its two newest snapshots, whatever is promised of it, and the log behind those; nothing
-goes that any history needs, and no block that a manifest refers to which stays. What goes was not needed for a named
-grace: by what lies there now, and by what lay there then. The notes are written anew before anything is removed, so
-that nothing is missed afterwards; what was not removed in the end is found again. What the store holds under a lock is
-told of, and is no error.
+Laws: every history in it keeps its two newest snapshots, whatever is promised of it, and the log behind those, and all
+that its pins hold; nothing goes that any history needs, and no block that a manifest refers to which stays. What goes
+was not needed for a named grace: by what lies there now, and by what lay there then. The notes are written anew before
+anything is removed, so that nothing is missed afterwards; what was not removed in the end is found again. What the
+store holds under a lock is told of, and is no error.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from store.backup.branches import Branch, branches, segment_of, snapshot_of
 from store.backup.bucket import Bucket, open_bucket
@@ -19,12 +20,14 @@ from store.backup.index import Entry, replace_notes, write_note
 from store.backup.keys import OperatorKey
 from store.backup.layout import moment_of
 from store.backup.options import BackupOptions
+from store.backup.pins import PIN, BackupPin, read_pins, take_away
 from store.backup.view import segments_of
 from store.env.world import Clock, Entropy, ObjectStore
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, Timestamp
 from store.log.survey import SegmentInfo, runs
 from store.snapshot.options import SnapshotOptions
+from store.snapshot.repository import Pin
 from store.upkeep.holdings import Holdings, SnapshotFacts
 from store.upkeep.retention import RetentionPlan, plan_retention
 
@@ -32,6 +35,8 @@ Progress = Callable[[str, int, int], None]
 """Told ("reading manifests" or "removing objects", objects done, objects in all)."""
 READING, REMOVING = "reading manifests", "removing objects"
 
+ATTEMPTS_MAX: Final = 5
+"""How often it is decided anew because a pin came meanwhile."""
 _SNAPSHOT, _MANIFEST = "snapshot/", ".json"
 
 
@@ -66,6 +71,8 @@ class BackupPruned:
     """Snapshots and segments that are not needed, and have their grace."""
     unread: dict[str, str] = field(default_factory=dict)
     """Manifests that do not read, and why: while there is one, no block goes, for nobody knows which ones it needs."""
+    pins: list[str] = field(default_factory=list)
+    """Pins whose time is over."""
     histories: list[HistoryPlan] = field(default_factory=list)
 
 
@@ -81,7 +88,8 @@ def prune(
 ) -> BackupPruned:
     """Let go by the keep_ options. NotRestorable: no backup is there. DirectoryError: the key is not its, or newer.
 
-    CorruptionError: a note does not read, so that it cannot be written anew. OSError: the store cannot be reached;
+    CorruptionError: a note does not read, so that it cannot be written anew, or a pin, so that nobody knows what it
+    holds. OSError: the store cannot be reached;
     whatever was done until then leaves a whole backup, and the next prune goes on.
     """
     contents = read_contents(open_bucket(objects, key))
@@ -92,8 +100,13 @@ def prune(
             position=0,
             hint="Remove that object: what it said is read anew. Then prune again",
         )
-    run = _Prune(contents, clock, entropy, options, progress or _silent, BackupPruned(objects.url, dry_run))
-    run.decide()
+    for _ in range(ATTEMPTS_MAX):
+        pins = read_pins(contents.bucket)
+        report = BackupPruned(objects.url, dry_run)
+        run = _Prune(contents, pins, clock, entropy, options, progress or _silent, report)
+        run.decide()
+        if dry_run or pins.keys() >= set(contents.bucket.objects.names(PIN)):
+            break  # Else a pin came, which may need what was going to go.
     if not dry_run:
         run.carry_out()
     return run.report
@@ -104,6 +117,7 @@ class _Prune:
     """One prune: decided by what is there, then carried out."""
 
     contents: Contents
+    pins: Mapping[str, BackupPin]
     clock: Clock
     entropy: Entropy
     options: BackupOptions
@@ -148,6 +162,7 @@ class _Prune:
         self.going = sorted(gone, key=lambda each: each.snapshot is None)  # Manifests, then log from its beginning.
         self.report.waiting = len(unneeded_now) - len(self.going)
         self._decide_blocks(blocks, then)
+        self.report.pins = [name for name, each in self.pins.items() if each.until is not None and each.until <= now]
         self.repeated = [name for name in self.contents.index.covered if moment_of(name) <= then]
         self._count()
 
@@ -161,7 +176,12 @@ class _Prune:
             grace_s=0.0,
         )
         found = tuple(_facts(each, branch, log, usable) for each in branch.snapshots)
-        holdings = Holdings(found, (), (), tuple(log), pins={}, condemned={})
+        pins = {
+            f"{each.name} of epoch {each.epoch[:8]}": Pin(each.offset, each.reason, each.until, "pin")
+            for each in self.pins.values()
+            if each.holds_in(branch)
+        }
+        holdings = Holdings(found, (), (), tuple(log), pins=pins, condemned={})
         return plan_retention(now, holdings, options)
 
     def _noted_by(self, entry: Entry, then: Timestamp) -> bool:
@@ -212,6 +232,10 @@ class _Prune:
         if self.going or self.orphans:
             self._let_go()
         self._note_strays()
+        for name in list(self.report.pins):
+            if not take_away(self.bucket, name):
+                self.report.pins.remove(name)
+                self.report.retained.append(name)
         for name in list(self.repeated):
             try:
                 with suppress(FileNotFoundError):

@@ -34,6 +34,7 @@ from store.backup.layout import (
     snapshot_object,
 )
 from store.backup.options import BackupOptions
+from store.backup.pins import Place, send_pins
 from store.env.world import Clock, Disk, Entropy, ObjectStore
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, Position, Timestamp
@@ -65,6 +66,8 @@ class Pushed:
     snapshots: int = 0
     """Of this store, that the backup now holds."""
     segments: int = 0
+    pins: int = 0
+    """Of this store's directory, that the backup now holds."""
     last_offset: Offset = _BEFORE_ALL
     """The last of this store that can be restored from the backup."""
     seconds: float = 0.0
@@ -165,7 +168,8 @@ class _Push:
         self.report = Pushed(objects.url)
         self._repository = Repository(disk)
         damaged: list[CorruptionError] = []
-        self._segments = [each for each in segments(disk, damaged) if each.sealed]
+        self._log = segments(disk, damaged)
+        self._segments = [each for each in self._log if each.sealed]
         self.report.refused |= {each.file: str(each) for each in damaged}
         self._snapshots = self._verified()
         self._bucket: Bucket = begin_bucket(objects, key, store=self._store(), clock=clock, entropy=entropy)
@@ -192,6 +196,7 @@ class _Push:
             self._tell("log")
             self._send_segment(each)
         self._send_what_went(snapshots)
+        self._send_pins()
         self._note()
         if self._index.uncovered > self._options.index_merge:
             merge_notes(self._bucket, at=self._clock.wall(), entropy=self._entropy)
@@ -251,6 +256,12 @@ class _Push:
                 for name in needed - there:
                     self._index.entries.pop(name, None)
                 self._send_snapshot(each)
+
+    def _send_pins(self) -> None:
+        """What operators hold on to here is held in the backup, too."""
+        epochs = [each.epoch for each in self._log] or [each.manifest.epoch for each in self._snapshots]
+        place = Place(epochs[-1].hex(), self._log, [each.manifest for each in self._snapshots])
+        self.report.pins = send_pins(self._bucket, place, self._repository.pins().items(), self._clock.wall())
 
     def _send_segment(self, info: SegmentInfo) -> None:
         """Checked batch by batch before it leaves."""

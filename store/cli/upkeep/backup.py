@@ -28,8 +28,15 @@ from store.cli.progress import Phases
 from store.cli.upkeep.acts import BY_HAND, note_made, noted
 from store.cli.upkeep.backup_arguments import BackupUrl, configure_backup, url_of
 from store.cli.upkeep.backup_keys import make_key, rotate_key
-from store.cli.upkeep.backup_retention import prune, prune_now
-from store.cli.upkeep.backup_views import alarm_of, branch_line, branch_table, listing_line, troubles_of
+from store.cli.upkeep.backup_retention import prune, prune_now, unpin
+from store.cli.upkeep.backup_views import (
+    alarm_of,
+    branch_line,
+    branch_table,
+    listing_line,
+    pins_of,
+    troubles_of,
+)
 from store.cli.upkeep.preview import tell_next
 from store.cli.upkeep.sources import (
     Endpoint,
@@ -210,6 +217,8 @@ def list_(
     )
     for branch in found.branches:
         print_table(branch_table(branch))
+    for line in pins_of(found):
+        stdout.print(line, markup=False, soft_wrap=True)
     for line in troubles_of(found):
         stdout.print(line, style="bold red", markup=False, soft_wrap=True)
     if alarm:
@@ -256,5 +265,6 @@ _MEND: Final = (
 
 
 backup_app.command()(prune)
+backup_app.command()(unpin)
 backup_app.command(name="make-key")(make_key)
 backup_app.command(name="rotate-key")(rotate_key)

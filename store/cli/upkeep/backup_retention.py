@@ -1,4 +1,4 @@
-"""`store backup prune`: what of a backup goes, what stays, and why.
+"""`store backup prune` and `unpin`: what of a backup goes, what stays, and why.
 
 Laws: what goes was unneeded for a named grace; the only way to a promised moment never goes, whatever the flags say.
 What the place holds under a lock is told of, and no failure.
@@ -11,11 +11,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from store.backup.bucket import open_bucket
 from store.backup.keys import OperatorKey
 from store.backup.options import BackupOptions
+from store.backup.pins import read_pins, take_away
 from store.backup.prune import BackupPruned
 from store.backup.prune import prune as let_go
 from store.cli.arguments import ConfigFile, DryRun, SetOptions
+from store.cli.exits import NothingThere
 from store.cli.moments import counted, read_span, show_bytes
 from store.cli.output import JsonFlag, print_json, stdout
 from store.cli.progress import Phases
@@ -23,6 +26,7 @@ from store.cli.upkeep.backup_arguments import BackupUrl, configure_backup, url_o
 from store.cli.upkeep.sources import Endpoint, KeyFile, Region, backup_objects, expect_backup, operator_key
 from store.env.posix import SystemClock, SystemEntropy
 from store.env.world import ObjectStore
+from store.errors import ConfigError, DirectoryError
 
 
 def prune(  # Options of a command.
@@ -54,7 +58,7 @@ def prune(  # Options of a command.
     """Let go the snapshots, blocks and log of a backup that nothing needs any more.
 
     Of each history the two newest snapshots always stay, and the log behind them, and all that leads to a promised
-    moment. What is under an object lock stays, and is said. Pins are of a directory: they hold nothing in a backup.
+    moment; so does what is pinned in a directory, once it was pushed. What is under an object lock stays, and is said.
     """
     options = configure_backup(config, set_, url, key, endpoint, region)
     said: dict[str, Any] = {
@@ -67,6 +71,55 @@ def prune(  # Options of a command.
     objects = backup_objects(url_of(options), options)
     with expect_backup():
         prune_now(objects, operator_key(options), chosen, dry_run=dry_run, json=json)
+
+
+def unpin(  # Options of a command.
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The backup: a folder, file:///path or s3://bucket/prefix.")
+    ],
+    name: Annotated[str, typer.Argument(help="What the pin is called.")],
+    epoch: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Of several so called, the one set in this epoch.")
+    ] = None,
+    key: KeyFile = None,
+    endpoint: Endpoint = None,
+    region: Region = None,
+    config: ConfigFile = None,
+    set_: SetOptions = None,
+    json: JsonFlag = False,  # noqa: FBT002  # A flag.
+) -> None:
+    """Take a pin out of a backup whose directory is gone, or was given up: what it held goes at a later prune.
+
+    Where the directory is there, `store snapshot unpin` takes its pin away, and the next push does so in the backup.
+    """
+    options = configure_backup(config, set_, url, key, endpoint, region)
+    objects = backup_objects(url_of(options), options)
+    with expect_backup():
+        bucket = open_bucket(objects, operator_key(options))
+    pins = read_pins(bucket)
+    found = {
+        each: pin for each, pin in pins.items() if pin.name == name and pin.epoch.startswith((epoch or "").lower())
+    }
+    if not found:
+        there = ", ".join(sorted(f"{pin.name} (epoch {pin.epoch[:8]})" for pin in pins.values())) or "none"
+        raise NothingThere(f"there is no pin {name} in {objects.url}", hint=f"There is: {there}")
+    if len(found) > 1:
+        epochs = ", ".join(sorted(pin.epoch for pin in found.values()))
+        raise ConfigError(f"{len(found)} pins in {objects.url} are called {name}", hint=f"--epoch: one of {epochs}")
+    ((object_name, pin),) = found.items()
+    if not take_away(bucket, object_name):
+        raise DirectoryError(
+            f"{objects.url} does not let {object_name} go: it is under a lock",
+            hint="It holds what it holds until that lock ends; unpin it then",
+        )
+    if json:
+        print_json({"event": "unpinned", "name": name, "epoch": pin.epoch, "offset": pin.offset, "url": objects.url})
+        return
+    stdout.print(
+        f"unpinned {name} in {objects.url}, which held offset {pin.offset}: prune lets go what nothing else needs",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def prune_now(

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from store.backup.branches import Branch, snapshot_of
 from store.backup.listing import Listing
-from store.cli.moments import show_age, show_brief, show_span, to_text
+from store.cli.moments import show_age, show_brief, show_moment, show_span, to_text
 from store.config import Config
 from store.env.posix import SystemClock
 
@@ -38,6 +38,16 @@ def branch_table(branch: Branch) -> Table:
         snapshots = ", ".join(map(str, each.bases[-3:])) + (f" of {len(each.bases)}" if len(each.bases) > 3 else "")
         table.add_row(offsets, _time(each.first_time), _time(each.last_time), snapshots or "none: from the log's start")
     return table
+
+
+def pins_of(found: Listing) -> list[str]:
+    """What operators hold on to in it, which no prune lets go."""
+    lines = []
+    for each in found.pins:
+        until = "" if each.until is None else f", until {show_moment(each.until)}"
+        why = f": {each.reason}" if each.reason else ""
+        lines.append(f"pinned: {each.name}, offset {each.offset} of epoch {each.history}{until}{why}")
+    return lines
 
 
 def _time(at: int | None) -> str:
@@ -85,5 +95,16 @@ def listing_line(found: Listing) -> dict[str, Any]:
         "pushes": len(found.pushes),
         "missing": list(found.missing),
         "foreign": list(found.foreign),
+        "pins": [
+            {
+                "name": each.name,
+                "epoch": each.epoch,
+                "history": each.history,
+                "offset": each.offset,
+                "reason": each.reason,
+                "until": None if each.until is None else to_text(each.until),
+            }
+            for each in found.pins
+        ],
         "refused": found.refused,
     }

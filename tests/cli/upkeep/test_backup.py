@@ -1,5 +1,6 @@
 """The rules of `store backup`: what is sent, what comes back, who can read it, and what is said when it cannot be."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -278,3 +279,42 @@ def test_s3_brings_a_tenant_back(data: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert ACCESS_KEY not in str(said) + listed.stdout
     assert SECRET_KEY not in str(said) + listed.stdout
     assert balance(cwd / "newest") == balance(data)
+
+
+def test_what_is_pinned_stays_in_the_backup_until_it_is_unpinned_there(data: Path) -> None:
+    """Listed with its reason; taken away by name, where the directory that set it is gone."""
+    here = data.parent
+    run("snapshot", "pin", "data", "6", "--name", "audit", "--reason", "for the auditors", cwd=here)
+    (pushed,) = events("backup", "push", "data", "backup", cwd=here)
+    assert pushed["pins"] == 1
+    listed = run("backup", "list", "backup", cwd=here).stdout
+    assert re.search(r"pinned: audit, offset 6 of epoch [0-9a-f]{32}: for the auditors", listed)
+    (*_, whole) = events("backup", "list", "backup", cwd=here)
+    assert [(each["name"], each["offset"], each["until"]) for each in whole["pins"]] == [("audit", 6, None)]
+    assert not whole["foreign"]
+    events("backup", "verify", "backup", cwd=here)
+    said = error("backup", "unpin", "backup", "other", cwd=here, exit_code=Exit.NOTHING_THERE)
+    assert "audit (epoch " in said["hint"]
+    run("backup", "unpin", "backup", "audit", cwd=here)
+    (*_, whole) = events("backup", "list", "backup", cwd=here)
+    assert whole["pins"] == []
+
+
+def test_of_two_pins_of_one_name_the_epoch_tells_which(data: Path) -> None:
+    """Set in a history that was given up, and in the one that went on from it."""
+    here = data.parent
+    run("snapshot", "pin", "data", "6", "--name", "audit", cwd=here)
+    run("backup", "push", "data", "backup", cwd=here)
+    run("restore", "data", "--to-offset", "8", "--into", "other", cwd=here)
+    deposit(here / "other", 1)
+    run("snapshot", "take", "other", cwd=here)
+    run("snapshot", "pin", "other", "newest", "--name", "audit", cwd=here)
+    run("backup", "push", "other", "backup", cwd=here)
+    (*_, whole) = events("backup", "list", "backup", cwd=here)
+    epochs = [each["epoch"] for each in whole["pins"]]
+    assert len(epochs) == 2
+    said = error("backup", "unpin", "backup", "audit", cwd=here, exit_code=Exit.CONFIG)
+    assert all(each in said["hint"] for each in epochs)
+    run("backup", "unpin", "backup", "audit", "--epoch", epochs[0][:10], cwd=here)
+    (*_, whole) = events("backup", "list", "backup", cwd=here)
+    assert [each["epoch"] for each in whole["pins"]] == epochs[1:]
