@@ -144,7 +144,10 @@ SHARED_TESTS = {
     "store/audit/reading/verifying/tally.py": "tests/audit/reading/test_reporting.py",
     "store/audit/reading/verifying/writes.py": "tests/audit/reading/verifying/test_snapshot.py",
     **dict.fromkeys(
-        [f"store/audit/reading/verifying/{each}.py" for each in ("batch", "findings", "listing")],
+        [
+            f"store/audit/reading/verifying/{each}.py"
+            for each in ("batch", "evidence", "findings", "listing", "manifests", "passing", "request", "signatures")
+        ],
         "tests/audit/reading/verifying/test_trail.py",
     ),
     **dict.fromkeys(

@@ -12,7 +12,8 @@ import typer
 import store
 from store.audit.reading.exporting import files_of
 from store.audit.reading.verifying.findings import Outcome
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification
 from store.cli.audit.prove import write_new
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
 from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, line_of, part_of, tell

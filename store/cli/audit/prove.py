@@ -10,7 +10,8 @@ from store.audit.objects.layout import Malformed
 from store.audit.objects.merkle import leaf_hash
 from store.audit.reading.proving import prove as prove_event
 from store.audit.reading.verifying.findings import Verdict
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, Region, TrailUrl, key_of, open_trail
 from store.cli.audit.verify import Policies, Witnesses, cosignatures, tell_findings
 from store.cli.exits import NothingThere

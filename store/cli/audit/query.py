@@ -15,7 +15,8 @@ from rich.text import Text
 from store.audit.objects.manifest import Manifest
 from store.audit.reading.querying import COLUMNS, parquet, view
 from store.audit.reading.verifying.findings import Outcome, Verdict
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification
 from store.cli.audit.export import version
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
 from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, part_of, shown, tell_findings

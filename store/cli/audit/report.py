@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from store.audit.reading.reporting import About, page
+from store.audit.reading.verifying.request import Request
 from store.audit.reading.verifying.tally import Tally
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.trail import Verification
 from store.cli.audit.export import version
 from store.cli.audit.prove import write_new
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, Region, TrailUrl, open_trail

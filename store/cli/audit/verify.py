@@ -12,8 +12,9 @@ from store.audit.objects.layout import Malformed
 from store.audit.objects.notes import Note
 from store.audit.reading.verifying.findings import FINDINGS_MAX, Kind, Outcome, Verdict
 from store.audit.reading.verifying.log import AgainstLog
+from store.audit.reading.verifying.request import FAR, START, Cosigned, Request
 from store.audit.reading.verifying.snapshot import AgainstSnapshot
-from store.audit.reading.verifying.trail import FAR, START, Cosigned, Request, Verification
+from store.audit.reading.verifying.trail import Verification
 from store.audit.signing.policy import Policy, policy_of, read_policy
 from store.cli.audit.places import note_verified
 from store.cli.audit.trails import (

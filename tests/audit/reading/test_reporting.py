@@ -12,8 +12,9 @@ from store.audit.objects.notes import read_key
 from store.audit.reading.reporting import About, page
 from store.audit.reading.verifying import tally as tally_module
 from store.audit.reading.verifying.findings import Kind, Outcome
+from store.audit.reading.verifying.request import Request
 from store.audit.reading.verifying.tally import OTHERS, Tally, tally_of
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.trail import Verification
 from store.env.memory import MemoryClock
 from store.env.worm_folder import FolderWorm
 from tests.audit.small_trails import FIRST_KEY, LOG, Trail, canonical, event, small_trail

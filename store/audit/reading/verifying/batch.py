@@ -30,8 +30,8 @@ class Task:
     manifest: Manifest
     version_id: str | None
     """The version to read; None where there is none left."""
-    signed: tuple[tuple[int, bytes], ...]
-    """Sizes that end in this batch, and the roots that were signed for them."""
+    signed_root: bytes | None
+    """The root that was signed for its end; None where none was."""
     heartbeat_s: int
     """Seconds without an event that are too many; 0 where nobody said."""
     with_lock: bool
@@ -148,17 +148,14 @@ def _read(task: Task, data: bytes) -> tuple[list[_Event], list[bytes]]:
 
 
 def _check_tree(task: Task, leaves: Sequence[bytes]) -> None:
-    manifest, before = task.manifest, task.manifest.span_before
+    manifest, before, signed = task.manifest, task.manifest.span_before, task.signed_root
     after = before.then(span_of(before.end, leaves)).root()
     if after.hex() != manifest.root_after:
         raise Malformed(f"expected the root {manifest.root_after} behind its events, found {after.hex()}")
-    for size, root in task.signed:
-        here = after if size == manifest.size_after else None
-        here = here or before.then(span_of(before.end, leaves[: size - before.end])).root()
-        if here != root:
-            raise Malformed(
-                f"expected the root that was signed for {size} events, {root.hex()}, found {here.hex()}: rewritten"
-            )
+    if signed is not None and signed != after:
+        size = manifest.size_after
+        raise Malformed(f"expected the root that was signed for {size} events, {signed.hex()}, found {after.hex()}: "
+                        "rewritten")  # fmt: skip
 
 
 def _check_order(manifest: Manifest, events: Sequence[_Event]) -> None:

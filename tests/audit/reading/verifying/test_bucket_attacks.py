@@ -9,7 +9,8 @@ import boto3
 import pytest
 
 from store.audit.reading.verifying.findings import Kind, Outcome, Verdict
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification
 from store.env.posix import SystemClock
 from store.env.worm import WormStore
 from store.env.worm_url import open_worm

@@ -7,7 +7,8 @@ import pytest
 
 from store.audit.reading.verifying.findings import Kind, Outcome, Verdict
 from store.audit.reading.verifying.log import AgainstLog
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification
 from store.env.memory import MemoryClock, MemoryDisk
 from store.env.worm import WormStore
 from store.env.worm_folder import FolderWorm

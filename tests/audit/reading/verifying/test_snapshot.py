@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.audit.reading.verifying.findings import Kind, Outcome, Verdict
+from store.audit.reading.verifying.request import Request
 from store.audit.reading.verifying.snapshot import AgainstSnapshot
-from store.audit.reading.verifying.trail import Request, Verification
+from store.audit.reading.verifying.trail import Verification
 from store.audit.reading.verifying.writes import told_of
 from store.engine.audit_rules import hashed
 from store.engine.engine import Engine

@@ -13,7 +13,8 @@ from store.audit.reading.verifying import findings as findings_module
 from store.audit.reading.verifying.batch import Checked, Task
 from store.audit.reading.verifying.findings import Findings, Kind, Outcome, Verdict
 from store.audit.reading.verifying.listing import logs_in
-from store.audit.reading.verifying.trail import Request, Verification, work_of
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification, work_of
 from store.env.memory import MemoryClock
 from store.env.worm import WormStore
 from store.env.worm_folder import FolderWorm
