@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from store.audit.objects.layout import origin_of
 from store.audit.objects.manifest import Writer
-from store.audit.options import AuditOptions
+from store.audit.options import NOTES_DAYS, AuditOptions
 from store.audit.owing import CURSOR
 from store.audit.recording.recorder import Recorder, shipped_row
 from store.audit.recording.rows import Rows, State
@@ -81,7 +81,7 @@ class Keeper:
         """
         self._disk, self._ledger, self._store, self._clock = current, ledger, store, clock
         self._key, self._tell = key, tell
-        self._retention: Final = Retention(options.retention_days)
+        self._notes_retention: Final = Retention(options.retention_days + NOTES_DAYS)
         self.recorder: Final = Recorder(
             current,
             before=before,
@@ -102,7 +102,7 @@ class Keeper:
             log=self.log,
             origin=self.origin,
             writer=Writer(version, host, ledger.fence),
-            retention=self._retention,
+            retention=Retention(options.retention_days),
             clock=clock,
             anchors=anchors,
             hands=hands,
@@ -129,7 +129,7 @@ class Keeper:
         more = False
         if not self._shipping or self.recorder.rows.counts()[State.FROZEN] <= AHEAD_MAX:
             more = self._record(now)
-        if now >= self._notes_again:  # Again and again: they are locked for as long as what they introduce.
+        if now >= self._notes_again:  # Again and again: they are locked for longer than what they introduce.
             self._notes_again = now + CHECK_INTERVAL_S
             self._unsent = dict(sorted(self.notary.notes().items()))
         pause = self._send_notes(now) if self._unsent else self.shipper.step()
@@ -210,7 +210,7 @@ class Keeper:
         name, data = next(iter(self._unsent.items()))
         try:
             at = store_time(self._store, self._clock)
-            ship(self._store, name, data, retention=self._retention, now=at, conditional=False)
+            ship(self._store, name, data, retention=self._notes_retention, now=at, conditional=False)
         except StoreError as error:
             if str(error) != self._notes_trouble:
                 self._tell(f"the note of a key cannot be stored: {error}")

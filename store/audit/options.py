@@ -6,13 +6,16 @@ from typing import Final
 
 from store.audit.objects.batches import SIZE_LIMIT
 from store.audit.objects.layout import LOG_SIZE, origin_of
-from store.audit.shipping.putting import RETENTION_DAYS_MAX
+from store.audit.shipping.putting import MARGIN_DAYS, RETENTION_DAYS_MAX
 from store.errors import ConfigError
 
 FULL: Final = ("refuse", "continue")
 """What may happen when the ledger is full."""
 HEARTBEAT_MIN_S: Final = 1.0
 EVENTS_LIMIT: Final = 1_000_000
+NOTES_DAYS: Final = 1 + MARGIN_DAYS
+"""Days by which the notes of keys and policies are locked for longer than batches: they are looked at once a day, and
+what is shipped until they are looked at again has its own margin."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class AuditOptions:
         """ConfigError names the field that cannot be."""
         origin_of(self.domain, "0" * LOG_SIZE)
         for name, least, most in (
-            ("retention_days", 1, RETENTION_DAYS_MAX - 1),
+            ("retention_days", 1, RETENTION_DAYS_MAX - MARGIN_DAYS - NOTES_DAYS),
             ("batch_events_max", 1, EVENTS_LIMIT),
             ("batch_size_max", 1, SIZE_LIMIT // 4),
             ("ledger_size_max", 1 << 20, 1 << 50),

@@ -23,6 +23,7 @@ from tests.audit.small_trails import (
     Trail,
     canonical,
     event,
+    root,
     small_trail,
 )
 
@@ -273,6 +274,22 @@ def under_retained_checkpoint() -> Attack:
     return Attack(trail, 3, "2027-01-01")
 
 
+def under_retained_key() -> Attack:
+    """The note of a key that may go before the batches whose manifests it signs."""
+    trail, name = small_trail(), f"keys/{FIRST_KEY.id.hex()}.note"
+    trail.objects[name] = replace(trail.objects[name], lock=Lock(retain_until="2036-11-20T23:59:59Z"))
+    return Attack(trail, 3, "2036-11-20")
+
+
+def under_retained_policy() -> Attack:
+    """The same of a policy."""
+    trail = small_trail()
+    trail.objects["policy/000001.note"] = replace(
+        trail.objects["policy/000001.note"], lock=Lock(retain_until="2036-11-20T23:59:59Z")
+    )
+    return Attack(trail, 3, "2036-11-20")
+
+
 def event_hold() -> Attack:
     """A date that moves."""
     trail = small_trail()
@@ -332,6 +349,20 @@ def garbage_checkpoint() -> Attack:
     trail = small_trail()
     trail.objects["checkpoint/00000000000000000005.ckpt"] = Stored(b"\x00\xff")
     return Attack(trail, 1, "checkpoint/00000000000000000005.ckpt")
+
+
+def within_a_batch() -> Attack:
+    """A checkpoint in the middle of a batch, with the right root, signed by who has the key: no shipper made it."""
+    trail = small_trail()
+    text = f"{trail.origin}\n6\n{base64.b64encode(root(trail.leaves[:6])).decode()}\n"
+    trail.objects["checkpoint/00000000000000000006.ckpt"] = Stored(f"{text}\n{FIRST_KEY.line(text)}".encode())
+    return Attack(trail, 1, "no batch ends")
+
+
+def foreign_trusted() -> Attack:
+    """What the auditor kept was signed by somebody else."""
+    other = small_trail(3)
+    return Attack(small_trail(3), 1, "signature of", trusted=other.note(SECOND_KEY))
 
 
 def empty_root() -> Attack:
@@ -421,7 +452,8 @@ ATTACKS: Final[tuple[Callable[[], Attack], ...]] = (
     missing_checkpoints, nothing_left, reordered_events, reordered_batches, truncated_tail, rewritten_against_trusted,
     rewritten_between, rewritten_against_witness, witness_behind, forged_cosignature, forged_key, forged_rotation,
     two_successors, old_key_goes_on, revoked_key_goes_on, forged_revocation, unlocked, unlocked_mode, governance,
-    under_retained, under_retained_manifest, under_retained_checkpoint, event_hold, other_version, foreign,
+    under_retained, under_retained_manifest, under_retained_checkpoint, under_retained_key, under_retained_policy,
+    within_a_batch, foreign_trusted, event_hold, other_version, foreign,
     garbage_manifest, garbage_policy, unsigned_policy, overlapping_signature, garbage_checkpoint, empty_root,
     other_spelling, far_away,
     other_tenant, replayed, replayed_object, clock_set_back, left_out, one_bit, one_bit_with_manifest,

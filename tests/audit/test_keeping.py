@@ -279,6 +279,16 @@ def test_notes_are_looked_at_again_every_day() -> None:
     assert again > first
 
 
+def test_notes_stay_locked_for_longer_than_what_is_shipped_before_they_are_looked_at_again() -> None:
+    """A batch of the day's last minute may not outlive the note of the key that signed its manifest."""
+    kept = Kept().live(1).run()
+    kept.clock.advance(86_400_000_000 - 60_000_000)
+    kept.live(1).run()
+    ends = {name: versions[0].lock.retain_until for name, versions in kept.bucket.versions.items()}
+    notes = [until for name, until in ends.items() if (found := read_name(name)) and found.what is What.KEY]
+    assert max(until for until in ends.values() if until) == min(until for until in notes if until)
+
+
 @pytest.mark.parametrize("rounds", [1, 5])
 def test_an_idle_trail_wants_to_be_asked_again_soon(rounds: int) -> None:
     """A tenth of a second later, however long the shipper could wait."""
