@@ -104,6 +104,46 @@ class _Later:
         return self.errand.result()
 
 
+class Held:
+    """What is begun waits until the test lets it be done (Hands)."""
+
+    def __init__(self) -> None:
+        self.waiting: list[HeldErrand] = []
+
+    def begin(self, work: Callable[[], Any]) -> "HeldErrand":
+        """When it is let go on."""
+        self.waiting.append(HeldErrand(work))
+        return self.waiting[-1]
+
+    def let(self, place: int) -> None:
+        """Do one of those that wait."""
+        held = self.waiting.pop(place)
+        held.errand = OwnHands().begin(held.work)
+
+
+class HeldErrand:
+    """One that waits, or was done."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+        self.errand: Errand[Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it was let."""
+        return self.errand is not None
+
+    @property
+    def error(self) -> Exception | None:
+        """What it raised."""
+        return None if self.errand is None else self.errand.error
+
+    def result(self) -> Any:
+        """What came of it."""
+        assert self.errand is not None
+        return self.errand.result()
+
+
 class Interrupted:
     """An object of which every act counts: `plan` is asked with the act's number before and after each."""
 

@@ -112,6 +112,8 @@ class Shipper:
         self._check_due = 0.0
         self._due = 0.0
         self._endorse_due, self._endorse_attempts = 0.0, 0
+        self._endorsing: Checkpoint | None = None
+        """The checkpoint for which witnesses are being asked."""
         self._checkpoint_due = clock.monotonic() + CHECKPOINT_INTERVAL_S
         self._anchor_due, self._anchor_attempts = 0.0, 0
         self._attempts, self._trouble, self._halted, self._attacked = 0, "", "", 0
@@ -177,7 +179,7 @@ class Shipper:
         elif self._rows.first_in(State.CHECKPOINTED) and now >= self._anchor_due:
             self._anchor(now)
         elif not self._tidy():
-            return UNDERWAY_S if self._underway.busy else self._idle(now)
+            return UNDERWAY_S if self._underway.busy or self._endorsing is not None else self._idle(now)
         return 0.0
 
     def _idle(self, now: float) -> float:
@@ -260,7 +262,7 @@ class Shipper:
 
         Enough in rows or in time: under a load that never pauses there is always something that waits.
         """
-        if self._rows.checkpoint_waits is not None:
+        if self._rows.checkpoint_waits is not None or self._endorsing is not None:
             return True
         counts = self._rows.counts()
         waiting = counts[State.FROZEN] + counts[State.STORED]
@@ -269,26 +271,38 @@ class Shipper:
         return done > 0 and now >= self._endorse_due and (waiting == 0 or enough)
 
     def _checkpoint(self, now: float) -> bool:
-        """Sign one, or store the one that is signed. Whether it could be: without its witnesses batches go first."""
+        """Sign one, or store the one that is signed. Whether it could be: without its witnesses batches go first.
+
+        While they are asked, it is to be this one, though more could be signed by then.
+        """
         if (signed := self._rows.checkpoint_waits) is not None:
             stored = self._ship(checkpoint_name(self._log, signed.size), signed.note)
             self._rows.checkpointed(signed, version_id=stored.version_id)
             self._checkpoint_at = self._clock.wall()
             self._checkpoint_due = now + CHECKPOINT_INTERVAL_S
             return True
-        *_, last = self._rows.all_in(State.MANIFESTED)
-        root = read_manifest(self._rows.manifest(last)).root_after
-        checkpoint = Checkpoint(self._origin, last.size_after, bytes.fromhex(root))
+        checkpoint = self._endorsing or self._next_checkpoint()
         try:
-            note = self._published(checkpoint) or self._notary.endorse(checkpoint)
+            note = None if self._endorsing else self._published(checkpoint)
+            note = note or self._notary.endorse(checkpoint)
         except (Unendorsed, OSError) as error:
+            self._endorsing = None
             self._endorse_attempts += 1
-            self._endorse_due = now + _pause(self._endorse_attempts)
-            self._strange(f"no checkpoint at {last.size_after}: {error}")
+            self._endorse_due = self._clock.monotonic() + _pause(self._endorse_attempts)
+            self._strange(f"no checkpoint at {checkpoint.size}: {error}")
+            return False
+        self._endorsing = checkpoint if note is None else None
+        if note is None:
             return False
         self._endorse_attempts = 0
-        self._rows.signed(last.size_after, note)
+        self._rows.signed(checkpoint.size, note)
         return True
+
+    def _next_checkpoint(self) -> Checkpoint:
+        """Behind the newest batch whose manifest is stored."""
+        *_, last = self._rows.all_in(State.MANIFESTED)
+        root = read_manifest(self._rows.manifest(last)).root_after
+        return Checkpoint(self._origin, last.size_after, bytes.fromhex(root))
 
     def _published(self, checkpoint: Checkpoint) -> bytes | None:
         """The very checkpoint, if it is stored already: an older ledger was put back. Signed anew it would differ."""

@@ -27,6 +27,7 @@ from store.audit.signing.notary import TrailNotary
 from store.audit.signing.policy import policy_of
 from store.cli.directories import generation_of
 from store.env.audit_keys import KeyFolder, load_signer
+from store.env.hands import ThreadHands
 from store.env.ledger import Ledger
 from store.env.lmdb import LmdbLedger
 from store.env.posix import PosixDisk
@@ -216,7 +217,7 @@ def cosigner_of(options: AuditOptions, keyring: Keyring, ledger: Ledger, trees: 
             raise ConfigError(f"a witness in audit.witnesses is URL=key, found {each!r:.160}: {error}") from None
     policy = policy_of(said, options.witnesses_min, logs=[keyring.succession.newest])
     links = {f"w{number}": HttpWitness(url) for number, (_, url) in enumerate(said, start=1)}
-    return Cosigner(policy, links, ledger=ledger, trees=trees, clock=clock)
+    return Cosigner(policy, links, ledger=ledger, trees=trees, clock=clock, hands=ThreadHands())
 
 
 def note_act(places: Places, what: str) -> None:

@@ -1,6 +1,5 @@
 """Several objects on their way at once: which may be put when, and what is written down of them."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,49 +11,8 @@ from store.audit.objects.layout import What, read_name
 from store.audit.recording.rows import State
 from store.audit.shipping.behind import AHEAD_MAX
 from store.audit.shipping.shipper import PAUSE_MIN_S
-from store.env.hands import Errand, OwnHands
 from store.env.worm import Unreachable
-from tests.audit.shipping_scene import Crash, OtherHands, Scene
-
-
-class Held:
-    """What is begun waits until the test lets it be done (Hands)."""
-
-    def __init__(self) -> None:
-        self.waiting: list[HeldErrand] = []
-
-    def begin(self, work: Callable[[], Any]) -> "HeldErrand":
-        """When it is let go on."""
-        self.waiting.append(HeldErrand(work))
-        return self.waiting[-1]
-
-    def let(self, place: int) -> None:
-        """Do one of those that wait."""
-        held = self.waiting.pop(place)
-        held.errand = OwnHands().begin(held.work)
-
-
-class HeldErrand:
-    """One that waits, or was done."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.work = work
-        self.errand: Errand[Any] | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether it was let."""
-        return self.errand is not None
-
-    @property
-    def error(self) -> Exception | None:
-        """What it raised."""
-        return None if self.errand is None else self.errand.error
-
-    def result(self) -> Any:
-        """What came of it."""
-        assert self.errand is not None
-        return self.errand.result()
+from tests.audit.shipping_scene import Crash, Held, OtherHands, Scene
 
 
 def scene_with(hands: Any, batches: int) -> Scene:

@@ -1,15 +1,17 @@
 """Asking witnesses, and what they are sent."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from store.audit.objects.checkpoint import Checkpoint
 from store.audit.objects.merkle import Span, leaf_hashes, span_of
 from store.audit.objects.notes import COSIGNATURE, SecretKey, sign
-from store.audit.signing.cosigning import PAUSE_MAX_S, Cosigner
+from store.audit.signing.cosigning import ANSWER_MAX_S, LATE_S, PAUSE_MAX_S, Cosigner
 from store.audit.signing.policy import policy_of
 from store.audit.signing.witness import Witness, read_request
+from store.env.hands import Errand, Hands, OwnHands
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.worm import SECOND
@@ -63,17 +65,22 @@ class Scene:
         self.clock = MemoryClock()
         self.ledger = MemoryLedger()
         self.trees = Tree()
+        self.hands: Hands = OwnHands()
         self.start()
 
     def start(self) -> None:
         """A process begins."""
         policy = policy_of([(each.key, "") for each in SECRETS], 2)
-        self.cosigner = Cosigner(policy, self.links, ledger=self.ledger, trees=self.trees, clock=self.clock)
+        self.cosigner = Cosigner(
+            policy, self.links, ledger=self.ledger, trees=self.trees, clock=self.clock, hands=self.hands
+        )
 
     def collect(self, size: int) -> set[str]:
         """Who cosigned the checkpoint of this size; what they gave holds."""
         checkpoint = Checkpoint(ORIGIN, size, span_of(0, LEAVES[:size]).root())
-        found = self.cosigner.collect(checkpoint, sign(checkpoint.text, [KEY]))
+        note = sign(checkpoint.text, [KEY])
+        while (found := self.cosigner.collect(checkpoint, note)) is None:
+            self.clock.advance(SECOND // 10)
         assert self.cosigner.policy.cosigned_by(found.note) == found.names
         self.problems = found.problems
         return set(found.names)
@@ -200,3 +207,80 @@ def test_what_each_has_said_last_is_shown(scene: Scene) -> None:
     """When, and over how many events."""
     scene.collect(10)
     assert (scene.cosigner.health["w1"].cosigned_at, scene.cosigner.health["w1"].size) == (NOW, 10)
+
+
+class Silent:
+    """A witness that never answers, or when the test lets it (WitnessLink, Hands for it alone)."""
+
+    def __init__(self, *names: str, scene: Scene) -> None:
+        self.silent = {id(scene.links[name]) for name in names}
+        self.waiting: list[_Waiting] = []
+
+    def begin(self, work: Any) -> Any:
+        """At once; but for the silent."""
+        if id(work.func.__self__) not in self.silent:
+            return OwnHands().begin(work)
+        self.waiting.append(_Waiting(work))
+        return self.waiting[-1]
+
+
+class _Waiting:
+    """An errand that is under way."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+        self.errand: Errand[Any] | None = None
+        self.error = None
+
+    @property
+    def done(self) -> bool:
+        """Not before the test says so."""
+        return self.errand is not None
+
+    def result(self) -> Any:
+        """What came of it."""
+        assert self.errand is not None
+        return self.errand.result()
+
+
+def test_one_that_hangs_costs_the_others_nothing(scene: Scene) -> None:
+    """They are asked at once; where they are enough it is waited for a little, and then ever less often."""
+    scene.hands = Silent("w1", scene=scene)
+    scene.start()
+    began = scene.clock.monotonic()
+    assert scene.collect(10) == {"w2", "w3"}
+    assert scene.clock.monotonic() - began == pytest.approx(LATE_S, abs=0.2)
+    assert "not answered in time" in scene.problems[0]
+    began = scene.clock.monotonic()
+    assert scene.collect(33) == {"w2", "w3"}
+    assert scene.clock.monotonic() == began
+    assert len(scene.hands.waiting) == 1, "it is not asked again while it is asked"
+
+
+def test_those_that_are_needed_are_waited_for_longer(scene: Scene) -> None:
+    """Up to a bound; then the checkpoint waits, and what may be shipped is shipped."""
+    scene.hands = Silent("w1", "w2", scene=scene)
+    scene.start()
+    began = scene.clock.monotonic()
+    assert scene.collect(10) == {"w3"}
+    assert scene.clock.monotonic() - began == pytest.approx(ANSWER_MAX_S, abs=0.2)
+
+
+def test_one_that_was_late_is_asked_again_when_it_has_answered(scene: Scene) -> None:
+    """What it said by then is old, and it is further than was thought: it says so, and cosigns."""
+    hands = scene.hands = Silent("w1", scene=scene)
+    scene.start()
+    scene.collect(10)
+    hands.waiting[0].errand = OwnHands().begin(hands.waiting[0].work)
+    hands.silent.clear()
+    scene.clock.advance(int(PAUSE_MAX_S) * SECOND)
+    assert scene.collect(33) == {"w1", "w2", "w3"}
+
+
+def test_an_answer_to_an_older_checkpoint_is_none_to_this_one(scene: Scene) -> None:
+    """Whoever asks for another one while some have not answered gets signatures on that."""
+    scene.hands = Silent("w1", scene=scene)
+    scene.start()
+    checkpoint = Checkpoint(ORIGIN, 10, span_of(0, LEAVES[:10]).root())
+    assert scene.cosigner.collect(checkpoint, sign(checkpoint.text, [KEY])) is None
+    assert scene.collect(33) == {"w2", "w3"}

@@ -11,10 +11,11 @@ from store.audit.signing.cosigning import Cosigner
 from store.audit.signing.keys import Keyring, introduce_first, introduce_next, read_succession
 from store.audit.signing.notary import TrailNotary, Unendorsed
 from store.audit.signing.policy import policy_of
+from store.env.hands import OwnHands
 from store.env.worm import SECOND
 from store.errors import ConfigError
 from tests.audit.scenes import KEY, LOG, ORIGIN
-from tests.audit.shipping_scene import Scene
+from tests.audit.shipping_scene import Held, Scene
 from tests.audit.signing import test_cosigning
 
 FIRST = dict([introduce_first(LOG, KEY, root=None)])
@@ -69,7 +70,9 @@ class Witnessed:
         self.scene.start()
         self.policy = policy_of([(link.witness.key, "") for link in self.links.values()], 2)
         trees = Spans(self.scene.rows, self.scene.store, LOG)
-        self.cosigner = Cosigner(self.policy, self.links, ledger=self.scene.ledger, trees=trees, clock=self.scene.clock)
+        self.cosigner = Cosigner(
+            self.policy, self.links, ledger=self.scene.ledger, trees=trees, clock=self.scene.clock, hands=OwnHands()
+        )
         self.scene.shipper._notary = TrailNotary(Keyring(LOG, [KEY], FIRST), self.cosigner)
 
     def checkpoints(self) -> list[int]:
@@ -112,3 +115,28 @@ def test_a_shipper_takes_it_as_its_notary() -> None:
     scene.start()
     scene.freeze(2).ship()
     assert scene.shipper.status().checkpoint_size == 6
+
+
+def test_batches_go_on_while_witnesses_are_asked() -> None:
+    """The checkpoint is the one that they were asked for, however much came since; nobody signs it twice."""
+    witnessed = Witnessed()
+    hands = Held()
+    witnessed.cosigner._hands = hands
+    witnessed.scene.freeze(1)
+    while not hands.waiting:
+        witnessed.scene.step()
+    witnessed.scene.freeze(3)
+    for _ in range(20):
+        witnessed.scene.step()
+    assert witnessed.scene.shipper.status().rows[State.MANIFESTED] == 4
+    assert (len(hands.waiting), witnessed.checkpoints()) == (2, [])
+    hands.let(1)
+    witnessed.scene.step()
+    hands.let(0)
+    while not hands.waiting:
+        witnessed.scene.step()
+    assert witnessed.checkpoints() == [3]
+    hands.let(0)
+    hands.let(0)
+    witnessed.scene.ship()
+    assert witnessed.checkpoints() == [3, 12]

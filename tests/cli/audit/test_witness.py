@@ -16,6 +16,7 @@ from store.audit.objects.notes import COSIGNATURE, read_key, sign
 from store.audit.signing.cosigning import Cosigner
 from store.audit.signing.policy import policy_of
 from store.cli.exits import Exit
+from store.env.hands import OwnHands
 from store.env.ledger_memory import MemoryLedger
 from store.env.memory import MemoryClock
 from store.env.witness_http import HttpWitness
@@ -53,13 +54,16 @@ def cosigner(url: str) -> Cosigner:
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # Our own process.
         key = read_key(response.read().decode())
     policy = policy_of([(key, url)], 1)
-    return Cosigner(policy, {"w1": HttpWitness(url)}, ledger=MemoryLedger(), trees=Tree(), clock=MemoryClock())
+    return Cosigner(
+        policy, {"w1": HttpWitness(url)}, ledger=MemoryLedger(), trees=Tree(), clock=MemoryClock(), hands=OwnHands()
+    )
 
 
 def collect(asking: Cosigner, size: int, leaves: list[bytes] = LEAVES) -> tuple[bool, str]:
     """Whether it cosigned the tree of these leaves, and what was wrong."""
     checkpoint = Checkpoint(ORIGIN, size, span_of(0, leaves[:size]).root())
     found = asking.collect(checkpoint, sign(checkpoint.text, [KEY]))
+    assert found is not None
     assert asking.policy.satisfied_by(found.note) is bool(found.names)
     return bool(found.names), " ".join(found.problems)
 
