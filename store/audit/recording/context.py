@@ -20,6 +20,8 @@ Declared = tuple[tuple[str, str], ...]
 
 STORE: Final = ("", "store")
 """(issuer, subject) of the store itself, whose reference is 0."""
+NOBODY_KNOWN: Final = ("", "")
+"""Of a stranger, and of an identity that the trail was never told."""
 
 
 class Context:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from store.audit.objects.json_form import to_json, to_json_text
-from store.audit.recording.context import STORE, Context, Declared
+from store.audit.recording.context import NOBODY_KNOWN, STORE, Context, Declared
 from store.audit.recording.redaction import hides, keyed_hash, place_of, show
 from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, act_of
 from store.codec import NIL, UNSTORABLE
@@ -139,7 +139,9 @@ class Events:
         if record.kind == Kind.IDENTITY:
             return self.context.identities.get(int(record.offset), STORE)
         if record.identity:
-            return self.context.identities.get(int(record.identity), ("", ""))
+            return self.context.identities.get(int(record.identity), NOBODY_KNOWN)
+        if record.kind == Kind.DENIED and record.source:
+            return NOBODY_KNOWN  # A stranger at the door.
         return (_person(record.args) if record.kind == Kind.ADMIN else None) or STORE
 
     def _args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:

@@ -102,6 +102,15 @@ def test_an_event_has_one_form(line: bytes) -> None:
     assert b"\n" not in line
 
 
+def test_a_stranger_is_not_the_store() -> None:
+    """Whoever is turned away unknown, from an address, has no name; a summary of many is the store's own word."""
+    said = {"door": "http", "target": "/v1", "reason": "a bearer token is needed"}
+    turned_away = event(record(5, Kind.DENIED, "authenticate", said, source="10.0.0.9:5", outcome="denied"))
+    assert turned_away["actor"] == {"user": {"domain": "", "uid": ""}}
+    summary = event(record(5, Kind.DENIED, "denials", {"count": 9}, outcome="denied"))
+    assert summary["actor"] == {"user": {"domain": "", "uid": "store"}}
+
+
 def test_what_was_not_committed_says_why() -> None:
     """The code of the error, its message, and the reducer's own reason."""
     raw = record(5, Kind.FAILED_CALL, "move", [1, 2, 3], outcome="refused", value=encode(["no money", {}, "poor"]))
