@@ -129,7 +129,7 @@ def test_log_reads(tmp_path: Path) -> None:
             assert talk.hear()[0][0] == "result"
         talk.say(["subscribe", 1, "SELECT * FROM notes", [], epoch, offset])
         heard = talk.hear()
-        while heard[-1][-1]:
+        while heard[-1][7 if heard[-1][0] == "subscribed" else 4]:
             heard += talk.hear()
         assert heard[0][5:8] == [True, [], True]
         assert [rows[0][0] for chunk in heard[1:] for _, _, rows, _ in chunk[3]] == list(range(600))
