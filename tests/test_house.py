@@ -115,6 +115,8 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
 COMMANDS, DEMO = "tests/cli/test_commands.py", "tests/cli/test_demo.py"
 SNAPSHOT, RESTORE = "tests/cli/upkeep/test_snapshot.py", "tests/cli/upkeep/test_restore.py"
 SHARED_TESTS = {
+    "store/subscribe/delivery.py": "tests/subscribe/test_deliveries.py",
+    "store/subscribe/means.py": "tests/subscribe/test_deliveries.py",
     "store/audit/recording/taxonomy.py": "tests/audit/recording/test_events.py",
     "store/cli/audit/app.py": "tests/cli/audit/test_witness.py",
     "store/cli/app.py": COMMANDS,

@@ -19,10 +19,12 @@ from store.query.results import Room
 from store.subscribe.absence import Absence
 from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past
-from store.subscribe.deliveries import Deliveries, Recipient
+from store.subscribe.deliveries import Deliveries
+from store.subscribe.delivery import Recipient
 from store.subscribe.encoding import Encoding
 from store.subscribe.followed import Followed, change_of
 from store.subscribe.frames import Frames
+from store.subscribe.means import Means
 from store.subscribe.options import Options
 from store.subscribe.routes import Asked, Changed, Route
 from store.subscribe.shaped import Shaped
@@ -45,7 +47,7 @@ class Subscriptions:
             engine.database, self._options, route_of=self._route, left=self._forget_route
         )
         self._resting: Final = self.subqueries.nodes  # Each call looks at it: asking `subqueries` would be a call.
-        self.deliveries: Final = Deliveries(
+        means = Means(
             engine,
             self._options,
             follow=self._add,
@@ -54,6 +56,7 @@ class Subscriptions:
             catch_up=self,
             open_shaped=self._open_shaped,
         )
+        self.deliveries: Final = Deliveries(means)
         """First rows and what was missed, on their way."""
         self._frames: Final[dict[tuple[Encoding, int], Frames]] = {}
         self.subscription_count = 0

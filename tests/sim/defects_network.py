@@ -11,10 +11,11 @@ from store.errors import CallError
 from store.ids import Offset, QueryId
 from store.query.live import LiveQuery
 from store.subscribe.changes import Change
-from store.subscribe.deliveries import Recipient, _Missed
+from store.subscribe.delivery import Recipient
 from store.subscribe.encoding import Encoding
 from store.subscribe.first_rows import FirstRows
 from store.subscribe.reading import Reading, read
+from store.subscribe.returning import MissedDelivery
 from store.subscribe.session import Session
 from store.subscribe.subscriptions import Subscriptions
 from store.transaction import Transaction
@@ -28,17 +29,17 @@ def gap(subscriptions: Subscriptions) -> None:
     def some(transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change | CallError]:
         return changes_of(transaction, wanted) if transaction.offset % 3 else {}
 
-    subscriptions.deliveries.changes_of = some  # type: ignore[misc]  # That is the defect.
+    subscriptions.deliveries._means.changes_of = some  # type: ignore[misc]  # That is the defect.
 
 
 def repetition() -> AbstractContextManager[object]:
     """Who comes back is told once more what it was told last."""
-    init = _Missed.__init__
+    init = MissedDelivery.__init__
 
-    def from_before(self: Any, owner: Any, recipient: Recipient, query: LiveQuery, first: Offset, last: Offset) -> None:
-        init(self, owner, recipient, query, Offset(first - 1), last)
+    def from_before(self: Any, means: Any, recipient: Recipient, query: LiveQuery, first: Offset, last: Offset) -> None:
+        init(self, means, recipient, query, Offset(first - 1), last)
 
-    return patch.object(_Missed, "__init__", from_before)
+    return patch.object(MissedDelivery, "__init__", from_before)
 
 
 def any_epoch(subscriptions: Subscriptions) -> None:

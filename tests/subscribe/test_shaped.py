@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from store.query import ranked, topk
-from store.subscribe import deliveries, first_rows, shaped
+from store.subscribe import deliveries, first_rows, returning, shaped
 from store.subscribe.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from store.subscribe.options import Options
 from store.subscribe.shaped import Shaped
@@ -165,9 +165,9 @@ def test_all_who_missed_the_same_share_what_is_found(monkeypatch: pytest.MonkeyP
     assert {tuple(map(tuple, sorted(view.rows.values()))) for view in views} == {((0, 8), (4, 4))}
     assert len(found) == 1
     put(shelf.client(), 0, 9)
-    monkeypatch.setattr(deliveries, "CAUGHT_UP_SIZE_MAX", 0)
+    monkeypatch.setattr(returning, "CAUGHT_UP_SIZE_MAX", 0)
     assert sorted(back(shelf, old, TOP)[0].rows.values()) == [[0, 9], [4, 4]]
-    assert shelf.subscriptions.deliveries.caught_up == {}
+    assert shelf.subscriptions.deliveries._means.caught_up == {}
 
 
 @pytest.mark.parametrize("sql", [TOP, BY_GENRE])
@@ -315,7 +315,7 @@ def test_who_leaves_while_it_begins_leaves_nothing() -> None:
     clients[1].session.detach()
     assert shelf.subscriptions.deliveries.step() is None
     assert (shelf.subscriptions.query_count, shelf.subscriptions._room.used) == (0, 0)
-    assert (shelf.subscriptions.deliveries._stream_count, shelf.engine.feed.followers) == (0, [])
+    assert (shelf.subscriptions.deliveries._means.streams.count, shelf.engine.feed.followers) == (0, [])
 
 
 def failures(messages: list[Any]) -> list[tuple[Any, ...]]:
@@ -386,7 +386,7 @@ def test_too_much_that_changes_while_it_begins_ends_it() -> None:
         put(writer, number, 50)
         put(writer, number, 60)
     assert failures(client.hears()) == [("subscribe", 1, "overloaded", "first_rows_kept_max")]
-    assert (shelf.subscriptions._room.used, shelf.subscriptions.deliveries._stream_count) == (0, 0)
+    assert (shelf.subscriptions._room.used, shelf.subscriptions.deliveries._means.streams.count) == (0, 0)
 
 
 def lower(monkeypatch: pytest.MonkeyPatch) -> None:
