@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from store.cli.exits import NothingThere
-from store.engine.directory import CURRENT, GENERATION, MARKER, refuse_newer
+from store.engine.directory import CURRENT, GENERATION, MARKER, RESTORING, refuse_half_made, refuse_newer
 from store.env.posix import PosixDisk
 from store.env.world import Disk
 from store.errors import CorruptionError, DirectoryError
@@ -60,20 +60,36 @@ def _other_generations(root: Path) -> str:
     return "; ".join(ways)
 
 
-def look_at(root: Path) -> PosixDisk:
-    """The generation in force, for reading. NothingThere: there is no such directory."""
+def look_at(root: Path, *, half_made: bool = False) -> PosixDisk:
+    """The generation in force, for reading. NothingThere: there is no such directory.
+
+    DirectoryError: it is half made, and nobody asked to see that, too.
+    """
     _expect(root)
     disk = PosixDisk(generation_of(root), read_only=True, root=root)
     refuse_newer(disk)
+    if not half_made:
+        refuse_half_made(disk)
     return disk
 
 
 def work_on(root: Path) -> PosixDisk:
-    """The generation in force, for taking and removing snapshots beside whoever serves. NothingThere: no such one."""
+    """The generation in force, for taking and removing snapshots beside whoever serves. NothingThere: no such one.
+
+    DirectoryError: it is half made.
+    """
     _expect(root)
     disk = PosixDisk(generation_of(root), root=root)
     refuse_newer(disk)
+    refuse_half_made(disk)
     return disk
+
+
+def never_made(root: Path) -> bool:
+    """Whether there is no store in a directory, and never was: there is none, or its making was cut short."""
+    return not root.exists() or (
+        (root / RESTORING).exists() and not any((root / x).exists() for x in (MARKER, CURRENT))
+    )
 
 
 def expect_not_around_one(root: Path) -> None:

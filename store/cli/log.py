@@ -50,7 +50,7 @@ def dump(
     if to is not None and to < from_:
         raise ConfigError(f"--to is at least --from, found {to} below {from_}")
     through = None if to is None else Offset(to)
-    disk = look_at(directory)
+    disk = look_at(directory, half_made=True)
     names = _Names()
     start = names.begin(disk, Offset(from_))
     if start > from_ and start > FIRST_OFFSET:

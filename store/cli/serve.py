@@ -29,7 +29,7 @@ from store.cli.arguments import (
 )
 from store.cli.audit.places import places_of
 from store.cli.demo import FIRST_ACCOUNT
-from store.cli.directories import expect_not_around_one, generation_of
+from store.cli.directories import expect_not_around_one, generation_of, look_at
 from store.cli.domains import load_domain
 from store.cli.exits import Exit
 from store.cli.git_history import open_repository
@@ -91,6 +91,8 @@ def serve(  # Options of a command.
         auth__token_file=token_file,
     )
     loaded = load_domain(options.tenant.domains)
+    if options.tenant.data.is_dir():
+        look_at(options.tenant.data)  # What cannot be served is said before a token is asked for.
     if demo:
         if repository is not None:
             open_repository(repository)  # What was named and cannot be read is told before anything begins.

@@ -71,8 +71,7 @@ def inspect(disk: Disk) -> Marker | None:
                 "expected the commitlog, found no segment", file="log/", position=0, hint="Restore the directory"
             )
         return marker
-    if RESTORING in names:
-        raise half_made(disk)
+    refuse_half_made(disk)
     foreign = [name for name in names if name not in _OURS]
     if foreign and not Commitlog.exists(disk):
         raise DirectoryError(
@@ -88,6 +87,13 @@ def refuse_newer(disk: Disk) -> None:
         return
     with suppress(msgspec.MsgspecError):
         _expect_format(msgspec.json.decode(read_small(disk, MARKER), type=_Format).format)
+
+
+def refuse_half_made(disk: Disk) -> None:
+    """DirectoryError where this directory is being made, or its making was cut short: what lies there is not proven."""
+    names = disk.names()
+    if RESTORING in names and MARKER not in names:
+        raise half_made(disk)
 
 
 def moved(disk: Disk, marker: Marker) -> bool:

@@ -24,7 +24,7 @@ from store.cli.arguments import (
     was_typed,
 )
 from store.cli.asking import find_tenant
-from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, same
+from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, never_made, same
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
 from store.cli.upkeep.acts import note_made, note_switch
@@ -106,7 +106,7 @@ def restore(  # Options of a command.
         tenant = find_tenant(options, url, token, ca, named=named, without=without, timeout_s=None)
         confirm_restored(root, tenant, options.audit, give_up=give_up_unshipped, yes=yes, dry_run=dry_run, json=json)
         return
-    if from_ is not None and into is None and not root.exists():
+    if from_ is not None and into is None and never_made(root):
         into = root  # A bare machine: there is nothing to be in place of.
     optional = into is not None or from_ is not None
     target = read_target(to_offset=to_offset, to_time=to_time, snapshot=snapshot, newest=newest, optional=optional)

@@ -48,7 +48,7 @@ def salvage(  # Options of a command.
     if same(source, into):
         raise ConfigError(f"both are {source}", hint="Name a new directory: a damaged one is never written to")
     expect_outside(into, source)
-    disk = look_at(source)
+    disk = look_at(source, half_made=True)
     expect_store(source, disk)
     try:
         with Phases(json=json) as phases:

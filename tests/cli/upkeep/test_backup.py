@@ -61,6 +61,18 @@ def test_any_moment_comes_back_on_a_bare_machine(data: Path) -> None:
     assert "offsets 1 to" in missed["message"]
 
 
+def test_a_restore_on_a_bare_machine_that_was_killed_begins_anew_by_the_same_command(data: Path) -> None:
+    """It goes into the directory itself, as it did before."""
+    run("backup", "push", "data", "backup", cwd=data.parent)
+    bare = data.parent / "bare"
+    bare.mkdir()
+    (bare / "restoring.json").write_bytes(b'{"reason":"restore","offset":14}')
+    run("restore", "bare", "--from", "backup", "--newest", cwd=data.parent)
+    assert not (bare / "current").exists()
+    assert not (bare / "restoring.json").exists()
+    assert balance(bare) == balance(data)
+
+
 def test_a_store_is_restored_in_place_from_its_backup(data: Path) -> None:
     """Where the directory is there, the backup becomes its new generation, and the old files stay."""
     run("backup", "push", "data", "backup", cwd=data.parent)

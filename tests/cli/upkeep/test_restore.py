@@ -450,3 +450,35 @@ def test_what_does_not_fit_is_told_with_all_that_is_needed(monkeypatch: pytest.M
     with pytest.raises(DirectoryError) as refused:
         check_room(preview)
     assert show_bytes(SPARE_BYTES + 10) in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("snapshot", "list", "half"),
+        ("snapshot", "take", "half"),
+        ("snapshot", "prune", "half"),
+        ("snapshot", "verify", "half"),
+        ("snapshot", "drill", "half"),
+        ("snapshot", "export", "half"),
+        ("snapshot", "pin", "half", "newest"),
+        ("backup", "push", "half", "backup"),
+        ("clone", "half", "new"),
+        ("restore", "half", "--into", "new"),
+        ("restore", "half", "--to-offset", "5"),
+        ("log", "verify", "half"),
+        ("serve", "--data", "half", "--port", "0"),
+    ],
+)
+def test_half_a_store_is_taken_for_none(data: Path, command: tuple[str, ...]) -> None:
+    """What a killed restore left is neither read, nor written, nor served, whole as its log may look."""
+    half = data.parent / "half"
+    run("restore", "data", "--into", "half", cwd=data.parent)
+    (half / "store.json").unlink()
+    (half / "restoring.json").write_bytes(b'{"reason":"restore","offset":14}')
+    before = files(half)
+    said = store(*command, "--json", cwd=data.parent)
+    assert (said.returncode, "half made: a restore to offset 14" in said.stdout + said.stderr) == (Exit.DIRECTORY, True)
+    assert files(half) == before
+    assert not (data.parent / "new").exists()
+    assert not (data.parent / "backup").exists()
