@@ -15,7 +15,7 @@ import msgspec
 from store.audit.objects.json_form import to_json, to_json_text
 from store.audit.recording.context import NOBODY_KNOWN, STORE, Context, Declared
 from store.audit.recording.redaction import hides, keyed_hash, place_of, show
-from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, act_of
+from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, PRODUCT, act_of, members_of
 from store.codec import NIL, UNSTORABLE
 from store.env.subjects import SubjectKeys
 from store.transaction import COMMITTED, CallKey, Kind, Transaction, Write
@@ -55,6 +55,8 @@ class Texts(NamedTuple):
     """From the type up to the first member of ours."""
     kind: str
     """From the identity up to the offset."""
+    end: str
+    """From behind the last member of ours on."""
 
 
 class Events:
@@ -69,7 +71,7 @@ class Events:
         self._names: Final[dict[str, tuple[str, ...]]] = {}
         """A reducer's parameters, where none of them has a rule."""
         self._ends: Final[dict[int, str]] = {}
-        self._second = -1
+        self._second = ""
         self._second_text = ""
 
     def of(self, raw: bytes | msgspec.Raw, record: Transaction, *, sequence: int, epoch: str) -> bytes:
@@ -77,26 +79,28 @@ class Events:
         if record.kind not in _CALLS and self.context.absorb(record):
             self._forget()
         caller = (record.kind, record.reducer, record.identity, record.connection, record.source)
-        head, middle, tail, kind = self._texts.get(caller) or self._keep(caller, record)
+        head, middle, tail, kind, end = self._texts.get(caller) or self._keep(caller, record)
         args, key = self._args(record, epoch)
         hashed = (
             f'"record_sha256":"{sha256(raw).hexdigest()}'
             if key is None
             else f'"record_hmac":"{keyed_hash(key, "record", bytes(raw))}'
         )
-        timestamp = record.timestamp
-        second, micros = divmod(timestamp, 1_000_000)
+        number, timestamp = str(sequence), str(record.timestamp)
+        second, micros, millis = timestamp[:-6], timestamp[-6:], timestamp[:-3]
+        if len(timestamp) <= _EARLY:
+            second, micros, millis = _early(record.timestamp)
         if second != self._second:
-            self._second, self._second_text = second, _second_text(second)
+            self._second, self._second_text = second, _second_text(int(second))
         status, reason = _COMMITTED if record.outcome == COMMITTED else _failure(record, hidden=key is not None)
         call_key = "" if record.call_key is None else _call_key(record.call_key)
         value = "" if record.value == NIL else _value(record.value, key)
         return (
-            f'{head}{sequence},"uid":"{self._log}/{sequence}{middle}{status},"time":{timestamp // 1000}'
-            f',"time_dt":"{self._second_text}.{micros:06d}{tail}{args}{call_key}"epoch":"{epoch}{kind}'
+            f'{head}{number},"uid":"{self._log}/{number}{middle}{status},"time":{millis}'
+            f',"time_dt":"{self._second_text}.{micros}{tail}{args}{call_key}"epoch":"{epoch}{kind}'
             f'{record.offset}{reason},{hashed}","schema_version":{record.schema_version}'
             f',"timestamp":{timestamp},"v":{EVENT_VERSION}{value}'
-            f"{self._writes(record.writes, key) if record.writes else ''}}}}}"
+            f"{self._writes(record.writes, key) if record.writes else ''}{end}"
         ).encode()
 
     def _forget(self) -> None:
@@ -118,20 +122,28 @@ class Events:
         actor: dict[str, Any] = {"user": {"domain": issuer, "uid": subject}}
         if record.connection:
             actor["session"] = {"uid": str(record.connection)}
+        kind = KIND_NAMES.get(record.kind, OTHER)
+        wanted = members_of(act, log=self._log, name=record.reducer or kind, user=actor["user"])
+        if record.source:
+            wanted["src_endpoint"] = _endpoint(record.source)
         said = {
             "activity_id": act.activity_id,
             "actor": actor,
             "api": {"operation": record.reducer},
             "category_uid": act.category_uid,
             "class_uid": act.class_uid,
-            "metadata": {"product": {"name": "commitstore", "vendor_name": "commitstore"}, "sequence": 0},
+            "severity_id": 1,
+            **wanted,
         }
-        endpoint = f',"src_endpoint":{to_json_text(_endpoint(record.source))}' if record.source else ""
+        before = to_json_text(dict(sorted(each for each in said.items() if each[0] < "metadata")))
+        between = to_json_text(dict(sorted(each for each in said.items() if "metadata" < each[0] < "status")))
+        behind = to_json_text({name: each for name, each in said.items() if name > "unmapped"})
         return Texts(
-            head=to_json_text(said).removesuffix("0}}"),
-            middle=f'","version":"{OCSF_VERSION}"}},"severity_id":1{endpoint}',
+            head=f'{before[:-1]},"metadata":{{"product":{to_json_text(PRODUCT)},"sequence":',
+            middle=f'","version":"{OCSF_VERSION}"}},{between[1:-1]}',
             tail=f'Z","type_uid":{act.type_uid},"unmapped":{{',
-            kind=f'","identity":{record.identity},"kind":"{KIND_NAMES.get(record.kind, OTHER)}","offset":',
+            kind=f'","identity":{record.identity},"kind":"{kind}","offset":',
+            end="}}" if behind == "{}" else f"}},{behind[1:]}",
         )
 
     def _actor(self, record: Transaction) -> tuple[str, str]:
@@ -218,9 +230,16 @@ class Events:
 
 
 _SAFE: Final = 2**53
+_EARLY: Final = 6
+"""Digits of a moment within the first second of 1970."""
 _OPS: Final = 256
 """More than there will ever be."""
 _COMMITTED: Final = (',"status":"Success","status_id":1', "")
+
+
+def _early(timestamp: int) -> tuple[str, str, str]:
+    """Whole seconds, microseconds of the second, and milliseconds, of a moment that is too short to be cut."""
+    return str(timestamp // 1_000_000), f"{timestamp % 1_000_000:06d}", str(timestamp // 1_000)
 
 
 def _second_text(second: int) -> str:

@@ -41,6 +41,7 @@ def test_an_event_says_who_did_what_when_and_from_where() -> None:
         "api": {"operation": "move"},
         "category_uid": 6,
         "class_uid": 6005,
+        "database": {"type_id": 1, "uid": LOG},
         "metadata": {
             "product": {"name": "commitstore", "vendor_name": "commitstore"},
             "sequence": 4,
@@ -157,6 +158,36 @@ def test_every_kind_has_its_class(raw: bytes, kind: str, type_uid: int, args: An
     assert said["class_uid"] * 100 + said["activity_id"] == type_uid
     assert said["class_uid"] // 1000 == said["category_uid"]
     assert said["unmapped"]["args"] == args
+
+
+REQUIRED = {
+    6005: {"actor", "src_endpoint", "database"},
+    6002: {"app"},
+    3004: {"entity"},
+    3002: {"user", "service"},
+}
+"""What OCSF 1.8.0 requires of each class, one of each "at least one" among them."""
+
+
+@pytest.mark.parametrize("line", events_of(EVERY_KIND), ids=[f"offset {each + 1}" for each in range(len(EVERY_KIND))])
+def test_an_event_has_what_ocsf_requires_of_its_class(line: bytes) -> None:
+    """Of every class, and of this one; an activity that has no number has a name."""
+    said = json.loads(line)
+    required = {"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"}
+    assert required | REQUIRED[said["class_uid"]] <= set(said)
+    assert {"product", "version"} <= set(said["metadata"])
+    assert ("activity_name" in said) == (said["activity_id"] == 99)
+    assert said.get("src_endpoint") != {}
+
+
+def test_who_logs_on_is_the_user_and_what_changes_is_the_store() -> None:
+    """The store is its log's id wherever a class asks for a thing; of its own acts it is the endpoint."""
+    (identity,) = [json.loads(each) for each in events_of([records.identity(1)])]
+    assert identity["user"] == identity["actor"]["user"] == {"domain": "https://id.example", "uid": "ada"}
+    assert identity["service"] == {"name": "commitstore", "uid": LOG}
+    assert event(record(5, Kind.ADMIN, "seal", ["iss", "op"]))["entity"] == {"type": "database", "uid": LOG}
+    assert event(record(5, Kind.SCHEDULE, "move", [1, 2, 3]))["src_endpoint"] == {"name": "commitstore"}
+    assert event(record(5, Kind.ADMIN, "heartbeat", []))["activity_name"] == "heartbeat"
 
 
 @pytest.mark.parametrize(
