@@ -7,7 +7,7 @@ and how long he looks.
 
 import threading
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -34,6 +34,11 @@ class Errand(Protocol[T_co]):
 class Hands(Protocol):
     """Does what it is given."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether it is done beside the caller, so that several things at once take no longer than one."""
+        ...
+
     def begin(self, work: Callable[[], T]) -> Errand[T]:
         """Have it done."""
         ...
@@ -41,6 +46,8 @@ class Hands(Protocol):
 
 class OwnHands:
     """One thing at a time, done before `begin` returns: where nothing is far away (Hands)."""
+
+    apart: Final = False
 
     def begin(self, work: Callable[[], T]) -> Errand[T]:
         """Do it now."""
@@ -51,6 +58,8 @@ class OwnHands:
 
 class ThreadHands:
     """A thread for each thing, which the end of the process does not wait for (Hands)."""
+
+    apart: Final = True
 
     def begin(self, work: Callable[[], T]) -> Errand[T]:
         """Do it beside the caller."""

@@ -61,6 +61,8 @@ class Notary:
 class OtherHands:
     """What is begun is done later, one thing at each look, in an order of the dice (Hands)."""
 
+    apart = True
+
     def __init__(self, seed: int) -> None:
         self._dice = Random(seed)  # noqa: S311  # The same order each time.
         self._waiting: list[_Later] = []
@@ -106,6 +108,8 @@ class _Later:
 
 class Held:
     """What is begun waits until the test lets it be done (Hands)."""
+
+    apart = True
 
     def __init__(self) -> None:
         self.waiting: list[HeldErrand] = []

@@ -105,6 +105,7 @@ class Shipper:
         self._log, self._origin, self._writer = log, origin, writer
         self._retention, self._clock, self._anchors, self._tell = retention, clock, tuple(anchors), tell
         self._underway: Final = Underway(hands)
+        self._ahead: Final = AHEAD_MAX if hands.apart else 1
         self._went_well = False
         """Whether what was put last into the store went well."""
         self._conditional: bool | None = None
@@ -208,7 +209,7 @@ class Shipper:
 
     def _send(self) -> None:
         """Begin what may be on its way: after trouble, and at first, one alone."""
-        most = AHEAD_MAX if self._went_well else 1
+        most = self._ahead if self._went_well else 1
         stored = self._rows.first_in(State.STORED)
         for row in islice(chain(self._rows.all_in(State.STORED), self._rows.all_in(State.FROZEN)), most):
             if row.state is State.FROZEN and not self._underway.has_batch(row.batch):

@@ -210,7 +210,9 @@ def test_what_each_has_said_last_is_shown(scene: Scene) -> None:
 
 
 class Silent:
-    """A witness that never answers, or when the test lets it (WitnessLink, Hands for it alone)."""
+    """A witness that never answers, or when the test lets it (Hands)."""
+
+    apart = True
 
     def __init__(self, *names: str, scene: Scene) -> None:
         self.silent = {id(scene.links[name]) for name in names}
