@@ -26,7 +26,7 @@ from bench.in_process import opened
 from store.server.app import Server
 from store.server.auth import AuthOptions
 from store.server.options import ServerOptions
-from store.subscribe.session import Wire
+from store.subscribe.outbox import Wire
 
 GENERATIONS: Final = 3
 PAUSE: Final = struct.Struct("=qdd")

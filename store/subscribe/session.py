@@ -6,7 +6,7 @@ in the order of the messages, and the caller's own delta before its result.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,13 +26,11 @@ from store.errors import (
 )
 from store.ids import ClientId, Offset, QueryId, Sequence
 from store.query.live import LiveQuery
-from store.subscribe.broadcast import Broadcast
-from store.subscribe.encoding import ENCODINGS, UNREADABLE, Encoding, table_info
+from store.subscribe.encoding import ENCODINGS, UNREADABLE, table_info
 from store.subscribe.messages import (
     CLIENT_LENGTH_MAX,
     CLOSE_MALFORMED_FRAME,
     CLOSE_TOO_LARGE,
-    CLOSE_TOO_SLOW,
     NO_ARGS,
     Acknowledge,
     Anew,
@@ -50,25 +48,10 @@ from store.subscribe.messages import (
 )
 from store.subscribe.messages import Query as QueryMessage
 from store.subscribe.options import Options
+from store.subscribe.outbox import Outbox, Wire
 from store.subscribe.reading import note_reading, read
 from store.subscribe.subscriptions import Subscriptions
 from store.values import encode
-
-
-class Wire(Protocol):
-    """One client's connection, as its session needs it. Nothing here raises, or calls the session back."""
-
-    def transmit(self, payload: bytes) -> int:
-        """Send one frame, text or binary as the session says. Returns the bytes the network has not taken yet."""
-        ...
-
-    def unsent_bytes(self) -> int:
-        """Bytes transmitted that the network has not taken yet."""
-        ...
-
-    def close(self, code: int, reason: str) -> None:
-        """Cut the client off."""
-        ...
 
 
 class _Unreadable(NamedTuple):
@@ -82,7 +65,7 @@ _NO_DETAILS: Final = b"\x80"
 _Handler = Callable[[Any], None]
 
 
-class Session:
+class Session(Outbox):
     """One client's conversation; a Receiver of the feed and a Recipient of deliveries."""
 
     def __init__(
@@ -95,36 +78,20 @@ class Session:
         *,
         options: Options | None = None,
     ) -> None:
-        self.encoding: Encoding = ENCODINGS[subprotocol]
-        self.text: Final = self.encoding.text
-        self.held_bytes = 0
-        """Bytes held for this client until they are durable."""
+        options = options or Options()
+        encoding = ENCODINGS[subprotocol]
+        super().__init__(engine.feed, encoding, wire, subscriptions.frames(encoding, options.frame_size_max), options)
+        self.text: Final = encoding.text
         self._engine: Final = engine
         self._subscriptions: Final = subscriptions
         self._caller: Final = caller
-        self._wire: Final = wire
-        self._transmit: Final = wire.transmit
-        self._options: Final = options or Options()
         self._run: Final = engine.write_path.call
-        self._encode_result: Final = self.encoding.result
-        self.held: list[bytes] = []
-        """Messages held for this client until they are durable; the feed empties it."""
-        self.broadcast: Broadcast | None = None
-        """The one that told it something last (Listener)."""
-        self._receivers: Final = engine.feed.receivers
+        self._encode_result: Final = encoding.result
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, LiveQuery]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
-        self._unsent_bytes = 0
-        self._sent_bytes = self._mark = 0
-        self._unsent_messages = self._unsent_before = 0
-        self._outbox_bytes_max = self._options.outbox_bytes_max
-        self._outbox_messages_max: Final = self._options.outbox_messages_max
-        self._frames: Final = subscriptions.frames(self.encoding, self._options.frame_size_max)
-        self._room: Final = self._options.room
-        self._frame_size_max: Final = self._options.frame_size_max
-        self._messages_per_frame_max: Final = self._options.messages_per_frame_max
-        self._closed = False
+        self._frame_size_max: Final = options.frame_size_max
+        self._messages_per_frame_max: Final = options.messages_per_frame_max
         self._greeted: Final[dict[type, _Handler]] = {
             Call: self._call,
             Acknowledge: self._acknowledge,
@@ -194,86 +161,14 @@ class Session:
 
     def detach(self) -> None:
         """The connection is gone: forget what is held, follow nothing. May be called again."""
-        self._closed = True
-        self.broadcast = None
-        self._outbox_bytes_max = -1
+        super().detach()
         self._handlers = dict.fromkeys(self._greeted, _ignore)  # The rest of a frame that is being worked through.
-        self._engine.feed.forget(self)
         for query in self._queries.values():
             self._subscriptions.remove(self, query)
         self._queries.clear()
         self._ids.clear()
 
     # Out.
-
-    def tell(self, message: bytes) -> None:
-        """Hold one encoded message; a client with too much waiting is cut off."""
-        held = self.held_bytes + len(message)
-        if held + self._unsent_bytes > self._outbox_bytes_max and not self._has_room(len(message)):
-            self._cut_off(f"{self._options.outbox_bytes_max} bytes")
-            return
-        self.held_bytes = held
-        waiting = self.held
-        if not waiting:  # As Feed.hold does, without the call.
-            self._receivers.append(self)
-        elif len(waiting) >= self._outbox_messages_max:
-            self._cut_off(f"{self._outbox_messages_max} messages")
-            return
-        waiting.append(message)
-
-    def release(self, parts: list[bytes]) -> None:
-        """Let messages out in as few frames as their size allows: all of them are durable."""
-        if self._closed:
-            return
-        frames = self._frames
-        payloads = frames.payloads if parts == frames.parts else frames.make(parts)  # Made once for all told the same.
-        size = frames.size
-        self.held_bytes -= size
-        self.send(payloads, size, len(parts))
-
-    def send(self, payloads: list[bytes], size: int, count: int) -> None:
-        """Let frames out: `count` messages of `size` bytes, all durable (Listener)."""
-        if self._closed:
-            return
-        unsent = 0
-        for payload in payloads:
-            unsent = self._transmit(payload)
-        self._unsent_bytes = unsent
-        if unsent or self._unsent_messages:
-            self._note_unsent(size, count)
-
-    def _note_unsent(self, size: int, count: int) -> None:
-        """Count the messages among the unsent bytes: those since a mark, and those before it while it is unsent."""
-        if not self._unsent_bytes:
-            self._unsent_messages = self._unsent_before = self._sent_bytes = self._mark = 0
-            return
-        self._sent_bytes += size
-        if self._sent_bytes - self._unsent_bytes >= self._mark:
-            self._unsent_before, self._unsent_messages, self._mark = self._unsent_messages, 0, self._sent_bytes
-        self._unsent_messages += count
-        if self._unsent_before + self._unsent_messages > self._outbox_messages_max:
-            self._cut_off(f"{self._outbox_messages_max} messages")
-        elif self._unsent_bytes > self._outbox_bytes_max:  # Nobody asked for room before a broadcast.
-            self._cut_off(f"{self._outbox_bytes_max} bytes")
-
-    def has_room(self) -> bool:
-        """Whether so much was read that more first rows may be told (Recipient)."""
-        self._unsent_bytes = self._wire.unsent_bytes()
-        return self.held_bytes + self._unsent_bytes < self._room
-
-    def _has_room(self, size: int) -> bool:
-        """Whether so many bytes more may wait for this client, after another look at what was sent."""
-        if self._closed:
-            return False
-        self._unsent_bytes = self._wire.unsent_bytes()
-        return self.held_bytes + size + self._unsent_bytes <= self._outbox_bytes_max
-
-    def _cut_off(self, bound: str) -> None:
-        """End the conversation with a client that reads too slowly; it may come back and resume."""
-        if self._closed:
-            return
-        self.detach()
-        self._wire.close(CLOSE_TOO_SLOW, f"more than {bound} wait to be read")
 
     def _fail(self, about: str, number: int, error: CallError, target: str = "") -> None:
         """Answer that something was not done, and that nothing of it was recorded but, perhaps, that it was denied."""
@@ -377,8 +272,9 @@ class Session:
     def _query(self, message: QueryMessage) -> None:
         try:
             asked = read(self._engine, self._caller, message.sql, message.params, self._options)
-            answer = Rows(message.id, asked.offset, asked.table, self._raw_rows(asked.rows))
-            self._tell_rows(self.encoding.encode(answer))
+            self.check_size(sum(map(len, asked.rows)))
+            rows = msgspec.Raw(self.encoding.rows(asked.rows))
+            self.tell_rows(self.encoding.encode(Rows(message.id, asked.offset, asked.table, rows)))
         except CallError as error:
             self._fail("query", message.id, error)
 
@@ -421,31 +317,6 @@ class Session:
             raise Overloaded(
                 f"this session follows {len(self._queries)} queries, as many as it may", hint="Unsubscribe some"
             )
-
-    def _raw_rows(self, rows: list[bytes]) -> msgspec.Raw:
-        """Rows as an array. Overloaded where they alone are more than may wait for this client."""
-        size = sum(map(len, rows))
-        if size > self._options.rows_size_max:
-            raise self._too_many(size)
-        return msgspec.Raw(self.encoding.rows(rows))
-
-    def _tell_rows(self, message: bytes) -> None:
-        """Hold an answer with rows. Overloaded where it has no room: the client is not slow, it asked for much.
-
-        What is told after it has room, too: else a client that repeats all of it when it comes back would never stay.
-        """
-        options = self._options
-        if not self._has_room(len(message) + options.outbox_bytes_max - options.rows_size_max):
-            raise self._too_many(len(message))
-        self.tell(message)
-
-    def _too_many(self, size: int) -> Overloaded:
-        return Overloaded(
-            f"the rows are {size} bytes; with what waits for this client at most"
-            f" {self._options.rows_size_max} bytes may be held",
-            hint="Ask for fewer rows with WHERE, or again when you have read what was sent",
-            details={"limit": "outbox_bytes_max"},
-        )
 
     def _unsubscribe(self, message: Unsubscribe) -> None:
         query = self._queries.pop(message.id, None)

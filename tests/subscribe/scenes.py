@@ -76,6 +76,11 @@ class Shelf:
         return rows  # type: ignore[no-any-return]  # As decoded.
 
 
+def codes(messages: list[list[object]]) -> list[object]:
+    """(about, id, code) of failures, the name of anything else."""
+    return [(each[1], each[2], each[4]) if each[0] == "failure" else each[0] for each in messages]
+
+
 class Client:
     """One client: says messages, hears messages, as plain lists. Its wire keeps frames until it reads."""
 
