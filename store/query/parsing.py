@@ -228,11 +228,12 @@ class _Reader:
                 malformed(token.position, "this is no SQL here", hint=SUPPORTED)
 
     def _token(self, stand_in: str, *kinds: str) -> Token:
-        """The token that a stand-in stands for."""
+        """The token that a stand-in stands for. MalformedQuery where it is none of those that may stand there."""
         index = int(re.sub(r"^\D+", "", stand_in))
         self._read.add(index)
         token = self._lexed.tokens[index]
-        assert token.kind in kinds, token
+        if token.kind not in kinds:  # As where a quoted name is called, or AS stands before a function.
+            malformed(token.position, f"a {token.kind} cannot stand here", hint=SUPPORTED)
         return token
 
     # Values.
