@@ -23,9 +23,10 @@ from store.cli.arguments import ConfigFile, SetOptions, Yes, configure
 from store.cli.audit.places import (
     Places,
     add_key,
+    expect_secrets,
     log_of,
     newest_size,
-    note_act,
+    noted_act,
     opened_ledger,
     places_of,
     read_signers,
@@ -141,6 +142,12 @@ def _lines(said: dict[str, Any], problem: str) -> list[str]:
 
 
 _UNKNOWN: Final = "not known yet"
+_FORGOTTEN: Final = {
+    True: "destroyed",
+    None: "it was destroyed before",
+    False: "there was no key of that name, so nothing is sealed for it in what was shipped: is the name right? "
+    "None will be made either",
+}
 
 
 def _of_witness(said: dict[str, Any]) -> str:
@@ -196,16 +203,17 @@ def rotate_key(
     """
     options, places = _opened(directory, config, set_)
     log = log_of(places)
-    if root is None:
-        made = add_key(places, origin_of(options.audit.domain, log)).key
-        text = f"made {made}: it signs as soon as whoever ships has introduced it"
-    else:
-        with opened_ledger(places, options.audit, note) as ledger:
-            secret = read_secret_key(read_private(root))
-            size = newest_size(ledger, log)
-            made = rotate(KeyFolder(places.keys), log, size=size, random=os.urandom, root=secret)
-        text = f"behind event {size:,} a new key signs: {made}"
-    note_act(places, f"a key was made by hand: {made}")
+    with noted_act(places, "keys rotate") as more:
+        if root is None:
+            made = add_key(places, origin_of(options.audit.domain, log)).key
+            text = f"made {made}: it signs as soon as whoever ships has introduced it"
+        else:
+            with opened_ledger(places, options.audit, note) as ledger:
+                secret = read_secret_key(read_private(root))
+                size = newest_size(ledger, log)
+                made = rotate(KeyFolder(places.keys), log, size=size, random=os.urandom, root=secret)
+            text = f"behind event {size:,} a new key signs: {made}"
+        more["key"] = str(made)
     print_json({"event": "rotated", "key": str(made)}) if json else stdout.print(text, markup=False, soft_wrap=True)
 
 
@@ -227,10 +235,13 @@ def revoke_a_key(
     options, places = _opened(directory, config, set_)
     log = log_of(places)
     secret = read_secret_key(read_private(root))
-    with opened_ledger(places, options.audit, note) as ledger:
+    with (
+        noted_act(places, "keys revoke", key_id=key_id, reason=reason) as more,
+        opened_ledger(places, options.audit, note) as ledger,
+    ):
         size = newest_size(ledger, log) if from_size is None else from_size
         found = revoke_key(KeyFolder(places.keys), log, key_id, root=secret, size=size, reason=reason)
-    note_act(places, f"the key {found.key_id} was revoked behind event {size}: {reason}")
+        more["from_size"] = size
     if json:
         print_json({"event": "revoked", "key": str(found), "from_size": size})
     else:
@@ -266,12 +277,18 @@ def forget(
 ) -> None:
     """Destroy the key of a person: what was sealed for it, and will be, is lost; every proof still holds."""
     _, places = _opened(directory, config, set_)
+    expect_secrets(places)
     if not yes:
         typer.confirm(f"Destroy the key of {subject}, for good?", abort=True)
-    there = FolderSubjectKeys(places.keys, places.subjects).destroy(subject)
-    note_act(places, "the key of a person was destroyed")  # Whose, the log must not keep.
-    text = "destroyed" if there else "it was destroyed before"
-    print_json({"event": "forgotten", "was_there": there}) if json else stdout.print(text)
+    secrets = FolderSubjectKeys(places.keys, places.subjects)
+    with noted_act(places, "forget") as more:  # Whom, the log must not keep.
+        had = secrets.known(subject)
+        secrets.destroy(subject)
+        more["was_there"] = bool(had)
+    if json:
+        print_json({"event": "forgotten", "was_there": bool(had), "before": had is None})
+    else:
+        stdout.print(_FORGOTTEN[had], soft_wrap=True)
 
 
 def hold(
@@ -285,13 +302,14 @@ def hold(
 ) -> None:
     """Put a legal hold on the trail: what is there stays past its retention, until the hold is lifted."""
     options, places = _opened(directory, config, set_)
-    store = store_of(places, options.audit, SystemClock())
+    log, store = log_of(places), store_of(places, options.audit, SystemClock())
     try:
-        found = hold_trail(store, log_of(places), on=not off, first=first, last=last, progress=lambda _: None)
+        with noted_act(places, "hold", on=not off, first=first, last=last) as more:
+            found = hold_trail(store, log, on=not off, first=first, last=last, progress=lambda _: None)
+            more.update(seen=found.versions, changed=found.changed)
     finally:
         store.close()
     what = f"a legal hold was {'lifted' if off else 'put'} on {found.changed} of {found.versions} versions"
-    note_act(places, what)
     said = {"event": "held", "on": not off, "seen": found.versions, "changed": found.changed}
     print_json(said) if json else stdout.print(what, soft_wrap=True)
 
@@ -305,15 +323,17 @@ def rebuild(
 ) -> None:
     """Make the ledger anew from the trail's store and the log, while nobody ships; the old one is set aside."""
     options, places = _opened(directory, config, set_)
-    if places.ledger.exists():
-        if not yes:
-            typer.confirm(f"Set {places.ledger} aside and make it anew?", abort=True)
-        with opened_ledger(places, options.audit, note):
-            pass  # Whoever has it says so here.
-        note(f"the ledger that was there lies in {set_ledger_aside(places)}")
-    with opened_keeper(places, options.audit, note) as keeper:
-        events = keeper.recorder.recorded.events
-    note_act(places, "the ledger was made anew by hand")
+    log_of(places)  # There is a store.
+    if places.ledger.exists() and not yes:
+        typer.confirm(f"Set {places.ledger} aside and make it anew?", abort=True)
+    with noted_act(places, "rebuild") as more:
+        if places.ledger.exists():
+            with opened_ledger(places, options.audit, note):
+                pass  # Whoever has it says so here.
+            note(f"the ledger that was there lies in {set_ledger_aside(places)}")
+        with opened_keeper(places, options.audit, note) as keeper:
+            events = keeper.recorder.recorded.events
+        more["events"] = events
     text = f"the ledger knows {events:,} events"
     print_json({"event": "rebuilt", "events": events}) if json else stdout.print(text, soft_wrap=True)
 

@@ -8,10 +8,10 @@ to be asked. Secrets are in no error and no output.
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -26,11 +26,14 @@ from store.audit.signing.keys import Keyring
 from store.audit.signing.notary import TrailNotary
 from store.audit.signing.policy import policy_of
 from store.cli.directories import generation_of
+from store.cli.exits import NothingThere
+from store.cli.upkeep.acts import noted
 from store.env.audit_keys import KeyFolder, load_signer
 from store.env.hands import ThreadHands
 from store.env.ledger import Ledger
 from store.env.lmdb import LmdbLedger
 from store.env.posix import PosixDisk
+from store.env.subject_folder import LOG_SECRET
 from store.env.witness_http import HttpWitness
 from store.env.world import Clock
 from store.env.worm import WormStore
@@ -87,11 +90,6 @@ class Places:
     def store(self) -> Path:
         """Says in which store the trail lies, as the option named it."""
         return self.folder / "store"
-
-    @property
-    def acts(self) -> Path:
-        """What was done by hand, a file each, until the process that ships has told it to the log."""
-        return self.folder / "acts"
 
 
 def places_of(data: Path, options: AuditOptions) -> Places:
@@ -220,24 +218,16 @@ def cosigner_of(options: AuditOptions, keyring: Keyring, ledger: Ledger, trees: 
     return Cosigner(policy, links, ledger=ledger, trees=trees, clock=clock, hands=ThreadHands())
 
 
-def note_act(places: Places, what: str) -> None:
-    """Have the log told of something that was done by hand, by the process that ships, when it next looks."""
-    places.acts.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = places.acts / f".{os.getpid()}.new"
-    fresh.write_bytes(msgspec.json.encode({"what": what}))
-    fresh.replace(places.acts / f"{time.time_ns():020d}.json")
+def noted_act(places: Places, what: str, **more: Any) -> AbstractContextManager[dict[str, Any]]:
+    """Around an act by hand on a trail: its store's log will tell who did what, and how it ended."""
+    return noted(places.data, "audit", {"what": what, **more})
 
 
-def take_acts(places: Places, tell: Callable[[str], None]) -> None:
-    """Tell what was noted, oldest first."""
-    if not places.acts.is_dir():
-        return
-    for each in sorted(places.acts.glob("*.json")):
-        try:
-            tell(str(msgspec.json.decode(each.read_bytes())["what"])[:1_000])
-        except (ValueError, KeyError, TypeError):
-            tell(f"{each.name} in {places.acts} is no note of an act")
-        each.unlink()
+def expect_secrets(places: Places) -> None:
+    """NothingThere where no trail has secrets here: looking for them must not make new ones."""
+    if not (places.keys / LOG_SECRET).exists():
+        hint = "Name the data directory; its trail's keys lie in its audit folder (audit.folder)"
+        raise NothingThere(f"there are no keys of a trail in {places.keys}", hint=hint)
 
 
 def expect_same_store(places: Places, options: AuditOptions) -> None:

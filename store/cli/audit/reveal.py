@@ -1,15 +1,17 @@
 """`store audit reveal`: what an event has sealed for a person, for whoever holds that person's key."""
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from store.audit.objects.json_form import to_json_text
 from store.audit.reading.revealing import EVENT_SIZE_MAX, reveal
 from store.cli.arguments import ConfigFile, SetOptions, configure
-from store.cli.audit.places import note_act, places_of
+from store.cli.audit.places import expect_secrets, noted_act, places_of
 from store.cli.directories import Directory
 from store.cli.exits import Exit
 from store.cli.output import JsonFlag, note, print_json, stdout
@@ -32,13 +34,15 @@ def reveal_event(
     """
     options = configure(config, set_, tenant__data=directory)
     places = places_of(options.tenant.data, options.audit)
+    expect_secrets(places)
     if event is None:
         line = sys.stdin.buffer.read(EVENT_SIZE_MAX)
     else:
         with event.open("rb") as file:
             line = file.read(EVENT_SIZE_MAX)
-    shown, sealed = reveal(line.strip(), FolderSubjectKeys(places.keys, places.subjects), subject)
-    note_act(places, "the sealed arguments of an event were read")
+    with noted_act(places, "reveal", line_sha256=sha256(line.strip()).hexdigest()) as more:
+        shown, sealed = reveal(line.strip(), FolderSubjectKeys(places.keys, places.subjects), subject)
+        more.update(event=msgspec.json.decode(line)["metadata"]["uid"], stay_sealed=len(sealed))
     if json:
         print_json({"event": "revealed", "args": shown, "sealed": list(sealed)})
     else:

@@ -44,7 +44,6 @@ from store.cli.audit.places import (
     previous_disk,
     set_ledger_aside,
     store_of,
-    take_acts,
     verified_at,
 )
 from store.cli.directories import Directory
@@ -100,7 +99,7 @@ def ship(
         try:
             with _ends_told(places), opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
                 if follow:
-                    _follow(keeper, places, options.audit, stop, tell, json=json)
+                    _follow(keeper, places, options.audit, stop, json=json)
                     if not stop.is_set():
                         continue  # A key came.
                 done = _ship_the_rest(keeper, stop, LAST_S if follow else None)
@@ -197,9 +196,7 @@ def _make_anew(
     )
 
 
-def _follow(
-    keeper: Keeper, places: Places, options: AuditOptions, stop: threading.Event, tell: Tell, *, json: bool
-) -> None:
+def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threading.Event, *, json: bool) -> None:
     """Until it is told to end, or a key came or went."""
     keys, said, looked = _names(places.keys), 0.0, time.monotonic()
     while not stop.is_set():
@@ -210,7 +207,6 @@ def _follow(
             _note(keeper, places, options, json=json)
         if now - looked >= KEYS_INTERVAL_S:
             looked = now
-            take_acts(places, tell)
             if _names(places.keys) != keys:
                 return
         if pause:

@@ -5,11 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from store.audit.objects.notes import COSIGNATURE, SecretKey
+from store.engine.acts import DONE, FAILED
+from store.env.subject_folder import FolderSubjectKeys
 from tests.cli.audit.test_ship import status_of, verified
 from tests.cli.tenant import Ended, store
+from tests.cli.upkeep.test_acts import ME, logged
 from tests.server.upkeep import QUIET, kept, write
 
 
@@ -148,16 +152,48 @@ def test_without_a_root_key_no_key_can_be_revoked(stopped: Path) -> None:
 
 def test_a_person_is_forgotten_once(stopped: Path) -> None:
     """It asks first; a second time there is nothing to destroy."""
+    secrets = FolderSubjectKeys(stopped / "data.audit" / "keys", stopped / "data.audit" / "subjects")
+    secrets.key_of("ada")
     assert store("audit", "forget", "ada", "data", cwd=stopped).returncode != 0
     assert said(store("audit", "forget", "ada", "data", "--yes", "--json", cwd=stopped))["was_there"] is True
-    assert said(store("audit", "forget", "ada", "data", "--yes", "--json", cwd=stopped))["was_there"] is False
+    again = said(store("audit", "forget", "ada", "data", "--yes", "--json", cwd=stopped))
+    assert (again["was_there"], again["before"]) == (False, True)
 
 
-def test_what_was_done_by_hand_is_told_by_whoever_ships(stopped: Path) -> None:
-    """A note waits in the audit folder; the name of who was forgotten is not in it."""
+def test_nobody_is_called_forgotten_who_had_no_key(stopped: Path) -> None:
+    """A name that was mistyped: the answer says that there was nothing to destroy."""
+    done = store("audit", "forget", "adda", "data", "--yes", cwd=stopped)
+    assert done.returncode == 0
+    assert "there was no key of that name" in done.stdout
+
+
+def test_nobody_is_forgotten_where_no_trail_is(tmp_path: Path) -> None:
+    """A wrong directory: no secrets are made there."""
+    done = store("audit", "forget", "ada", "nowhere", "--yes", cwd=tmp_path)
+    assert done.returncode == 6
+    assert "Name the data directory" in done.stderr
+    assert not (tmp_path / "nowhere.audit").exists()
+
+
+def test_who_did_what_by_hand_to_a_trail_is_in_the_log(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how it ended; the name of who was forgotten is not in it."""
     store("audit", "forget", "ada", "data", "--yes", cwd=stopped)
-    notes = list((stopped / "data.audit" / "acts").glob("*.json"))
-    assert [json.loads(each.read_text()) for each in notes] == [{"what": "the key of a person was destroyed"}]
+    store("audit", "keys", "rotate", "data", cwd=stopped)
+    store("audit", "hold", "data", cwd=stopped)
+    store("audit", "rebuild", "data", "--yes", cwd=stopped)
+    store("audit", "keys", "rotate", "data", "--root", "no.key", cwd=stopped)
+    live(stopped, monkeypatch)
+    args = [each.args for each in logged(stopped / "data") if each.reducer == "audit"]
+    acts = [msgspec.msgpack.decode(each) for each in args]
+    assert [(act["what"], act["state"]) for act, _ in acts] == [
+        ("forget", DONE),
+        ("keys rotate", DONE),
+        ("hold", DONE),
+        ("rebuild", DONE),
+        ("keys rotate", FAILED),
+    ]
+    assert all(who == ME for _, who in acts)
+    assert b"ada" not in b"".join(args)
 
 
 def test_a_hold_is_put_and_lifted(stopped: Path) -> None:

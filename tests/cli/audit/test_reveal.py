@@ -17,6 +17,7 @@ from tests.cli.tenant import store
 @pytest.fixture(name="event")
 def _event(tmp_path: Path) -> Path:
     """A file with an event in which something is sealed for ada, by the keys of the store `data`."""
+    (tmp_path / "data").mkdir()
     keys = FolderSubjectKeys(tmp_path / "data.audit" / "keys", tmp_path / "data.audit" / "subjects")
     events = Events(LOG, Context(), keys)
     for raw in (*beginning(), record(5, 1, "enrol", ["ada", "ada@example.com", 1234, "private"])):
@@ -30,7 +31,8 @@ def test_an_event_is_shown_with_what_was_sealed(event: Path) -> None:
     done = store("audit", "reveal", "data", "--event", str(event), "--json", cwd=event.parent)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["args"]["email"] == "ada@example.com"
-    assert len(list((event.parent / "data.audit" / "acts").iterdir())) == 1
+    (noted,) = [json.loads(each.read_bytes()) for each in (event.parent / "data" / "acts").iterdir()]
+    assert (noted["content"]["what"], noted["content"]["event"]) == ("reveal", f"{LOG}/0")
     done = store("audit", "reveal", "data", cwd=event.parent, stdin=event.read_text())
     assert 'email = "ada@example.com"' in done.stdout
 
