@@ -28,7 +28,8 @@ from store.subscribe.means import Means
 from store.subscribe.options import Options
 from store.subscribe.routes import Asked, Changed, Route
 from store.subscribe.shaped import Shaped
-from store.subscribe.subqueries import Pasts, Subqueries
+from store.subscribe.subqueries import Subqueries
+from store.subscribe.subquery import Pasts
 from store.transaction import Transaction
 
 

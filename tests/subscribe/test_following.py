@@ -21,7 +21,7 @@ from store.query.groups import Groups
 from store.query.intervals import Intervals
 from store.query.membership import Membership
 from store.query.topk import TopK
-from store.subscribe import deliveries, first_rows, missed, routes, shaped, subqueries
+from store.subscribe import deliveries, first_rows, missed, routes, shaped, subqueries, subquery
 from store.subscribe import followed as followed_module
 from store.subscribe.absence import Absence
 from store.subscribe.followed import Rows
@@ -281,7 +281,7 @@ class _Talkative(Rows):
         return [after for _, _, after in moves if after is not None], super().fold(moves)[1]
 
 
-_uses, _at, _writes = subqueries.member_uses, Intervals.at, Absence.writes
+_uses, _at, _writes = subquery.member_uses, Intervals.at, Absence.writes
 _told, _branches = Groups._told, routing.branches
 
 
@@ -308,7 +308,7 @@ def _only_what_is_there(absence: Any) -> Any:
 PLANTED: dict[str, tuple[object, str, Any]] = {
     "members come and go unseen": (Subqueries, "_spread", _now_and_then(Subqueries._spread)),
     "what was is judged by what is": (Membership, "look_at", lambda *_: None),
-    "NULL and nothing are like any value": (subqueries, "member_uses", _positive),
+    "NULL and nothing are like any value": (subquery, "member_uses", _positive),
     "rows that leave are not told": (followed_module, "Rows", _Untold),
     "a projection that did not change is told": (followed_module, "Rows", _Talkative),
     "a value is looked for where it was": (Lookup, "take", lambda *_: None),
