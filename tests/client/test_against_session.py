@@ -30,6 +30,14 @@ QUERIES: list[tuple[str, Callable[[dict[int, int]], set[int]]]] = [
         "SELECT balance, id FROM accounts WHERE id IN (SELECT 3 - id FROM accounts WHERE balance % 2 = 1)",
         lambda there: {3 - each for each, balance in there.items() if balance % 2},
     ),
+    (
+        "SELECT id, balance FROM accounts ORDER BY balance DESC LIMIT 1",
+        lambda there: {max(there, key=lambda each: (there[each], -each))},
+    ),
+    (
+        "SELECT id, max(balance) AS balance FROM accounts WHERE balance % 2 = 0 OR owner = 'bob' GROUP BY id",
+        lambda there: {each for each, balance in there.items() if balance % 2 == 0 or each == 2},
+    ),
 ]
 """Each with the accounts that are in it, where these are the balances."""
 

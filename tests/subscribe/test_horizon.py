@@ -64,6 +64,20 @@ def test_a_reason_is_in_numbers(epoch: str | None, after: int, reason: str, limi
     assert len(anew.message) < 600
 
 
+def test_what_the_log_has_lost_is_past_the_horizon() -> None:
+    """Once that is known: nobody is told to wait for it, and the oldest offset is behind it."""
+    shelf = written(9)
+    engine = shelf.engine
+    backlog: Backlog[Any] = Backlog(engine.feed, engine.world.disk, engine.log)
+    found = Horizon(engine, backlog, transactions_max=100)
+    assert found.check(shelf.epoch, Offset(2)) is None
+    backlog.lost_through = Offset(4)
+    anew = found.check(shelf.epoch, Offset(2))
+    assert anew is not None
+    assert (anew.reason, anew.oldest, anew.limit, anew) == ("past_horizon", 4, "", found.gone(Offset(2)))
+    assert found.check(shelf.epoch, Offset(4)) is None
+
+
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
 @given(st.sampled_from([None, "", OTHER, "\x00", "ü" * 100]), st.integers(0, NUMBER_MAX))
 def test_whoever_names_a_wrong_place_gets_rows_and_the_reason(subprotocol: str, epoch: str | None, after: int) -> None:

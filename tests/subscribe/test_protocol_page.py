@@ -13,8 +13,21 @@ from store.engine import idempotency
 from store.engine.identity import SCOPES
 from store.errors import CALL_ERRORS
 from store.ids import Offset, QueryId, Timestamp
+from store.subscribe.absence import ABSENCE_ROWS_MAX
 from store.subscribe.encoding import JSON_COMMAS_MAX, MSGPACK
-from store.subscribe.messages import CLIENT_LENGTH_MAX, ClientMessage, Limits, Message, ServerMessage
+from store.subscribe.messages import (
+    ASKED_EPOCH_MAX,
+    CLIENT_LENGTH_MAX,
+    FOREIGN_EPOCH,
+    FUTURE,
+    NOT_RESUMABLE,
+    PAST_HORIZON,
+    Anew,
+    ClientMessage,
+    Limits,
+    Message,
+    ServerMessage,
+)
 from store.subscribe.options import Options
 from store.values import SCALARS, encode
 
@@ -91,6 +104,16 @@ def test_every_limit_is_documented_with_its_default() -> None:
     assert f"{JSON_COMMAS_MAX} commas" in section
     assert f"at most {CLIENT_LENGTH_MAX} characters" in PAGE
     assert ", ".join(Limits.__struct_fields__) in PAGE.replace("\n", " ")
+
+
+def test_every_reason_for_rows_anew_is_documented() -> None:
+    """The table of reasons lists each, the fields are shown in their order, and the bound of an absence is said."""
+    section = PAGE.split("\n7.4 ", 1)[1].split("\n7.5 ", 1)[0]
+    reasons = {FOREIGN_EPOCH, FUTURE, PAST_HORIZON, NOT_RESUMABLE}
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == reasons
+    assert f"`[{', '.join(Anew.__struct_fields__)}]`" in section.replace("\n", " ")
+    assert f"at most {ASKED_EPOCH_MAX} characters of the epoch" in section.replace("\n", " ")
+    assert f"more than {ABSENCE_ROWS_MAX:,} rows of its tables" in PAGE.replace("\n", " ")
 
 
 def test_welcomes_example_holds_the_defaults() -> None:
