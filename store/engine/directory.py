@@ -122,11 +122,8 @@ def mark(disk: Disk, opens: str = "") -> None:
         disk.sync_directory()
 
 
-def begin_making(disk: Disk, restoring: Restoring) -> None:
-    """Say that this directory is being made, durably, before anything else is in it; discard what was made before.
-
-    DirectoryError: it holds something that is not the rest of an interrupted making.
-    """
+def expect_makeable(disk: Disk) -> None:
+    """DirectoryError: the directory holds something that is not the rest of an interrupted making."""
     names = disk.names()
     held = [name for name in names if name not in _OURS or name == MARKER]
     held += [f"{folder}/{name}" for folder in (*FOLDERS, ACTS) for name in disk.names(folder)]
@@ -135,7 +132,15 @@ def begin_making(disk: Disk, restoring: Restoring) -> None:
             f"expected an empty directory to write into, found {', '.join(held[:3])}",
             hint="Name one that does not exist yet, or is empty: nothing is ever overwritten",
         )
-    if RESTORING not in names:
+
+
+def begin_making(disk: Disk, restoring: Restoring) -> None:
+    """Say that this directory is being made, durably, before anything else is in it; discard what was made before.
+
+    DirectoryError as `expect_makeable`.
+    """
+    expect_makeable(disk)
+    if RESTORING not in disk.names():
         disk.create(RESTORING).close()
         disk.sync_directory()
     discard(disk)

@@ -44,7 +44,7 @@ from store.cli.upkeep.sources import (
 )
 from store.cli.upkeep.targets import ToNewest, ToOffset, ToSnapshot, ToTime, in_epoch, read_target
 from store.config import Config
-from store.engine.directory import RESTORING
+from store.engine.directory import RESTORING, expect_makeable
 from store.env.posix import PosixDisk, SystemClock, SystemEntropy
 from store.errors import ConfigError
 from store.upkeep import cloning
@@ -185,6 +185,8 @@ class Asked:
         """Into a directory of its own."""
         if self._url is None:
             expect_outside(into, self._root)
+        if into.exists():
+            expect_makeable(PosixDisk(into, read_only=True))  # Before a long log is read for nothing.
         with self._source() as source:
             preview = self._preview(source, into, in_place=False)
             if not self._go_on(preview):

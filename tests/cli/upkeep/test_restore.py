@@ -482,3 +482,13 @@ def test_half_a_store_is_taken_for_none(data: Path, command: tuple[str, ...]) ->
     assert files(half) == before
     assert not (data.parent / "new").exists()
     assert not (data.parent / "backup").exists()
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_is_read(data: Path) -> None:
+    """Also by a dry run; no plan is made of what cannot be."""
+    run("restore", "data", "--into", "new", cwd=data.parent)
+    flip(segments(data)[0], 200)
+    for more in ((), ("--dry-run",)):
+        said = error("restore", "data", "--into", "new", *more, cwd=data.parent, exit_code=Exit.DIRECTORY)
+        assert "expected an empty directory to write into, found store.json" in said["message"]
+        assert "it will be offset" not in run("clone", "data", "new", cwd=data.parent, exit_code=Exit.DIRECTORY).stderr
