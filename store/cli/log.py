@@ -17,6 +17,7 @@ from store.cli.exits import Exit
 from store.cli.log_verdict import Verdict, inspect_log, rerun
 from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, stdout, to_plain
 from store.cli.progress import Phases
+from store.engine.acts import person_of
 from store.engine.identity import Identity, decode_identity
 from store.engine.loading import read_schema, read_system
 from store.engine.recovery import records
@@ -162,9 +163,12 @@ class _Names:
             self.identities[transaction.offset] = decode_identity(transaction.args)
 
     def sender(self, transaction: Transaction) -> str:
-        """Who called."""
+        """Who called, or asked for an operator's act."""
         identity = self.identities.get(transaction.identity)
-        return "store" if identity is None else identity.subject
+        if identity is not None:
+            return identity.subject
+        person = person_of(transaction.args) if transaction.kind == Kind.ADMIN else None
+        return "store" if person is None else person[1]
 
     def writes(self, transaction: Transaction) -> Iterator[dict[str, Any]]:
         """The write set by table and column names."""
@@ -216,10 +220,24 @@ def _text(transaction: Transaction, names: _Names) -> str:
         args = plain_of(transaction.args)
         listed = ", ".join(map(show_value, args)) if isinstance(args, list) else show_value(args)
         what = f"{transaction.reducer}({_short(listed)})"
+    elif transaction.kind == Kind.ADMIN:
+        what = f"{what}{_act(transaction.args)}"
     outcome = f" → {transaction.outcome}" if transaction.outcome else ""
     writes = [f"{each['op']} {each['table']} {show_value(each['key'])}" for each in names.writes(transaction)]
     changed = f": {_short('; '.join(writes))}" if writes else ""
     return f"{transaction.offset:>10}  {_time(transaction)}  {names.sender(transaction)}  {what}{outcome}{changed}"
+
+
+def _act(data: bytes) -> str:
+    """What an operator's act was about, in short: plain values, without what the line or a number says better."""
+    args = plain_of(data)
+    content = args[0] if isinstance(args, list) and args and isinstance(args[0], dict) else {}
+    listed = [
+        f"{name} {show_value(value)}"
+        for name, value in content.items()
+        if name not in {"id", "at"} and value not in ("", None) and not isinstance(value, list | dict)
+    ]
+    return f"({_short(', '.join(listed))})" if listed else ""
 
 
 def _time(transaction: Transaction) -> str:

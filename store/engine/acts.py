@@ -182,6 +182,19 @@ def acting(name: str, person: tuple[str, str], clock: Clock, content: Mapping[st
     return Act(name, issuer, subject, clock.wall(), dict(content), **more)
 
 
+def person_of(args: bytes) -> tuple[str, str] | None:
+    """(issuer, subject) of who asked for an operator's act, as its arguments say; None: the store by itself."""
+    try:
+        said = msgspec.msgpack.decode(args)
+    except UNSTORABLE:
+        return None
+    if isinstance(said, list) and len(said) == 2 and isinstance(said[1], list):  # [what was done, who asked]
+        said = said[1]
+    if isinstance(said, list) and len(said) >= 2 and all(isinstance(each, str) for each in said[:2]):
+        return said[0], said[1]
+    return None
+
+
 def _read(disk: Disk, name: str) -> bytes:
     file = disk.open(f"{ACTS}/{name}")
     try:

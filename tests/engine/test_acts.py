@@ -20,6 +20,7 @@ from store.engine.acts import (
     forget_acts,
     note,
     note_making,
+    person_of,
 )
 from store.engine.directory import RESTORING, Restoring, abandon, begin_making
 from store.engine.engine import Engine
@@ -188,6 +189,20 @@ def test_a_store_on_a_full_disk_opens_and_owes_on() -> None:
     disk.set_capacity(CAPACITY)
     open_shop(disk).close()
     assert (states(disk), notes_left(disk)) == ([DONE], [])
+
+
+def test_a_record_says_who_asked() -> None:
+    """As [what, [issuer, subject]], or as that pair alone; nobody where the store did it by itself."""
+    for said, person in (
+        ([{"a": 1}, ["i", "s"]], ("i", "s")),
+        (["i", "s"], ("i", "s")),
+        ([{}, []], None),
+        ([], None),
+        ({"a": 1}, None),
+        ([1, 2], None),
+    ):
+        assert person_of(msgspec.msgpack.encode(said)) == person
+    assert person_of(b"\xc1") is None
 
 
 def crashes(disk: MemoryDisk) -> list[MemoryDisk]:

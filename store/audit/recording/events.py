@@ -17,6 +17,7 @@ from store.audit.recording.context import NOBODY_KNOWN, STORE, Context, Declared
 from store.audit.recording.redaction import hides, keyed_hash, place_of, show
 from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, PRODUCT, act_of, members_of
 from store.codec import NIL, UNSTORABLE
+from store.engine.acts import person_of
 from store.env.subjects import SubjectKeys
 from store.transaction import COMMITTED, CallKey, Kind, Transaction, Write
 
@@ -154,7 +155,7 @@ class Events:
             return self.context.identities.get(int(record.identity), NOBODY_KNOWN)
         if record.kind == Kind.DENIED and record.source:
             return NOBODY_KNOWN  # A stranger at the door.
-        return (_person(record.args) if record.kind == Kind.ADMIN else None) or STORE
+        return (person_of(record.args) if record.kind == Kind.ADMIN else None) or STORE
 
     def _args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
         """The member `args` with the comma behind it, and the key of the event's hashes where something is hidden."""
@@ -353,16 +354,3 @@ def _meaning(record: Transaction, args: Any) -> Any:
         sql, params = args[:2]
         return {"sql": sql, "params": params, "tables": decode_value(record.value)}
     return args
-
-
-def _person(args: bytes) -> tuple[str, str] | None:
-    """(issuer, subject) of who asked for an operator's act, as its arguments say; None: the store by itself."""
-    try:
-        said = decode_value(args)
-    except UNREADABLE:
-        return None
-    if isinstance(said, list) and len(said) == 2 and isinstance(said[1], list):  # [what was done, who asked]
-        said = said[1]
-    if isinstance(said, list) and len(said) >= 2 and all(isinstance(each, str) for each in said[:2]):
-        return said[0], said[1]
-    return None

@@ -199,3 +199,13 @@ def test_a_killed_act_is_told_as_begun(data: Path) -> None:
     acts.note(PosixDisk(data), act_of("import", {}), acts.SystemEntropy())
     assert [(name, what["state"]) for name, what in told(data)] == [("retention", FAILED), ("import", BEGUN)]
     assert SystemClock().wall() >= told(data)[0][1]["at"]
+
+
+def test_a_dump_names_who_did_what(data: Path) -> None:
+    """In the line for people, too."""
+    run("snapshot", "pin", "data", "newest", "--name", "keep", cwd=data.parent)
+    with opened(data):
+        pass
+    line = run("log", "dump", "data", cwd=data.parent).stdout.splitlines()[-3]
+    assert f"  {ME[1]}  admin pin(offset " in line
+    assert ", pin keep, state done)" in line
