@@ -174,8 +174,9 @@ class Table(msgspec.Struct, metaclass=_TableMeta, frozen=True):
     """The base of every table: subclass it, annotate the columns, and use the class as the row type.
 
     Rows are made with keywords, compare by value, and never change. `name` defaults to the class name in
-    snake_case. Of a `sensitive` table every query and subscription is a record in the log, with who asked. Raises
-    TypeError where a declaration cannot be kept.
+    snake_case. Of a `sensitive` table every query and subscription is a record in the log, with who asked; the audit
+    trail shows neither its rows and keys nor what it was asked with, only keyed hashes of them. Raises TypeError where
+    a declaration cannot be kept.
     """
 
     __table__: ClassVar[TableSchema]

@@ -198,7 +198,8 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema, configur
             engine.acts.log(names, engine.state.next_offset, record)
     if schema is not engine.database.schema:
         record(Kind.SCHEMA, "schema", _encode_schema(schema))
-    start = encode([code_hash(engine.domain), engine.domain.declarations, dict(sorted(configuration.items()))])
+    options, sensitive = dict(sorted(configuration.items())), sorted(engine.domain.sensitive)
+    start = encode([code_hash(engine.domain), engine.domain.declarations, options, sensitive])
     if engine.housekeeping.has_room or engine.group_commit.due:
         record(Kind.LIFECYCLE, "start", start)
     else:

@@ -59,9 +59,9 @@ def schema(offset: int) -> bytes:
     return record(offset, Kind.SCHEMA, "schema", encode(Schema(SchemaVersion(1), (table,))))
 
 
-def start(offset: int, rules: dict[str, list[list[str]]] | None = None) -> bytes:
+def start(offset: int, rules: dict[str, list[list[str]]] | None = None, sensitive: tuple[str, ...] = ()) -> bytes:
     """A start with its declarations."""
-    args = ["c0de"] if rules is None else ["c0de", rules, {"log.group_size_max": "1"}]
+    args = ["c0de"] if rules is None else ["c0de", rules, {"log.group_size_max": "1"}, list(sensitive)]
     return record(offset, Kind.LIFECYCLE, "start", args)
 
 
@@ -90,9 +90,9 @@ def call(offset: int, **more: Any) -> bytes:
     return record(offset, Kind.CALL, "move", [1, 2, offset], **{**said, **more})
 
 
-def beginning(rules: dict[str, list[list[str]]] | None = None) -> list[bytes]:
+def beginning(rules: dict[str, list[list[str]]] | None = None, sensitive: tuple[str, ...] = ()) -> list[bytes]:
     """The first four records of a log: epoch, schema, start, identity."""
-    return [epoch(1), schema(2), start(3, RULES if rules is None else rules), identity(4)]
+    return [epoch(1), schema(2), start(3, RULES if rules is None else rules, sensitive), identity(4)]
 
 
 def keys(seed: int = 1) -> MemorySubjectKeys:

@@ -29,7 +29,7 @@ def records() -> list[bytes]:
     write = (1, 1, 7, None, encode([7, "alice"]))
     return [
         epoch(1, of=Epoch(bytes.fromhex(LOG))),
-        record(2, Kind.LIFECYCLE, "start", ["c0de", {"open_account": rules}, {}]),
+        record(2, Kind.LIFECYCLE, "start", ["c0de", {"open_account": rules}, {}, []]),
         record(3, Kind.CALL, "open_account", ["alice"], writes=(write,), **call),
     ]
 

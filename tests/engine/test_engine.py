@@ -40,7 +40,7 @@ def test_the_first_start_logs_epoch_schema_and_start() -> None:
         (Kind.SCHEMA, "schema", 0),
         (Kind.LIFECYCLE, "start", 0),
     ]
-    assert found[-1].args == encode([code_hash(engine.domain), engine.domain.declarations, {}])
+    assert found[-1].args == encode([code_hash(engine.domain), engine.domain.declarations, {}, []])
     assert engine.log.durable_offset == engine.write_path.last_offset == 3
 
 

@@ -15,6 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.audit.objects.notes import read_key
+from store.audit.reading.verifying.findings import Verdict
+from store.audit.reading.verifying.request import Request
+from store.audit.reading.verifying.trail import Verification
+from store.env.memory import MemoryClock
+from store.env.worm_folder import FolderWorm
+from store.transaction import Kind
+from tests.audit import records, scenes
 from tests.audit.attacks import ATTACKS, Attack
 from tests.audit.small_trails import (
     DOMAIN,
@@ -397,6 +405,21 @@ def test_a_tree_grown_leaf_by_leaf_has_the_root_of_the_definition(counts: list[i
     for size, each in enumerate(leaves):
         tool.append(frontier, size, each)
     assert tool.root_of(frontier) == root(leaves)
+
+
+def test_a_trail_of_sensitive_tables_is_verified_by_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is hidden in its events takes nothing from the proof."""
+    signer = Signer(1, f"{DOMAIN}/audit/{scenes.LOG}")
+    trail = Trail(log=scenes.LOG)
+    trail.introduce(signer)
+    reading = records.record(6, Kind.READ, "query", ["SELECT * FROM accounts WHERE id = $1", [7]])
+    lines = records.events_of([*records.beginning(sensitive=("accounts",)), records.call(5), reading])
+    trail.batch([json.loads(each) for each in lines])
+    trail.checkpoint()
+    said = verify(capsys, trail.write(tmp_path), key=signer.vkey)
+    assert (said["verdict"], said["counts"]["events proven"]) == ("VERIFIED", 6), texts(said)
+    request = Request(scenes.LOG, read_key(signer.vkey), with_records=True, with_writes=True, with_tally=True)
+    assert Verification(FolderWorm(tmp_path, MemoryClock()), request).all().verdict == Verdict.VERIFIED
 
 
 def test_the_worked_example_of_the_page_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

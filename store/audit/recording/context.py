@@ -4,7 +4,7 @@ Laws: it follows from the log alone; and from the trail's own events, so that it
 beginning is gone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +32,7 @@ class Context:
         tables: Mapping[int, str] | None = None,
         identities: Mapping[int, tuple[str, str]] | None = None,
         declared: Mapping[str, Declared] | None = None,
+        sensitive: Collection[str] | None = (),
     ) -> None:
         self.tables = dict(tables or {})
         """Names by id."""
@@ -39,6 +40,8 @@ class Context:
         """(issuer, subject) by the offset of the identity's record."""
         self.declared = dict(declared or {})
         """By reducer, as the newest start record says."""
+        self.sensitive = None if sensitive is None else frozenset(sensitive)
+        """The tables that it says are sensitive; None: nobody has said yet, so any may be."""
         self._changed: dict[bytes, bytes] = self._rows()
 
     def __eq__(self, other: object) -> bool:
@@ -57,6 +60,7 @@ class Context:
             **rows,
             _TABLES: _encode(sorted(self.tables.items())),
             _DECLARED: _encode(sorted(self.declared.items())),
+            **({} if self.sensitive is None else {_SENSITIVE: _encode(sorted(self.sensitive))}),
         }
 
     def _identity(self, offset: int, issuer: str, subject: str) -> None:
@@ -100,21 +104,31 @@ class Context:
         return True
 
     def _declare(self, args: Any) -> bool:
-        """A start's [hash of the code, {reducer: [[parameter, rule], ...]}, options]; old ones hold the hash alone."""
+        """A start's [hash of the code, {reducer: [[parameter, rule], ...]}, options, sensitive tables].
+
+        Old ones hold less: then nothing is declared, no table is sensitive.
+        """
         if not isinstance(args, list) or len(args) < 2 or not isinstance(args[1], dict):
             return False
         self.declared = {
             str(reducer): tuple((str(name), str(rule)) for name, rule in each) for reducer, each in args[1].items()
         }
+        self.sensitive = frozenset(map(str, args[3] if len(args) > 3 else ()))
         self._changed[_DECLARED] = _encode(sorted(self.declared.items()))
+        self._changed[_SENSITIVE] = _encode(sorted(self.sensitive))
         return True
 
 
 def context_of(system: System, schema: Schema) -> Context:
-    """As of a snapshot. What is declared, no snapshot holds: until the next start, arguments are given as hashes."""
+    """As of a snapshot.
+
+    What is declared, no snapshot holds: until the next start, arguments are given as hashes, and any table may be
+    sensitive.
+    """
     return Context(
         tables={int(each.id): each.name for each in schema.tables},
         identities={int(reference): each.sender for reference, each in system.identities},
+        sensitive=None,
     )
 
 
@@ -122,6 +136,7 @@ def load_context(rows: Mapping[bytes, bytes]) -> Context:
     """From all the rows that `take_changes` ever gave. msgspec's errors where they are none."""
     tables = rows.get(_TABLES)
     declared = rows.get(_DECLARED)
+    sensitive = rows.get(_SENSITIVE)
     found = Context(
         tables=None if tables is None else dict(_decode_tables(tables)),
         identities={
@@ -130,6 +145,7 @@ def load_context(rows: Mapping[bytes, bytes]) -> Context:
             if name.startswith(_IDENTITY)
         },
         declared=None if declared is None else dict(_decode_declared(declared)),
+        sensitive=None if sensitive is None else _decode_sensitive(sensitive),
     )
     found.take_changes()
     return found
@@ -141,7 +157,9 @@ _TELLING: Final = (b'"kind":"identity"', b'"kind":"schema"', b'"kind":"lifecycle
 _IDENTITY: Final = b"identity/"
 _TABLES: Final = b"tables"
 _DECLARED: Final = b"declared"
+_SENSITIVE: Final = b"sensitive"
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_tables: Final = msgspec.msgpack.Decoder(list[tuple[int, str]]).decode
 _decode_identity: Final = msgspec.msgpack.Decoder(tuple[str, str]).decode
+_decode_sensitive: Final = msgspec.msgpack.Decoder(list[str]).decode
 _decode_declared: Final = msgspec.msgpack.Decoder(list[tuple[str, Declared]]).decode

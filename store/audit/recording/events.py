@@ -14,7 +14,15 @@ import msgspec
 
 from store.audit.objects.json_form import to_json, to_json_text
 from store.audit.recording.context import NOBODY_KNOWN, STORE, Context, Declared
-from store.audit.recording.redaction import hides, keyed_hash, place_of, show
+from store.audit.recording.redaction import (
+    event_key,
+    hashed_argument,
+    hides,
+    keyed_hash,
+    place_of,
+    show,
+    without_literals,
+)
 from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, PRODUCT, act_of, members_of
 from store.codec import NIL, UNSTORABLE
 from store.engine.acts import person_of
@@ -72,6 +80,10 @@ class Events:
         self._names: Final[dict[str, tuple[str, ...]]] = {}
         """A reducer's parameters, where none of them has a rule."""
         self._ends: Final[dict[int, str]] = {}
+        self._sensitive: frozenset[int] | None = None
+        """The tables whose rows and keys are hidden; None: there may be any."""
+        self._may_hide = True
+        self._find_sensitive()
         self._second = ""
         self._second_text = ""
 
@@ -82,10 +94,13 @@ class Events:
         caller = (record.kind, record.reducer, record.identity, record.connection, record.source)
         head, middle, tail, kind, end = self._texts.get(caller) or self._keep(caller, record)
         args, key = self._args(record, epoch)
+        hidden = key
+        if self._may_hide and key is None and self._writes_sensitive(record.writes):
+            hidden = event_key(self._keys)
         hashed = (
             f'"record_sha256":"{sha256(raw).hexdigest()}'
-            if key is None
-            else f'"record_hmac":"{keyed_hash(key, "record", bytes(raw))}'
+            if hidden is None
+            else f'"record_hmac":"{keyed_hash(hidden, "record", bytes(raw))}'
         )
         number, timestamp = str(sequence), str(record.timestamp)
         second, micros, millis = timestamp[:-6], timestamp[-6:], timestamp[:-3]
@@ -95,19 +110,31 @@ class Events:
             self._second, self._second_text = second, _second_text(int(second))
         status, reason = _COMMITTED if record.outcome == COMMITTED else _failure(record, hidden=key is not None)
         call_key = "" if record.call_key is None else _call_key(record.call_key)
-        value = "" if record.value == NIL else _value(record.value, key)
+        value = "" if record.value == NIL else _value(record.value, hidden)
         return (
             f'{head}{number},"uid":"{self._log}/{number}{middle}{status},"time":{millis}'
             f',"time_dt":"{self._second_text}.{micros}{tail}{args}{call_key}"epoch":"{epoch}{kind}'
             f'{record.offset}{reason},{hashed}","schema_version":{record.schema_version}'
             f',"timestamp":{timestamp},"v":{EVENT_VERSION}{value}'
-            f"{self._writes(record.writes, key) if record.writes else ''}{end}"
+            f"{self._writes(record.writes, key, hidden) if record.writes else ''}{end}"
         ).encode()
 
     def _forget(self) -> None:
         self._texts.clear()
         self._names.clear()
         self._ends.clear()
+        self._find_sensitive()
+
+    def _find_sensitive(self) -> None:
+        names, tables = self.context.sensitive, self.context.tables.items()
+        self._sensitive = None if names is None else frozenset(id_ for id_, name in tables if name in names)
+        self._may_hide = self._sensitive is None or bool(self._sensitive)
+
+    def _is_sensitive(self, table: int) -> bool:
+        return self._sensitive is None or table in self._sensitive
+
+    def _writes_sensitive(self, writes: Sequence[Write]) -> bool:
+        return any(self._is_sensitive(table) for table, *_ in writes)
 
     def _keep(self, caller: tuple[int, str, int, int, str], record: Transaction) -> Texts:
         if len(self._texts) >= _KEPT_MAX:
@@ -171,6 +198,8 @@ class Events:
 
     def _rare_args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
         if record.kind not in _CALLS:
+            if record.kind == Kind.READ:
+                return _reading(record, self._keys), event_key(self._keys)
             return _other_args(record), None
         declared = self.context.declared.get(record.reducer)
         if declared is not None and not hides(declared):
@@ -194,10 +223,10 @@ class Events:
         shown = show(declared, record.args, values, self._keys, place)
         return _sized(shown.args, record.args, shown.key), shown.key
 
-    def _writes(self, writes: Sequence[Write], key: bytes | None) -> str:
-        """The member `writes` with the comma before it."""
-        if key is not None or len(writes) > WRITES_MAX:
-            return self._rare_writes(writes, key)
+    def _writes(self, writes: Sequence[Write], key: bytes | None, hidden: bytes | None) -> str:
+        """The member `writes` with the comma before it. `key` hides every row, `hidden` those of sensitive tables."""
+        if hidden is not None or len(writes) > WRITES_MAX:
+            return self._rare_writes(writes, key, hidden)
         said = []
         ends = self._ends
         for table, op, row_key, before, after in writes:
@@ -212,15 +241,20 @@ class Events:
                 )
         return f',"writes":[{",".join(said)}]'
 
-    def _rare_writes(self, writes: Sequence[Write], key: bytes | None) -> str:
+    def _rare_writes(self, writes: Sequence[Write], key: bytes | None, hidden: bytes | None) -> str:
         """The same, of a call that hides something, or that writes more than is named."""
         more = f',"writes_more":{len(writes) - WRITES_MAX}' if len(writes) > WRITES_MAX else ""
-        if key is None:
-            return self._writes(writes[:WRITES_MAX], None) + more
-        said = [
-            _hidden_write(row_key, before, after, key) + self._end(table, op)
-            for table, op, row_key, before, after in writes[:WRITES_MAX]
-        ]
+        if hidden is None:
+            return self._writes(writes[:WRITES_MAX], None, None) + more
+        said = []
+        for table, op, row_key, before, after in writes[:WRITES_MAX]:
+            if self._is_sensitive(table):
+                shown = _digest(msgspec.msgpack.encode(row_key), hidden)
+                said.append(f"{_hidden_write(before, after, hidden)}{shown}{self._end(table, op)}")
+            elif key is not None:
+                said.append(f"{_hidden_write(before, after, key)}{_key(row_key, key)}{self._end(table, op)}")
+            else:
+                said.append(f"{_half_write(before, after)}{_key(row_key, None)}{self._end(table, op)}")
         return f',"writes":[{",".join(said)}]{more}'
 
     def _end(self, table: int, op: int) -> str:
@@ -290,17 +324,17 @@ def _value(value: bytes, key: bytes | None) -> str:
 
 
 def _half_write(before: bytes | None, after: bytes | None) -> str:
-    """What a write begins with that has no row before or after."""
+    """What a write begins with that may have no row before or after, up to its key."""
     new = "null" if after is None else f'"{sha256(after).hexdigest()}"'
     old = "null" if before is None else f'"{sha256(before).hexdigest()}"'
     return f'{{"after_sha256":{new},"before_sha256":{old},"key":'
 
 
-def _hidden_write(row_key: Any, before: bytes | None, after: bytes | None, key: bytes) -> str:
-    """A write of a call that hides something: rows may hold it, and so may a key that is no number."""
+def _hidden_write(before: bytes | None, after: bytes | None, key: bytes) -> str:
+    """The same, where rows may hold what is hidden."""
     first = "null" if after is None else f'"{keyed_hash(key, "row", after)}"'
     second = "null" if before is None else f'"{keyed_hash(key, "row", before)}"'
-    return f'{{"after_hmac":{first},"before_hmac":{second},"key":{_key(row_key, key)}'
+    return f'{{"after_hmac":{first},"before_hmac":{second},"key":'
 
 
 def key_text(row_key: Any) -> str:
@@ -309,7 +343,7 @@ def key_text(row_key: Any) -> str:
 
 
 def _key(row_key: Any, key: bytes | None) -> str:
-    """A row's key."""
+    """A row's key; of a call that hides an argument, one that is no number may hold it."""
     said = to_json_text(row_key)
     if (key is None or isinstance(row_key, int)) and len(said) <= KEY_SIZE_MAX:
         return said
@@ -340,6 +374,22 @@ def _other_args(record: Transaction) -> str:
     return f'"args":{text if fits else _digest(record.args, None)},'
 
 
+def _reading(record: Transaction, keys: SubjectKeys) -> str:
+    """What was asked of sensitive tables, without the values that it was asked with."""
+    key = event_key(keys)
+    try:
+        sql, params = decode_array(record.args)[:2]
+        shown = without_literals(sql)
+        said = {
+            "sql": hashed_argument(keys, sql) if shown is None else shown,
+            "params": [hashed_argument(keys, each) for each in params],
+            "tables": decode_value(record.value),
+        }
+    except UNREADABLE:
+        return f'"args":{_digest(record.args, key)},'
+    return _sized(said, record.args, key)
+
+
 def _meaning(record: Transaction, args: Any) -> Any:
     if record.kind == Kind.IDENTITY:
         issuer, subject, *rest = args
@@ -350,7 +400,4 @@ def _meaning(record: Transaction, args: Any) -> Any:
     if record.kind == Kind.SCHEMA:
         version, tables = args[:2]
         return {"version": version, "tables": [{"id": each[0], "name": each[1]} for each in tables], "packed": args}
-    if record.kind == Kind.READ:
-        sql, params = args[:2]
-        return {"sql": sql, "params": params, "tables": decode_value(record.value)}
     return args

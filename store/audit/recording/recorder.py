@@ -79,7 +79,12 @@ class Source:
         if known is None:
             return found
         identities = {**known.identities, **found.identities}
-        return Context(tables=found.tables or known.tables, identities=identities, declared=known.declared)
+        return Context(
+            tables=found.tables or known.tables,
+            identities=identities,
+            declared=known.declared,
+            sensitive=known.sensitive,
+        )
 
     def cursor(self, row: Row) -> Offset | None:
         """Behind which offset this log is needed once a row is shipped; None: the row tells nothing of it."""

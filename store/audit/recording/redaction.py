@@ -1,11 +1,12 @@
 """What of a call's arguments an event shows: all, nothing, a keyed hash, or what only one person's key opens.
 
-Laws: a rule is declared beside its parameter, and logged; an argument without a declaration is not shown. Hashes of
-what a rule hides are keyed, for a plain hash of something small can be guessed. The same record and keys give the same
-bytes.
+Laws: a rule is declared beside its parameter, and logged; an argument without a declaration is not shown. What
+sensitive tables were asked with is a keyed hash, as are their rows and keys. Hashes of what is hidden are keyed, for a
+plain hash of something small can be guessed. The same record and keys give the same bytes.
 """
 
 import hmac
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,13 @@ SUBJECT: Final = "subject:"
 """Followed by the name of the parameter that says whose data it is."""
 
 _NONCE_SIZE: Final = 12
+
+_TOKEN: Final = re.compile(
+    r"""(?P<literal>'(?:[^']|'')*'(?!') | (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w$]))
+    | "(?:[^"]|"")*"(?!") | \$[0-9]+(?![\w$]) | [A-Za-z_]\w*(?![$]) | \s+ | -(?!-) | /(?!\*) | [^\w\s'"$/-]""",
+    re.VERBOSE,
+)
+"""One token of a query: what is in quotes or begins with a digit is a literal. Comments are none."""
 
 REDACTED: Final = {"redacted": True}
 FORGOTTEN: Final = {"forgotten": True}
@@ -56,14 +64,39 @@ def show(declared: Declared, args: bytes, values: Sequence[Any], keys: SubjectKe
         if not rule:
             shown[name] = value
         elif rule == HASH:
-            shown[name] = {"hmac_sha256": keyed_hash(keys.log_secret(), b"argument", bytes(raw))}
+            shown[name] = _hashed(keys, bytes(raw))
         elif rule.startswith(SUBJECT) and (subject := subject_of(named.get(rule.removeprefix(SUBJECT)))):
             key = keys.key_of(subject)
             shown[name] = FORGOTTEN if key is None else {"sealed": seal(key, place + b"/" + name.encode(), bytes(raw))}
             used.extend([key] if key else [])
         else:
             shown[name] = REDACTED
-    return Shown(shown, hmac.digest(keys.log_secret(), b"event\0" + b"".join(used), "sha256"))
+    return Shown(shown, event_key(keys, used))
+
+
+def event_key(keys: SubjectKeys, used: Sequence[bytes] = ()) -> bytes:
+    """The key of an event's other hashes. `used`: of the persons whom it seals for, so that they go with theirs."""
+    return hmac.digest(keys.log_secret(), b"event\0" + b"".join(used), "sha256")
+
+
+def hashed_argument(keys: SubjectKeys, value: Any) -> dict[str, str]:
+    """What stands for a value: equal ones are seen to be equal, in arguments and in queries."""
+    return _hashed(keys, msgspec.msgpack.encode(value))
+
+
+def _hashed(keys: SubjectKeys, packed: bytes) -> dict[str, str]:
+    return {"hmac_sha256": keyed_hash(keys.log_secret(), b"argument", packed)}
+
+
+def without_literals(sql: str) -> str | None:
+    """A query's text with `:hidden` for each text in quotes and each number; None where it cannot be told apart."""
+    pieces, end = [], 0
+    for found in _TOKEN.finditer(sql):
+        if found.start() != end:
+            return None
+        pieces.append(":hidden" if found.lastgroup == "literal" else found[0])
+        end = found.end()
+    return "".join(pieces) if end == len(sql) else None
 
 
 def subject_of(value: Any) -> str:

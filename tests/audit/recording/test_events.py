@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from store.audit.objects.batches import RAW_SIZE_MAX
 from store.audit.recording.context import Context
 from store.audit.recording.events import ARGS_SIZE_MAX, DETAIL_SIZE_MAX, KEY_SIZE_MAX, WRITES_MAX, Events
+from store.audit.recording.redaction import hashed_argument
 from store.codec import decode_transaction
 from store.transaction import Kind
 from store.values import encode
 from tests.audit import records
-from tests.audit.records import NIL, beginning, call, events_of, record
+from tests.audit.records import NIL, RULES, beginning, call, events_of, record, start
 from tests.audit.scenes import EPOCH, LOG, NOON
 
 BEGINNING = beginning()
+SECRETS = records.keys()
 
 
 def event(raw: bytes) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def test_what_was_not_committed_says_why() -> None:
             record(5, 11, "subscribe", ["SELECT 1", ["a"]], value=encode(["accounts"])),
             "read",
             600501,
-            {"params": ["a"], "sql": "SELECT 1", "tables": ["accounts"]},
+            {"params": [hashed_argument(SECRETS, "a")], "sql": "SELECT :hidden", "tables": ["accounts"]},
         ),
         (
             records.epoch(5, reason="restore"),
@@ -286,6 +288,54 @@ def test_a_rule_hides_what_could_give_it_away() -> None:
         5, Kind.FAILED_CALL, "enrol", ["ada", "a@b", 1, "p"], outcome="refused", value=encode(["a@b", {}, "r"])
     )
     assert b"a@b" not in events_of([*BEGINNING, refused])[-1]
+
+
+SENSITIVE = beginning(sensitive=("accounts",))
+
+
+def test_a_sensitive_table_hides_its_keys_and_rows() -> None:
+    """Whatever they are, by keyed hashes; equal keys are seen to be equal, and other tables' are shown as ever."""
+    first, again = ((1, 2, 7, b"old", b"new"), (2, 1, 7, None, b"row")), ((1, 3, 7, b"new", None),)
+    raw = call(5, writes=first)
+    one, other = (json.loads(each)["unmapped"] for each in events_of([*SENSITIVE, raw, call(6, writes=again)])[-2:])
+    hidden, shown = one["writes"]
+    assert set(hidden) == {"after_hmac", "before_hmac", "key", "op", "table"}
+    assert set(hidden["key"]) == {"hmac_sha256", "size"}
+    assert hidden["key"] == other["writes"][0]["key"]
+    assert (shown["key"], shown["after_sha256"]) == (7, digest(b"row"))
+    assert {"record_hmac", "value_hmac"} <= set(one)
+    assert not {"record_sha256", "value_sha256"} & set(one)
+    assert one["args"] == {"amount": 5, "source": 1, "target": 2}
+    assert digest(raw) not in json.dumps(one)
+
+
+def test_a_call_that_writes_no_sensitive_table_hides_nothing() -> None:
+    """Though there are some."""
+    lines = [events_of([*each, call(5, writes=((2, 1, 7, None, b"row"),))])[-1] for each in (SENSITIVE, BEGINNING)]
+    assert lines[0] == lines[1]
+
+
+def test_any_table_may_be_sensitive_until_a_start_says_which_are() -> None:
+    """Where a trail begins behind the log's first record: better nothing than what cannot be taken back."""
+    events = Events(LOG, Context(tables={1: "accounts"}, sensitive=None), records.keys())
+    found = []
+    for number, raw in enumerate([call(5), start(6, RULES), call(7)]):
+        found.append(json.loads(events.of(raw, decode_transaction(raw), sequence=number, epoch=EPOCH))["unmapped"])
+    assert set(found[0]["writes"][0]["key"]) == {"hmac_sha256", "size"}
+    assert found[2]["writes"][0]["key"] == 7
+
+
+def test_a_reading_shows_what_was_asked_but_no_value() -> None:
+    """Parameters are keyed hashes, as of arguments with that rule; literals are not shown; else all is hashed."""
+    params = [7, "ada"]
+    raw = record(5, 11, "query", ["SELECT * FROM accounts WHERE id = 7 OR owner = 'a''b'", params])
+    args = event(raw)["unmapped"]["args"]
+    assert args["sql"] == "SELECT * FROM accounts WHERE id = :hidden OR owner = :hidden"
+    assert args["params"] == [hashed_argument(SECRETS, each) for each in params]
+    assert "record_hmac" in event(raw)["unmapped"]
+    args = event(record(5, 11, "query", ["SELECT 'open", []]))["unmapped"]["args"]
+    assert args["sql"] == hashed_argument(SECRETS, "SELECT 'open")
+    assert set(event(record(5, 11, "query", b"\xc1"))["unmapped"]["args"]) == {"hmac_sha256", "size"}
 
 
 def test_the_same_record_has_the_same_event() -> None:

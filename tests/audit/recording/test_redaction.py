@@ -1,6 +1,10 @@
 """What of a call's arguments an event shows."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store.audit.objects.layout import Malformed
 from store.audit.recording.redaction import (
@@ -13,6 +17,7 @@ from store.audit.recording.redaction import (
     seal,
     show,
     subject_of,
+    without_literals,
 )
 from store.values import encode
 from tests.audit.records import keys
@@ -75,3 +80,31 @@ def test_a_rule_is_seen() -> None:
     """Any one is enough."""
     assert hides(DECLARED)
     assert not hides((("a", ""), ("b", "")))
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("SELECT a1 FROM t2 WHERE b = 1.5e3 AND c = -7", "SELECT a1 FROM t2 WHERE b = :hidden AND c = -:hidden"),
+        ("SELECT * FROM t WHERE x = $1 AND y = ?", "SELECT * FROM t WHERE x = $1 AND y = ?"),
+        ("SELECT \"a 1\" FROM t WHERE n ->> 'k' = ''", 'SELECT "a 1" FROM t WHERE n ->> :hidden = :hidden'),
+        ("x = 'it''s'", "x = :hidden"),
+        ("x = 'open", None),
+        ("x = 1 -- 7", None),
+        ("x = /* 7 */ 1", None),
+        ("x = $tag$7$tag$", None),
+        ("x = 7a", None),
+    ],
+)
+def test_a_query_is_shown_without_its_literals(sql: str, shown: str | None) -> None:
+    """Names stay; what cannot be told apart is not shown at all."""
+    assert without_literals(sql) == shown
+
+
+@given(st.text(alphabet="aZ_0179.'\"$-/* e+", max_size=30))
+def test_no_text_in_quotes_and_no_number_is_left_of_a_query(sql: str) -> None:
+    """Whatever it is: outside names and parameters' numbers no digit stands, and no quote."""
+    shown = without_literals(sql)
+    if shown is not None:
+        left = re.sub(r'"(?:[^"]|"")*"|\$[0-9]+|[A-Za-z_][A-Za-z0-9_]*', "", shown.replace(":hidden", ""))
+        assert not re.search("[0-9']", left)

@@ -113,7 +113,7 @@ def test_an_open_batch_says_how_much_and_since_when() -> None:
 def test_what_is_kept_says_only_what_is_new() -> None:
     """Batches without identities, schemas or starts keep nothing of the context."""
     found = new_trail(events_max=7).take(HERE, RECORDS[:14])
-    assert sorted(found[0].context) == [b"declared", b"identity/00000000000000000004", b"tables"]
+    assert sorted(found[0].context) == [b"declared", b"identity/00000000000000000004", b"sensitive", b"tables"]
     assert found[1].context == {}
 
 
