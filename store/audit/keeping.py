@@ -139,6 +139,11 @@ class Keeper:
             self.hold_back()
         return 0.0 if more or not pause else min(pause, IDLE_S)
 
+    def look_again(self) -> None:
+        """Try at once what is waited for: something was mended, perhaps."""
+        self._read_due = self._notes_due = 0.0
+        self.shipper.look_again()
+
     def finish(self) -> None:
         """Read what is in the log, and freeze all of it: what is left is to be shipped."""
         with suppress(CorruptionError, Gap):

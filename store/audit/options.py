@@ -121,3 +121,13 @@ class AuditOptions:
                 f"witnesses_min is {self.witnesses_min}, but {len(self.witnesses)} witnesses are named",
                 hint="Name more witnesses, or ask for fewer",
             )
+
+
+WAKE: Final = "wake"
+"""The file in the audit folder that asks who ships to look again now: whoever sees it removes it."""
+
+
+def audit_folder(data: Path, options: AuditOptions) -> Path:
+    """Where ledger, keys and secrets lie for a data directory, absolute."""
+    root = data.absolute()
+    return options.folder.absolute() if options.folder is not None else root.with_name(f"{root.name}.audit")

@@ -1,9 +1,10 @@
 """The audit trail of a store that runs: a process that follows the log and ships, kept going, listened to, and heeded.
 
-Laws: a caller never waits for it. Whatever happens to the process, it is started again, ever less often; the log is
-held back for it from before its first start. What it says of itself is what metrics and operators are told. While its
-ledger is full calls are refused or not, as the option says; reads go on. At a stop it has a few seconds to ship what
-the stop itself left in the log; the rest it ships when it is started again.
+Laws: a caller never waits for it. Whatever happens to the process, it is started again, ever less often, or as soon as
+somebody asks for it (the file `wake` in the audit folder, as `store audit init` and `status` leave it there). The log
+is held back for it from before its first start. What it says of itself is what metrics and operators are told. While
+its ledger is full calls are refused or not, as the option says; reads go on. At a stop it has a few seconds to ship
+what the stop itself left in the log; the rest it ships when it is started again.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from store.audit.keeping import CURSOR_REASON
-from store.audit.options import AuditOptions
+from store.audit.options import WAKE, AuditOptions, audit_folder
 from store.audit.owing import CURSOR, Shipped
 from store.engine.engine import Engine
 from store.ids import Offset
@@ -36,6 +37,8 @@ REASON: Final = "audit"
 RETRY_MIN_S: Final = 1.0
 RETRY_MAX_S: Final = 300.0
 """Seconds before the process is started again, the first time and at most."""
+LOOK_INTERVAL_S: Final = 1.0
+"""Seconds between two looks at whether somebody asked for it to be started sooner."""
 WELL_S: Final = 600.0
 """Seconds after which a process that ran so long counts as having been well."""
 SILENCE_MAX_S: Final = 600.0
@@ -196,10 +199,26 @@ class Auditing:
             pause = min(RETRY_MAX_S, RETRY_MIN_S * 2.0 ** min(failures - 1, 16))
             self.problem = ended.problem or "the audit process ended by itself"
             logger.error("the audit trail is not written: %s; trying again in %.0f s", self.problem, pause)
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until then, or until the server stops, or until somebody says that it may work now."""
+        end = self._loop.time() + seconds
+        while (left := end - self._loop.time()) > 0 and not self._asked():
             try:
-                await asyncio.wait_for(self._awake.wait(), pause)
+                await asyncio.wait_for(self._awake.wait(), min(left, LOOK_INTERVAL_S))
             except TimeoutError:
                 continue
+            return
+
+    def _asked(self) -> bool:
+        """Whether somebody left the file that asks for it; then it is gone."""
+        assert self._data is not None
+        try:
+            (audit_folder(self._data, self._options) / WAKE).unlink()
+        except OSError:
+            return False
+        return True
 
     async def _run(self) -> Ended:
         child = self._child = Child(

@@ -211,6 +211,26 @@ def test_an_outage_of_the_store_stops_neither_the_log_nor_the_recorder() -> None
     assert len(kept.events()) == len(logged(kept.disk))
 
 
+def test_whoever_is_told_that_something_was_mended_looks_at_once() -> None:
+    """At a note that could not be put, and at a store that could not be used."""
+    kept = Kept().live(5)
+    facts, kept.bucket.facts = kept.bucket.facts, None
+    kept.store.fail("put")
+    kept.keeper.step()
+    assert "put failed" in kept.keeper.trouble
+    kept.keeper.look_again()
+    while not kept.keeper.status()["halted"]:
+        kept.keeper.step()
+    kept.bucket.facts = facts
+    acts = len(kept.store.acts)
+    kept.keeper.step()
+    assert len(kept.store.acts) == acts, "it waits"
+    kept.keeper.look_again()
+    kept.keeper.step()
+    assert not kept.keeper.status()["halted"]
+    assert not kept.keeper.trouble
+
+
 def test_a_full_ledger_is_said() -> None:
     """With why it is full, so that whoever asks knows what to mend."""
     kept = Kept(size_max=6_000).live(200)

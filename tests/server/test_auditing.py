@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from store.audit.options import AuditOptions
+from store.audit.options import WAKE, AuditOptions
 from store.audit.owing import CURSOR, Shipped
 from store.snapshot.repository import Repository
 from tests.server.upkeep import QUIET, RealTenant, kept, write
@@ -111,6 +111,20 @@ def test_a_process_that_ends_is_started_again_and_calls_go_on(audited: Audited, 
         assert tenant.metrics()["store_audit_well"] == 1
         ready = tenant.request("GET", "/readyz")
         assert (ready.status, "audit" in ready.body) == (200, False)
+
+
+def test_a_process_that_is_asked_for_is_started_at_once(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever mended what kept it need not wait for the next attempt; each asking is one start."""
+    with audited(["fail", "no ledger"]) as tenant:
+        monkeypatch.setattr("store.server.auditing.RETRY_MIN_S", 300.0)
+        tenant.wait_until(lambda: "no ledger" in tenant.service.auditing.problem)
+        folder = tenant.data.with_name("data.audit")
+        folder.mkdir(exist_ok=True)
+        for _ in range(2):
+            starts = tenant.on_loop(lambda: tenant.service.auditing.starts)
+            (folder / WAKE).touch()
+            tenant.wait_until(functools.partial(lambda before: tenant.service.auditing.starts > before, starts))
+            assert not (folder / WAKE).exists()
 
 
 def test_a_process_that_is_killed_is_started_again(audited: Audited) -> None:

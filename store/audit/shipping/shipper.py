@@ -149,6 +149,10 @@ class Shipper:
             self._attempts, self._trouble, self._halted = 0, "", ""
         return pause
 
+    def look_again(self) -> None:
+        """Wait no longer for what may have been mended, but for bytes that are not ours: nobody mends these."""
+        self._due = self._check_due = self._endorse_due = self._anchor_due = 0.0
+
     def status(self) -> ShipStatus:
         """Where it stands."""
         checkpoint = self._rows.checkpoint

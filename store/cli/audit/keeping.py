@@ -32,6 +32,7 @@ from store.cli.audit.places import (
     read_signers,
     set_ledger_aside,
     store_of,
+    wake,
 )
 from store.cli.audit.ship import opened_keeper
 from store.cli.directories import Directory
@@ -70,6 +71,7 @@ def init(
         facts, warnings = prepare_bucket(store, retention=retention)
     finally:
         store.close()
+    wake(places)
     said: dict[str, Any] = {"event": "ready", "url": store.url, "enforced": facts.enforced, "warnings": warnings}
     place = place_of(options.audit.store, "an audit trail") if options.audit.store else None
     if isinstance(place, Bucket):
@@ -97,7 +99,10 @@ def status(
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
-    """Where the trail stands, as the process that ships it said last. Ends with 1 where something keeps it."""
+    """Where the trail stands, as the process that ships it said last. Ends with 1 where something keeps it.
+
+    What keeps it is tried again at once, if the process runs: ask once more a moment later.
+    """
     _, places = _opened(directory, config, set_)
     try:
         said = msgspec.json.decode(places.status.read_bytes(), type=dict[str, Any])
@@ -111,6 +116,8 @@ def status(
     age = max(time.time() - float(said.get("at") or 0), 0.0)
     said["age_s"], said["running"] = round(age, 1), bool(said.get("pid")) and age < SILENT_S
     problem = str(said.get("problem") or "")
+    if problem:
+        wake(places)
     if json:
         print_json({"event": "status", **said})
     else:

@@ -8,7 +8,7 @@ to be asked. Secrets are in no error and no output.
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import msgspec
 
 from store.audit.objects.layout import Malformed, origin_of
 from store.audit.objects.notes import SecretKey, Signer, read_key, read_secret_key
-from store.audit.options import AuditOptions
+from store.audit.options import WAKE, AuditOptions, audit_folder
 from store.audit.recording.rows import Rows
 from store.audit.shipping.spans import Spans
 from store.audit.signing.cosigning import Cosigner
@@ -91,11 +91,16 @@ class Places:
         """Says in which store the trail lies, as the option named it."""
         return self.folder / "store"
 
+    @property
+    def wake(self) -> Path:
+        """Asks the process that ships, or the server that is about to start it again, to look again now."""
+        return self.folder / WAKE
+
 
 def places_of(data: Path, options: AuditOptions) -> Places:
     """Where they are for a data directory. ConfigError: the audit folder would lie inside it."""
     root = data.absolute()
-    folder = options.folder.absolute() if options.folder is not None else root.with_name(f"{root.name}.audit")
+    folder = audit_folder(data, options)
     if root == folder or root in folder.parents:
         raise ConfigError(
             f"the audit folder {folder} lies in the data directory {root}",
@@ -228,6 +233,22 @@ def expect_secrets(places: Places) -> None:
     if not (places.keys / LOG_SECRET).exists():
         hint = "Name the data directory; its trail's keys lie in its audit folder (audit.folder)"
         raise NothingThere(f"there are no keys of a trail in {places.keys}", hint=hint)
+
+
+def wake(places: Places) -> None:
+    """Ask whoever ships, if anybody does, to try at once what is waited for: something was mended, perhaps."""
+    if places.folder.is_dir():
+        with suppress(OSError):  # Whoever may only look there need not be able to.
+            places.wake.touch()
+
+
+def woken(places: Places) -> bool:
+    """Whether somebody asked for it since the last look."""
+    try:
+        places.wake.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def expect_same_store(places: Places, options: AuditOptions) -> None:

@@ -2,7 +2,8 @@
 
 Laws: it needs nothing of a server but the data directory. With --follow it goes on until it is told to end, and then
 has a few seconds for what is left; without, it ends when all that is there is shipped. What it cannot do it says, and
-tries again; only what keeps the ledger or the keys from being opened ends it.
+tries again: ever later, or within a second where somebody asks for it (the file `wake` in the audit folder, which init,
+status and a second ship leave there). Only what keeps the ledger or the keys from being opened ends it.
 """
 
 import os
@@ -45,6 +46,8 @@ from store.cli.audit.places import (
     set_ledger_aside,
     store_of,
     verified_at,
+    wake,
+    woken,
 )
 from store.cli.directories import Directory
 from store.cli.exits import Exit
@@ -96,6 +99,7 @@ def ship(
 
     lost = False
     while True:
+        woken(places)  # What was mended before now is looked at anyway.
         try:
             with _ends_told(places), opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
                 if follow:
@@ -105,6 +109,9 @@ def ship(
                 done = _ship_the_rest(keeper, stop, LAST_S if follow else None)
                 _say(keeper, places, options.audit, json=json)
             raise typer.Exit(Exit.DONE if done or follow else Exit.CHECK_FAILED)
+        except DirectoryError:
+            wake(places)  # Whoever has it may be waiting for what was mended.
+            raise
         except (LedgerBehind, LedgerDamaged) as error:
             if lost:  # It was made anew a moment ago: doing that again would find the same.
                 raise
@@ -204,6 +211,8 @@ def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threadi
         now = time.monotonic()
         if now - said >= STATUS_INTERVAL_S:
             said = now
+            if woken(places):
+                keeper.look_again()
             _note(keeper, places, options, json=json)
         if now - looked >= KEYS_INTERVAL_S:
             looked = now

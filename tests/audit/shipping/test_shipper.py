@@ -169,6 +169,17 @@ def test_bytes_that_are_not_ours_stop_it_for_good() -> None:
     assert scene.keys(What.MANIFEST) == []
 
 
+def test_bytes_that_are_not_ours_are_not_looked_at_again() -> None:
+    """Whoever asks for another look asks for what can be mended."""
+    scene = Scene().freeze()
+    scene.store.overwrite(scene.frozen[0].name, b"foreign")
+    scene.step()
+    acts = len(scene.store.acts)
+    scene.shipper.look_again()
+    assert scene.step() == PAUSE_MAX_S
+    assert len(scene.store.acts) == acts
+
+
 @pytest.mark.parametrize(
     "facts",
     [

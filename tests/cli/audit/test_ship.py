@@ -4,13 +4,16 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from subprocess import PIPE, Popen
 from subprocess import run as run_process
 
 import pytest
 
-from tests.cli.tenant import ROOT, store
+from store.env.lmdb import LmdbLedger
+from tests.cli.tenant import ROOT, environment, store
 from tests.server.upkeep import QUIET, kept, write
 
+SOON = ("--set", "audit.batch_age_max_s=0.05")
 VERIFY = ROOT / "tools" / "verify_audit.py"
 
 
@@ -109,3 +112,34 @@ def test_a_witness_that_is_none_is_refused(stopped: Path) -> None:
     done = store("audit", "ship", "data", "--set", "audit.witnesses=http://localhost:1", cwd=stopped)
     assert done.returncode == 78
     assert "a witness in audit.witnesses is URL=key" in done.stderr
+
+
+def test_whoever_waits_for_a_store_goes_on_when_init_has_made_it(stopped: Path) -> None:
+    """Within a second or so, and not after the minutes that it would wait by itself."""
+    wanted = ("--set", "audit.store=elsewhere")
+    command = [sys.executable, "-m", "store", "audit", "ship", "data", "--follow", "--json", *wanted, *SOON]
+    with Popen(command, cwd=stopped, env=environment(), stdout=PIPE, text=True) as process:
+        assert process.stdout is not None
+        says = (found for found in map(json.loads, process.stdout) if found["event"] == "status")
+        assert any("store audit init" in each["problem"] for each in says)
+        assert store("audit", "init", "data", *wanted, cwd=stopped).returncode == 0
+        assert any(each["checkpoint_events"] and not each["problem"] for each in says)
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["status", "ship"])
+def test_whoever_looks_at_a_problem_has_it_tried_again(stopped: Path, command: str) -> None:
+    """The process that ships is asked to; where all is well it is left alone."""
+    wake = stopped / "data.audit" / "wake"
+    assert store("audit", "ship", "data", cwd=stopped).returncode == 0
+    assert store("audit", "status", "data", cwd=stopped).returncode == 0
+    assert not wake.exists()
+    ledger = LmdbLedger(stopped / "data.audit" / "ledger", size_max=1 << 30)
+    (stopped / "data.audit" / "status.json").write_text('{"problem": "no lock", "batches": {}}')
+    assert store("audit", command, "data", cwd=stopped).returncode != 0
+    assert wake.exists()
+    ledger.close()
+    assert store("audit", "ship", "data", cwd=stopped).returncode == 0
+    assert not wake.exists()
