@@ -13,7 +13,16 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple, NoReturn
 
 from store.query.problems import SUPPORTED, malformed
-from store.query.words import FUNCTIONS, KEYWORDS, OPERATORS, OTHER_OPERATORS, RESERVED, SPECIAL_FUNCTIONS, TYPES
+from store.query.words import (
+    FUNCTIONS,
+    KEYWORDS,
+    LABELS_WITH_AS,
+    OPERATORS,
+    OTHER_OPERATORS,
+    RESERVED,
+    SPECIAL_FUNCTIONS,
+    TYPES,
+)
 from store.values import DECIMAL_DIGITS_MAX
 
 QUERY_LENGTH_MAX: Final = 4_096
@@ -103,7 +112,7 @@ def _counted(tokens: list[Token]) -> list[Token]:
     """The tokens with COUNT(*) as a function without arguments: so it has a stand-in, too."""
     made: list[Token] = []
     for each in tokens:
-        if [one.value for one in [*made[-2:], each]] == ["count", "(", "*"]:
+        if [one.value for one in [*made[-2:], each]] == ["count", "(", "*"] and made[-2].kind == "keyword":
             made[-2] = made[-2]._replace(kind="function")
         else:
             made.append(each)
@@ -230,6 +239,10 @@ class _Lexer:
             self._keyword(word, position)
         elif self._followed(end, "("):
             self._special(word, position)
+        elif self._operand and word in LABELS_WITH_AS:
+            malformed(
+                position, f"{word.upper()} stands right behind a value", hint=f"As its name it is written AS {word}"
+            )
         else:
             self._add("name", word, position, operand=True)
         return end

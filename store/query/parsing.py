@@ -14,6 +14,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from store.query.grammar import check
 from store.query.lexing import LITERALS, QUERY_LENGTH_MAX, Lexed, Token, lex
 from store.query.problems import SUPPORTED, malformed
 from store.query.statement import (
@@ -56,6 +57,7 @@ def _parse(sql: str) -> Statement:
     lexed = lex(sql)
     if not lexed.tokens or lexed.tokens[0].value != "select":
         malformed(lexed.position(0), "a query begins with SELECT", hint=SUPPORTED)
+    check(lexed)
     try:
         statements = sqlglot.parse(lexed.shape, dialect="postgres")
     except SqlglotError as error:

@@ -26,6 +26,11 @@ RESERVED: Final = _words(
 )
 """What PostgreSQL keeps for itself and is not read here; `right` is a function where a parenthesis follows."""
 
+LABELS_WITH_AS: Final = _words(
+    """at char character day escape filter hour minute month over precision second varying within without year"""
+)
+"""Words that name an output only behind AS: without it PostgreSQL reads more into them (kwlist.h, AS_LABEL)."""
+
 SPECIAL_FUNCTIONS: Final = frozenset({"cast", "trim", "substring", "position", "count", "sum", "min", "max", "avg"})
 """Functions with a grammar of their own: TRIM(BOTH … FROM …), COUNT(DISTINCT …)."""
 

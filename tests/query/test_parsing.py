@@ -223,7 +223,8 @@ def test_a_parse_is_remembered_by_its_text() -> None:
 
 
 _SAID = (
-    'SELECT * FROM t WHERE a b "c" "c"( AS lower( = <> < \'x\' 1 1.5 - + || -> ->> @> ? $1 ; ( ) , . NULL true AND OR IN LIKE IS NOT :: int'
+    'SELECT * FROM t "c" "c"( AS lower('
+    " WHERE a b = <> < 'x' 1 1.5 - + || -> ->> @> ? $1 ; ( ) , . NULL true AND OR IN LIKE IS NOT :: int"
     " text -- $ ' \" CASE WHEN THEN ELSE END CAST AS lower( count( BETWEEN JOIN ON GROUP BY HAVING ORDER LIMIT OFFSET"
     " DISTINCT EXPLAIN ILIKE ESCAPE trim( BOTH substring( FOR position( nulls first desc asc left( interval date row"
     " values unknown try array any all union with table {{ }} [ ] % # & ^ ~ ! @ \\ \0 ä"
