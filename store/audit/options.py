@@ -52,12 +52,12 @@ class AuditOptions:
     """Days for which each object is locked, a count, default 1: enough to try it. Regulations say years; more keeps
     evidence longer and cannot be taken back: nobody can remove a locked object before its time."""
 
-    batch_events_max: int = 5_000
-    """Count of events after which a batch is closed, default 5,000. More makes fewer objects and smaller ones in all;
+    batch_events_max: int = 10_000
+    """Count of events after which a batch is closed, default 10,000. More makes fewer objects and smaller ones in all;
     less lets an event be in the store sooner under load."""
 
-    batch_size_max: int = 4 << 20
-    """Bytes of events, before compression, after which a batch is closed, default 4 MiB. More makes fewer objects; less
+    batch_size_max: int = 12 << 20
+    """Bytes of events, before compression, after which a batch is closed, default 12 MiB. More makes fewer objects; less
     bounds the memory of whoever reads one."""
 
     batch_age_max_s: float = 5.0

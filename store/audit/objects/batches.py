@@ -16,9 +16,9 @@ from store.audit.objects.merkle import Span, leaf_hashes, span_of
 from store.audit.objects.notes import Signer
 from store.ids import Timestamp
 
-EVENTS_MAX: Final = 5_000
+EVENTS_MAX: Final = 10_000
 """Events of one batch, by default."""
-RAW_SIZE_MAX: Final = 4 << 20
+RAW_SIZE_MAX: Final = 12 << 20
 """Bytes of lines from which on a batch is closed, by default."""
 AGE_MAX_S: Final = 5.0
 """Seconds after which a batch is closed, by default."""
