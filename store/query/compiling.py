@@ -197,7 +197,8 @@ class Compiler:
     def _test(self, node: Call) -> Expression:
         inner = self._compile(node.args[0])
         inner = self.settled(inner) if node.name == "is null" else self._boolean(inner, node.name.upper())
-        return conditions.test(node.name, inner, node.position)
+        name = "is null" if node.name == "is unknown" else node.name  # Of a boolean they are the same.
+        return conditions.test(name, inner, node.position)
 
     def _distinct(self, node: Call) -> Expression:
         left, right = self.matched("=", *(self._compile(each) for each in node.args))
@@ -264,6 +265,8 @@ class Compiler:
     def _case(self, node: Call) -> Expression:
         args = list(node.args)
         operand = self._compile(args.pop(0)) if node.name == "case of" else None
+        if operand is not None and operand.op != "parameter":
+            operand = self.settled(operand)
         tests: list[Expression] = []
         for each in args[:-1:2]:
             made = self._compile(each)
@@ -389,6 +392,7 @@ class Compiler:
     def _path(self, node: Call) -> Expression:
         """#> and #>>: the path is a constant."""
         document, path = (self._compile(each) for each in node.args)
+        self._check_known(node.name, document)
         document = self._read_as(document, Kind.JSONB, node.name)
         said = path.detail if path.kind is Kind.UNKNOWN else None
         if path.op == "parameter" and isinstance(said, list | tuple) and all(isinstance(each, str) for each in said):
@@ -422,11 +426,24 @@ class Compiler:
     def _step(self, node: Call) -> Expression:
         """-> and ->>: a parameter that is an integer is a place in an array."""
         document, step = (self._compile(each) for each in node.args)
+        self._check_known(node.name, document)
         if step.op == "parameter":
             step = self.settled(step)
-        if step.kind is Kind.INT8 and step.is_value:
-            step = Expression(Kind.INT4, step.op, step.args, step.detail, step.evaluate, step.position)
+            if step.kind is Kind.INT8:
+                step = Expression(Kind.INT4, step.op, step.args, step.detail, step.evaluate, step.position)
         return self._function(node.name, [document, step], node.position)
+
+    def _containment(self, node: Call) -> Expression:
+        """@> and <@."""
+        args = [self._compile(each) for each in node.args]
+        self._check_known(node.name, *args)
+        return self._function(node.name, args, node.position)
+
+    @staticmethod
+    def _check_known(op: str, *args: Expression) -> None:
+        """Refuse an operator all of whose sides are literals without a type: PostgreSQL has it for several types."""
+        if all(each.kind is Kind.UNKNOWN and each.op != "parameter" for each in args):
+            malformed(args[0].position, f"of which type the sides of {op} are is unclear", hint="Say '…'::jsonb")
 
     def _cast(self, inner: Expression, kind: Kind, position: int) -> Expression:
         if inner.kind is Kind.UNKNOWN:
@@ -463,7 +480,7 @@ _CALLS: Final[dict[str, Callable[[Compiler, Call], Expression]]] = {
     **dict.fromkeys(conditions.COMPARISONS, Compiler._comparison),  # noqa: SLF001  # A table of its own methods.
     **dict.fromkeys(("and", "or"), Compiler._logic),  # noqa: SLF001  # As above.
     "not": Compiler._not,  # noqa: SLF001  # As above.
-    **dict.fromkeys(("is null", "is true", "is false"), Compiler._test),  # noqa: SLF001  # As above.
+    **dict.fromkeys(("is null", "is unknown", "is true", "is false"), Compiler._test),  # noqa: SLF001  # As above.
     **dict.fromkeys(("is distinct", "is not distinct"), Compiler._distinct),  # noqa: SLF001  # As above.
     "between": Compiler._between,  # noqa: SLF001  # As above.
     "in": Compiler._in,  # noqa: SLF001  # As above.
@@ -478,6 +495,7 @@ _CALLS: Final[dict[str, Callable[[Compiler, Call], Expression]]] = {
     "concat": Compiler._concat,  # noqa: SLF001  # As above.
     **dict.fromkeys(("#>", "#>>"), Compiler._path),  # noqa: SLF001  # As above.
     **dict.fromkeys(("->", "->>"), Compiler._step),  # noqa: SLF001  # As above.
+    **dict.fromkeys(("@>", "<@"), Compiler._containment),  # noqa: SLF001  # As above.
 }
 """What compiles the constructs that are no plain functions."""
 

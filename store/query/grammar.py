@@ -12,8 +12,8 @@ from store.query.problems import SUPPORTED, malformed
 from store.query.words import OPERATORS
 
 _WORDS: Final = {"keyword", "sign"}
-_BINARY: Final = (*OPERATORS, "?", "and", "or", "like", "ilike", "between", "escape")
-"""What stands between two values; IN is read by itself."""
+_BINARY: Final = (*OPERATORS, "?", "and", "or", "like", "ilike", "escape")
+"""What stands between two values; IN and BETWEEN are read by themselves."""
 _DENIABLE: Final = ("in", "like", "ilike", "between")
 _AGGREGATES: Final = ("count", "sum", "min", "max", "avg")
 
@@ -156,10 +156,10 @@ class _Reading:
         while self._take(","):
             self._value()
 
-    def _value(self, *, before_in: bool = False) -> None:
-        """Operands and what stands between them; `before_in`: up to an IN that is no operator."""
+    def _value(self, *, before: str = "") -> None:
+        """Operands and what stands between them; `before`: up to a word that is no operator there."""
         self._operand()
-        while not (before_in and self._is("in")) and self._operator():
+        while not self._is(before) and self._operator():
             self._operand()
 
     def _operand(self) -> None:
@@ -182,6 +182,10 @@ class _Reading:
                 continue
             if self._take("not") and not self._is(*_DENIABLE):
                 self._refuse("IN, LIKE, ILIKE or BETWEEN")
+            if self._take("between"):
+                self._value(before="and")
+                self._want("and")
+                return True
             if not self._take("in"):
                 return self._take(*_BINARY)
             self._want("(")
@@ -237,7 +241,7 @@ class _Reading:
             self._want("as")
             self._type()
         elif token.value == "position":
-            self._value(before_in=True)
+            self._value(before="in")
             self._want("in")
             self._value()
         elif token.value == "trim":

@@ -126,6 +126,8 @@ def _stand_in(index: int, token: Token) -> str:
     prefix = _STAND_INS.get(token.kind)
     if prefix is not None:
         return f"{prefix}{index}"
+    if token.value == "unknown":  # The parser would take it for NULL.
+        return f":l{index}"
     return "||" if token.value in OTHER_OPERATORS else str(token.value).upper()
 
 

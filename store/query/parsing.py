@@ -300,6 +300,8 @@ class _Reader:
             name = "null"
         elif isinstance(said, exp.Boolean):
             name = "true" if said.this else "false"
+        elif isinstance(said, exp.Placeholder):
+            name = self._token(said.name, "keyword").value
         else:
             self._refuse(said)
         test = Call(f"is {name}", (operand,), operand.position)

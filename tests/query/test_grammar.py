@@ -34,6 +34,7 @@ from store.query.parsing import parse
         ("SELECT (a FROM t", 11, "expected ), found FROM"),
         ("SELECT a FROM t WHERE (a = 1", 29, "expected ), found the end of the text"),
         ("SELECT a IS 1 FROM t", 13, "expected NULL, TRUE, FALSE, UNKNOWN or DISTINCT FROM, found the number 1"),
+        ("SELECT a BETWEEN 1 b FROM t", 20, "expected AND, found the name b"),
         ("SELECT a year FROM t", 10, "YEAR stands right behind a value"),
         ("SELECT a LIKE 'x' ESCAPE FROM t", 19, "ESCAPE stands right behind a value"),
     ],

@@ -57,7 +57,7 @@ def shape(node: Value) -> str:
         ("a BETWEEN b AND c AND d", "(and (between a b c) d)"),
         ("a NOT IN (b, c)", "(not (in a b c))"),
         ("a IS NOT TRUE", "(not (is true a))"),
-        ("a IS UNKNOWN", "(is null a)"),
+        ("a IS NOT UNKNOWN", "(not (is unknown a))"),
         ("a IS NOT DISTINCT FROM b", "(is not distinct a b)"),
         ("a @> b -> c", "(-> (@> a b) c)"),
         ("a ->> 'b' || c LIKE d ->> 'e'", "(like (|| (->> a 'b') c) (->> d 'e'))"),
