@@ -11,7 +11,7 @@ from store.ids import Key
 from store.query.budget import Budget
 from store.query.expressions import Evaluate, Expression
 from store.query.membership import Membership
-from store.query.routing import equalities, member_terms, same_form, terms
+from store.query.routing import branches, equalities, member_terms, same_form, terms
 from store.schema import ColumnSchema, TableSchema
 from store.tables.database import Database
 from store.tables.table import StoredTable
@@ -31,7 +31,8 @@ def access(table: TableSchema, source: int, where: Expression | None) -> Access:
         return Access("no row: the condition is never true", lambda _: ())
     best = _best(table, source, where)
     if best is not None:
-        return Access(_said(table, best[0]), _looked_up(*best))
+        said = ", or ".join(dict.fromkeys(_how(table, column) for column, _ in best))
+        return Access(f"rows of {table.name} {said}", _looked_up(best))
     return Access(f"all rows of {table.name} in the order of {table.key_name}", StoredTable.ordered_keys)
 
 
@@ -39,15 +40,21 @@ _Way = tuple[ColumnSchema, Callable[[], Sequence[Any]]]
 """A column that a key or an index leads to, and the values it must have."""
 
 
-def _best(table: TableSchema, source: int, where: Expression | None) -> _Way | None:
-    """The way that leads to the fewest rows of each value."""
-    ways = [(each.column, _fixed(each.values)) for each in equalities(where) if each.source == source]
-    ways += [(each.column, each.membership.values) for each in member_terms(where) if each.source == source]
-    ranked = sorted(
-        ((_rank(table, column), place) for place, (column, _) in enumerate(ways)),
-        key=lambda each: (each[0], each[1]),
-    )
-    return ways[ranked[0][1]] if ranked and ranked[0][0] < _NO_INDEX else None
+def _best(table: TableSchema, source: int, where: Expression | None) -> list[_Way] | None:
+    """The way that leads to the fewest rows of each value; several where an OR has one for each branch."""
+    found: list[list[_Way]] = [
+        [(each.column, _fixed(each.values))] for each in equalities(where) if each.source == source
+    ]
+    found += [[(each.column, each.membership.values)] for each in member_terms(where) if each.source == source]
+    found = [each for each in found if _rank(table, each[0][0]) < _NO_INDEX]
+    found += [ways for each in terms(where) if each.op == "or" and (ways := _either(table, source, each)) is not None]
+    return min(found, key=lambda ways: max((_rank(table, column) for column, _ in ways), default=0), default=None)
+
+
+def _either(table: TableSchema, source: int, term: Expression) -> list[_Way] | None:
+    """The best way of each branch of an OR, together; None where one has none."""
+    found = [_best(table, source, each) for each in branches(term)]
+    return None if None in found else [way for ways in found if ways is not None for way in ways]
 
 
 _NO_INDEX: Final = 3
@@ -63,21 +70,20 @@ def _rank(table: TableSchema, column: ColumnSchema) -> int:
     return _NO_INDEX
 
 
-def _said(table: TableSchema, column: ColumnSchema) -> str:
-    what = "the primary key" if column.id == table.primary_key else "the index"
-    return f"rows of {table.name} by {what} {column.name}"
+def _how(table: TableSchema, column: ColumnSchema) -> str:
+    return f"by {'the primary key' if column.id == table.primary_key else 'the index'} {column.name}"
 
 
 def _fixed(values: Sequence[Any]) -> Callable[[], Sequence[Any]]:
     return lambda: values
 
 
-def _looked_up(column: ColumnSchema, values: Callable[[], Sequence[Any]]) -> Callable[[StoredTable], Sequence[Key]]:
+def _looked_up(ways: Sequence[_Way]) -> Callable[[StoredTable], Sequence[Key]]:
     def keys(table: StoredTable) -> Sequence[Key]:
-        found = values()
+        found = [(column.id, value) for column, values in ways for value in values()]
         if len(found) == 1:
-            return table.lookup(column.id, found[0])
-        return sorted({key for value in found for key in table.lookup(column.id, value)})
+            return table.lookup(*found[0])
+        return sorted({key for each in found for key in table.lookup(*each)})
 
     return keys
 
@@ -108,13 +114,13 @@ def candidates(
     best = _best(table, 0, where)
     if best is None:
         return None
-    column, values = best
-    index = stored.index(column.id)
     found: dict[Key, None] = {}
-    for value in values():
-        if len(found) > count_max:
-            return None
-        found.update(dict.fromkeys(stored.lookup(column.id, value) if index is None else index.keys(value)))
+    for column, values in best:
+        index = stored.index(column.id)
+        for value in values():
+            if len(found) > count_max:
+                return None
+            found.update(dict.fromkeys(stored.lookup(column.id, value) if index is None else index.keys(value)))
     return list(found)
 
 
@@ -139,7 +145,7 @@ class Join:
         if self._column is None:
             return f"all rows of {self._table.name}, for each row so far"
         if self._indexed:
-            return _said(self._table, self._column)
+            return f"rows of {self._table.name} {_how(self._table, self._column)}"
         return f"all rows of {self._table.name}, once, found again by {self._column.name}"
 
     def rows(self, before: Iterator[tuple[Any, ...]], database: Database, budget: Budget) -> Iterator[tuple[Any, ...]]:

@@ -112,6 +112,11 @@ MANY_JOINS = (
             [BY_KEY, ONLY_WHERE],
         ),
         ("SELECT * FROM sample WHERE u = 'x' AND a = 1", ["rows of sample by the index u", ONLY_WHERE]),
+        ("SELECT * FROM sample WHERE (u = 'x' OR id IN (SELECT b FROM other WHERE a = 1) OR b = 2) AND a = 1",
+         ["subquery at first: rows of other by the index a",
+          "rows of sample by the index u, or by the primary key id, or by the index b", ONLY_WHERE]),
+        ("SELECT * FROM sample WHERE u = 'x' OR a = 1", ["all rows of sample in the order of id", ONLY_WHERE]),
+        ("SELECT * FROM sample WHERE (u = 'x' OR b = 1) AND id = 3", [BY_KEY, ONLY_WHERE]),
         ("SELECT * FROM sample WHERE u = 'x' OR u IN ('y', 'z') AND a = 1",
          ["rows of sample by the index u", ONLY_WHERE]),
         (
