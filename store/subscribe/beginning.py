@@ -21,6 +21,19 @@ def begin(means: Means, recipient: Recipient, query: LiveQuery, anew: Anew | Non
     return kind(means, recipient, query, anew)
 
 
+def prepare(means: Means, query: LiveQuery) -> State:
+    """Have what a query rests on, and what it shows, for a piece; DONE when it is there. CallError: it cannot be."""
+    if means.prepare(query):
+        return State.GOING
+    if query.shape is None:
+        return State.DONE
+    shaped = means.open_shaped(query)
+    state = State.DONE if shaped.ready or shaped.error is not None else means.streams.build(shaped)
+    if shaped.error is not None:
+        raise shaped.error
+    return state
+
+
 class RowsDelivery:
     """First rows for one recipient. `started` where it was told Subscribed already, and is told so again."""
 
@@ -107,16 +120,10 @@ class ShownDelivery:
             rows = encoding.rows(self._chunks.popleft())
             self.recipient.tell(encoding.chunk(self.query.id, rows, (), more=bool(self._chunks)))
             return State.GOING if self._chunks else State.DONE
-        if means.prepare(self.query):
-            return State.GOING
-        shaped = means.open_shaped(self.query)
-        if shaped.error is None and not shaped.ready:
-            state = means.streams.build(shaped)
-            if state is not State.DONE:
-                return state
-        if shaped.error is not None:
-            raise shaped.error
-        return self._begin(shaped) if self.recipient.has_room() else State.WAITING
+        state = prepare(means, self.query)
+        if state is not State.DONE:
+            return state
+        return self._begin(means.open_shaped(self.query)) if self.recipient.has_room() else State.WAITING
 
     def _begin(self, shaped: Shaped) -> State:
         means, encoding = self._means, self.recipient.encoding

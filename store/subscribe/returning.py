@@ -11,7 +11,7 @@ from store.ids import Offset
 from store.query.live import LiveQuery
 from store.query.results import Forgotten
 from store.subscribe.absence import Absence
-from store.subscribe.beginning import RowsDelivery, ShownDelivery, begin
+from store.subscribe.beginning import RowsDelivery, ShownDelivery, begin, prepare
 from store.subscribe.delivery import Recipient, State
 from store.subscribe.means import Means
 from store.subscribe.messages import Anew
@@ -115,7 +115,7 @@ class CatchUpDelivery:
     def _advance(self) -> State:
         means, backlog, absence = self._means, self._means.backlog, self._absence
         given, self.given = self.given, None
-        state = self._prepare()
+        state = prepare(means, self.query)
         if state is not State.DONE:
             return state
         if absence.too_long:
@@ -131,19 +131,6 @@ class CatchUpDelivery:
             return State.ASKED
         absence.take(piece.transactions)
         return State.GOING
-
-    def _prepare(self) -> State:
-        """Have what the query rests on, and what it shows, for a piece; DONE when it is there."""
-        means, query = self._means, self.query
-        if means.prepare(query):
-            return State.GOING
-        if query.shape is None:
-            return State.DONE
-        shaped = means.open_shaped(query)
-        state = State.DONE if shaped.ready or shaped.error is not None else means.streams.build(shaped)
-        if shaped.error is not None:
-            raise shaped.error
-        return state
 
     def _begin_anew(self, anew: Anew) -> State:
         self._instead = begin(self._means, self.recipient, self.query, anew)

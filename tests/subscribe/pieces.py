@@ -34,7 +34,7 @@ def filled(count: int, options: Options | None = None) -> Shelf:
     return shelf
 
 
-def step(shelf: Shelf) -> None:
+def deliver(shelf: Shelf) -> None:
     """One slice, with what it asks of the log."""
     going = shelf.subscriptions.deliveries
     going.step()
@@ -42,6 +42,11 @@ def step(shelf: Shelf) -> None:
     if request is not None:
         request.run()
         going.complete(request)
+
+
+def step(shelf: Shelf) -> None:
+    """One slice, and all that was told is durable."""
+    deliver(shelf)
     shelf.engine.group_commit.commit()
 
 

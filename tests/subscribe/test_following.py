@@ -30,6 +30,7 @@ from store.subscribe.reading import read
 from store.subscribe.subqueries import Subqueries
 from tests.query.results import in_order
 from tests.subscribe import board
+from tests.subscribe.pieces import deliver
 from tests.subscribe.questions import FEW, followed, transaction
 from tests.subscribe.scenes import Client, Shelf, View
 
@@ -157,16 +158,6 @@ def check_view(view: View, answered: list[list[Any]], sql: str) -> None:
         assert [[row[each] for each in places] for row in ordered] == [
             [row[each] for each in places] for row in answered
         ], sql
-
-
-def deliver(shelf: Shelf) -> None:
-    """One step of deliveries, with what it asks of the log."""
-    going = shelf.subscriptions.deliveries
-    going.step()
-    request = going.take_request()
-    if request is not None:
-        request.run()
-        going.complete(request)
 
 
 class History:
