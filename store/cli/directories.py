@@ -5,7 +5,8 @@ restore in place. No command but `store serve` makes a directory by looking for 
 """
 
 import shlex
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -90,6 +91,17 @@ def never_made(root: Path) -> bool:
     return not root.exists() or (
         (root / RESTORING).exists() and not any((root / x).exists() for x in (MARKER, CURRENT))
     )
+
+
+@contextmanager
+def made_in(into: Path) -> Iterator[PosixDisk]:
+    """A directory to make a store in, held meanwhile. DirectoryError: somebody makes one there, or serves it."""
+    disk = PosixDisk(into)
+    disk.lock()
+    try:
+        yield disk
+    finally:
+        disk.unlock()
 
 
 def expect_not_around_one(root: Path) -> None:

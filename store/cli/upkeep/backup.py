@@ -20,7 +20,7 @@ from store.backup.push import Pushed
 from store.backup.push import push as send
 from store.cli.arguments import Authority, ConfigFile, Idle, SetOptions, Token, Url, was_typed
 from store.cli.asking import ask_to_seal
-from store.cli.directories import Directory, expect_outside, expect_store, work_on
+from store.cli.directories import Directory, expect_outside, expect_store, made_in, work_on
 from store.cli.exits import Exit
 from store.cli.moments import counted, show_bytes, show_span
 from store.cli.output import JsonFlag, note, print_json, print_table, stdout
@@ -154,10 +154,10 @@ def pull(  # Options of a command.
     options = configure_backup(config, set_, url, key, endpoint, region)
     objects = backup_objects(url_of(options), options)
     began = time.monotonic()
-    with Phases(json=json, counts=True) as phases, expect_backup():
+    with made_in(into) as disk, Phases(json=json, counts=True) as phases, expect_backup():
         pulled = fetch(
             objects,
-            PosixDisk(into),
+            disk,
             key=operator_key(options),
             epoch=epoch or "",
             progress=phases,

@@ -24,7 +24,7 @@ from store.cli.arguments import (
     was_typed,
 )
 from store.cli.asking import find_tenant
-from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, never_made, same
+from store.cli.directories import Directory, expect_outside, expect_same_tenant, look_at, made_in, never_made, same
 from store.cli.output import JsonFlag, note
 from store.cli.progress import Phases
 from store.cli.upkeep.acts import note_made, note_switch
@@ -191,7 +191,8 @@ class Asked:
             preview = self._preview(source, into, in_place=False)
             if not self._go_on(preview):
                 return
-            restored = self._carry_out(source, preview, PosixDisk(into), into)
+            with made_in(into) as disk:
+                restored = self._carry_out(source, preview, disk, into)
         tell_restored(restored, preview, json=self._json)
 
     def in_place(self) -> None:

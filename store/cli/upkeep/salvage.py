@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from store.cli.arguments import ConfigFile, SetOptions, configure
-from store.cli.directories import expect_outside, expect_store, look_at, same
+from store.cli.directories import expect_outside, expect_store, look_at, made_in, same
 from store.cli.exits import Exit
 from store.cli.moments import show_moment, show_span, to_text
 from store.cli.output import JsonFlag, note, print_json, stdout, to_plain
@@ -22,7 +22,7 @@ from store.cli.progress import Phases
 from store.cli.upkeep.acts import note_made
 from store.cli.upkeep.preview import tell_next
 from store.engine.directory import RESTORING
-from store.env.posix import PosixDisk, SystemClock, SystemEntropy
+from store.env.posix import SystemClock, SystemEntropy
 from store.errors import ConfigError
 from store.upkeep.salvage import SalvageReport
 from store.upkeep.salvage import salvage as carry_out
@@ -51,10 +51,10 @@ def salvage(  # Options of a command.
     disk = look_at(source, half_made=True)
     expect_store(source, disk)
     try:
-        with Phases(json=json) as phases:
+        with made_in(into) as made, Phases(json=json) as phases:
             report = carry_out(
                 disk,
-                PosixDisk(into),
+                made,
                 clock=SystemClock(),
                 entropy=SystemEntropy(),
                 options=options.snapshot,

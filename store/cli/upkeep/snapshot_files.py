@@ -17,7 +17,7 @@ import msgspec
 import typer
 
 from store.cli.arguments import ConfigFile, SetOptions, configure
-from store.cli.directories import Directory, tenant_of, work_on
+from store.cli.directories import Directory, made_in, tenant_of, work_on
 from store.cli.exits import NothingThere
 from store.cli.moments import show_bytes, show_moment, to_text
 from store.cli.output import JsonFlag, print_json, stdout
@@ -27,7 +27,7 @@ from store.cli.upkeep.catalog import Catalog, choose
 from store.cli.upkeep.lease import leased
 from store.engine.directory import RESTORING, Restoring, abandon, begin_making, mark
 from store.engine.loading import read_system
-from store.env.posix import PosixDisk, SystemClock, SystemEntropy
+from store.env.posix import LOCK_NAME, PosixDisk, SystemClock, SystemEntropy
 from store.errors import ConfigError, CorruptionError, DirectoryError
 from store.ids import Offset
 from store.log.commitlog import Commitlog
@@ -101,7 +101,8 @@ def import_(  # Options of a command.
     with Phases(json=json) as phases, _opened(file) as lines:
         told = phases.only(IMPORTING)
         if fresh:
-            manifest = _into_new(file, PosixDisk(directory), lines, options.snapshot.block_size, told)
+            with made_in(directory) as disk:
+                manifest = _into_new(file, disk, lines, options.snapshot.block_size, told)
         else:
             disk = work_on(directory)
             with noted(directory, "import", {"from": str(file), "trust": trust}) as more:
@@ -287,5 +288,6 @@ def _opened(file: Path) -> Iterator[Iterator[bytes]]:
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether nothing is there but the rest of an interrupted import, or the empty folders of a refused one."""
-    return (directory / RESTORING).exists() or all(each.is_dir() for each in directory.rglob("*"))
+    """Whether nothing is there but the rest of an interrupted import, the empty folders of a refused one, a lock."""
+    files = [each for each in directory.rglob("*") if not each.is_dir()]
+    return (directory / RESTORING).exists() or all(each == directory / LOCK_NAME for each in files)

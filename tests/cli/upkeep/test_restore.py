@@ -18,6 +18,7 @@ from store.cli.directories import generation_of
 from store.cli.exits import Exit
 from store.cli.moments import show_bytes
 from store.cli.upkeep.preview import SPARE_BYTES, Preview, check_room
+from store.env.posix import PosixDisk
 from store.errors import DirectoryError
 from store.ids import Epoch, Offset, Timestamp
 from store.upkeep.ranges import Moment
@@ -492,3 +493,29 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_read(data: Path) ->
         said = error("restore", "data", "--into", "new", *more, cwd=data.parent, exit_code=Exit.DIRECTORY)
         assert "expected an empty directory to write into, found store.json" in said["message"]
         assert "it will be offset" not in run("clone", "data", "new", cwd=data.parent, exit_code=Exit.DIRECTORY).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("restore", "data", "--into", "new"),
+        ("clone", "data", "new"),
+        ("salvage", "data", "new"),
+        ("backup", "pull", "backup", "new"),
+        ("restore", "new", "--from", "backup", "--into", "new"),
+        ("snapshot", "import", "lines", "new"),
+    ],
+)
+def test_two_never_make_one_directory(data: Path, command: tuple[str, ...]) -> None:
+    """While one does the other is refused: each would take the other's files for the rest of its own."""
+    run("snapshot", "export", "data", "--to", "lines", cwd=data.parent)
+    run("backup", "push", "data", "backup", cwd=data.parent)
+    other = PosixDisk(data.parent / "new")
+    other.lock()
+    said = error(*command, cwd=data.parent, exit_code=Exit.DIRECTORY)
+    assert f"is in use by process {os.getpid()}" in said["message"]
+    assert files(data.parent / "new").keys() == {"lock"}
+    other.unlock()
+    run(*command, cwd=data.parent)
+    assert not (data.parent / "new" / "lock").exists()
+    assert balance(data.parent / "new") >= 100
