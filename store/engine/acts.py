@@ -8,6 +8,7 @@ is lost. What lies in the folder and is no note is left there; a note that canno
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -207,13 +208,18 @@ def _write(disk: Disk, name: str, data: bytes) -> None:
     """A file that is there whole or not at all; durable when this returns."""
     fresh = f"{name}.new"
     _remove(disk, [fresh])
-    file = disk.create(f"{ACTS}/{fresh}")
     try:
-        file.write(Position(0), data)
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(f"{ACTS}/{fresh}", f"{ACTS}/{name}")
+        file = disk.create(f"{ACTS}/{fresh}")
+        try:
+            file.write(Position(0), data)
+            file.sync()
+        finally:
+            file.close()
+        disk.rename(f"{ACTS}/{fresh}", f"{ACTS}/{name}")
+    except OSError:
+        with suppress(OSError):
+            _remove(disk, [fresh])
+        raise
     disk.sync_directory(ACTS)
 
 

@@ -281,6 +281,15 @@ def test_a_failing_disk_loses_no_act_and_tells_none_twice() -> None:
         assert notes_left(left) == []
 
 
+def test_a_note_that_has_no_room_leaves_nothing() -> None:
+    """Nobody would ever remove it."""
+    disk = a_stopped_store()
+    disk.set_capacity(CAPACITY - disk.free_bytes())
+    with pytest.raises(OSError, match="full|space"):
+        noted(disk)
+    assert notes_left(disk) == []
+
+
 def test_notes_are_no_reason_to_begin_a_directory_anew() -> None:
     """What is being made begins without the notes of an attempt before; a folder of notes alone is somebody's."""
     disk = MemoryDisk()
