@@ -58,10 +58,15 @@ class PosixFile:
         return b"".join(parts)
 
     def write(self, position: Position, data: bytes) -> None:
-        """Write all of `data`, also where the system takes it in pieces."""
-        written = os.pwrite(self._descriptor, data, position)
-        if written == len(data):
-            return
+        """Write all of `data`, also where the system takes it in pieces. OSError names the file."""
+        try:
+            written = os.pwrite(self._descriptor, data, position)
+            if written != len(data):
+                self._write_rest(position, data, written)
+        except OSError as error:
+            raise self._named(error) from None
+
+    def _write_rest(self, position: Position, data: bytes, written: int) -> None:
         rest = memoryview(data)
         while written < len(data):
             count = os.pwrite(self._descriptor, rest[written:], position + written)
@@ -70,13 +75,16 @@ class PosixFile:
             written += count
 
     def sync(self) -> None:
-        """Content and size are on disk when this returns."""
+        """Content and size are on disk when this returns. OSError names the file."""
         if self._descriptor < 0:  # Here alone Python would answer with a ValueError.
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        if _FULL_SYNC is not None:
-            fcntl.fcntl(self._descriptor, _FULL_SYNC)
-        else:
-            os.fdatasync(self._descriptor)
+        try:
+            if _FULL_SYNC is not None:
+                fcntl.fcntl(self._descriptor, _FULL_SYNC)
+            else:
+                os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise self._named(error) from None
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""
@@ -87,6 +95,14 @@ class PosixFile:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+    def _named(self, error: OSError) -> OSError:
+        """The same error, with the name of the file where the system tells it."""
+        try:
+            name = str(Path(f"/proc/self/fd/{self._descriptor}").readlink())
+        except OSError:  # No Linux, or no such descriptor.
+            return error
+        return OSError(error.errno, error.strerror, name)
 
 
 class PosixDisk:

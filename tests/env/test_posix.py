@@ -127,6 +127,18 @@ def test_a_failed_sync_is_the_systems_error(tmp_path: Path, monkeypatch: pytest.
     file.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+def test_what_the_system_refuses_names_the_file() -> None:
+    """ "No space left on device" says neither which nor where."""
+    file = posix.PosixFile(os.open("/dev/full", os.O_RDWR))
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'") as caught:
+        file.write(START, b"hello")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/dev/full")
+    with pytest.raises(OSError, match="Invalid argument: '/dev/full'"):
+        file.sync()
+    file.close()
+
+
 def test_where_there_is_a_fuller_sync_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On macOS fsync stops at the drive's cache."""
     asked = []
