@@ -21,6 +21,7 @@ from store.env.world import Disk, File, ObjectStore
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, Position
 from store.log.format import FOLDER, first_offset_of
+from store.upkeep.making import SPARE
 
 Progress = Callable[[str, int, int], None]
 """Told (phase, files done, files in all)."""
@@ -62,6 +63,7 @@ def pull(
     """
     source = BackupDisk(objects, key=key, epoch=epoch)
     wanted = [f"{folder}/{name}" for folder in _FOLDERS for name in source.names(folder)]
+    _expect_room(into, source, wanted)
     _begin(into, source, set(wanted))
     report = Pulled(source.branch.epoch, source.branch.offset)
     there = {f"{folder}/{name}" for folder in _FOLDERS for name in into.names(folder)}
@@ -82,6 +84,17 @@ def pull(
     if progress is not None:
         progress("done", len(wanted), len(wanted))
     return report
+
+
+def _expect_room(into: Disk, source: BackupDisk, wanted: list[str]) -> None:
+    """DirectoryError where what is not there yet will not fit."""
+    there = {f"{folder}/{name}" for folder in _FOLDERS for name in into.names(folder)}
+    needed = SPARE + sum(source.open(name).size() for name in wanted if name not in there)
+    if (free := into.free_bytes()) < needed:
+        raise DirectoryError(
+            f"expected room for {needed} bytes, found {free} free in the new directory",
+            hint="Make room, or name a folder on a larger disk; what is there already stays",
+        )
 
 
 def _begin(into: Disk, source: BackupDisk, wanted: set[str]) -> None:

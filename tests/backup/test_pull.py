@@ -10,6 +10,7 @@ from store.env.memory import MemoryDisk, PowerLoss
 from store.env.memory_objects import MemoryObjects
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, Position
+from store.upkeep.making import SPARE
 from tests.backup.scenes import KEY, Shop, restored, sealed_through, state_at
 from tests.engine.scenes import SMALL_SEGMENTS, reopen
 
@@ -117,9 +118,18 @@ def test_a_damaged_object_ends_a_pull(shop: Shop) -> None:
         inspect(into)
 
 
-def test_a_full_disk_ends_a_pull_and_room_lets_it_go_on(shop: Shop) -> None:
+def test_a_pull_that_does_not_fit_is_refused_before_anything_is_written(shop: Shop) -> None:
+    """With what it needs and what there is; what an interrupted one left there counts as there."""
+    into = MemoryDisk(capacity=SPARE)
+    with pytest.raises(DirectoryError, match=rf"expected room for \d+ bytes, found {SPARE} free"):
+        pull(shop.objects, into, key=shop.key)
+    assert into.names() == []
+
+
+def test_a_full_disk_ends_a_pull_and_room_lets_it_go_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was copied is used."""
     into = MemoryDisk(capacity=2_000)
+    monkeypatch.setattr(into, "free_bytes", lambda: 1 << 40)  # As when another fills it meanwhile.
     with pytest.raises(OSError, match="no space"):
         pull(shop.objects, into, key=shop.key)
     into.set_capacity(1 << 30)
