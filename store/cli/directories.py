@@ -41,6 +41,8 @@ def generation_of(root: Path) -> Path:
     if not root.is_dir():
         return root
     name = generations.current(PosixDisk(root, read_only=True))
+    if not name and not any((root / each).exists() for each in (MARKER, RESTORING, "log")):
+        _expect_no_generations(root)
     if name and not (root / name / MARKER).is_file():
         raise DirectoryError(
             f"{root / CURRENT} says that {name} is in force, and there is no store in a folder of that name",
@@ -49,15 +51,27 @@ def generation_of(root: Path) -> Path:
     return root / name
 
 
+def _expect_no_generations(root: Path) -> None:
+    """DirectoryError: something was restored in place here, and what says so is gone; no empty store is made of that."""
+    if whole := _whole_generations(root):
+        raise DirectoryError(
+            f"{root} was restored in place once, and the file {CURRENT}, which says what is in force, is gone",
+            hint=f"Write the name of what is in force into {root / CURRENT}; there is {', '.join(whole)}",
+        )
+
+
+def _whole_generations(root: Path) -> list[str]:
+    return sorted(each.name for each in root.iterdir() if GENERATION.fullmatch(each.name) and (each / MARKER).is_file())
+
+
 def _other_generations(root: Path) -> str:
     """What an operator can do whose generation is gone."""
     ways = ["Put the folder back, or restore from a backup (--into a new directory)"]
     with suppress(DirectoryError):
         if generations.previous(PosixDisk(root, read_only=True)) is not None:
             ways.append(f"`store restore {shlex.quote(str(root))} --undo` goes back to the files from before")
-    whole = [each.name for each in root.iterdir() if GENERATION.fullmatch(each.name) and (each / MARKER).is_file()]
-    if whole:
-        ways.append(f"{CURRENT} may name another one that is there: {', '.join(sorted(whole))}")
+    if whole := _whole_generations(root):
+        ways.append(f"{CURRENT} may name another one that is there: {', '.join(whole)}")
     return "; ".join(ways)
 
 

@@ -519,3 +519,17 @@ def test_two_never_make_one_directory(data: Path, command: tuple[str, ...]) -> N
     run(*command, cwd=data.parent)
     assert not (data.parent / "new" / "lock").exists()
     assert balance(data.parent / "new") >= 100
+
+
+def test_without_the_file_that_says_what_is_in_force_nothing_is_guessed(data: Path) -> None:
+    """No command finds an empty store there, and serving makes none; what to write into it is said."""
+    run("restore", "data", "--to-offset", "5", cwd=data.parent)
+    run("restore", "data", "--confirm", cwd=data.parent)
+    (name,) = [each.name for each in data.glob("restored-*")]
+    (data / "current").unlink()
+    for command in (("snapshot", "list", "data"), ("serve", "--data", "data", "--port", "0"), ("log", "dump", "data")):
+        said = error(*command, cwd=data.parent, exit_code=Exit.DIRECTORY)
+        assert "which says what is in force, is gone" in said["message"]
+        assert f"there is {name}" in said["hint"]
+    (data / "current").write_text(f"{name}\n")
+    assert balance(data) > 0
