@@ -52,7 +52,7 @@ def generation_of(root: Path) -> Path:
 
 
 def _expect_no_generations(root: Path) -> None:
-    """DirectoryError: something was restored in place here, and what says so is gone; no empty store is made of that."""
+    """DirectoryError: something was restored in place here, and what says so is gone: that is no empty store."""
     if whole := _whole_generations(root):
         raise DirectoryError(
             f"{root} was restored in place once, and the file {CURRENT}, which says what is in force, is gone",

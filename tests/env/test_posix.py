@@ -129,7 +129,7 @@ def test_a_failed_sync_is_the_systems_error(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
 def test_what_the_system_refuses_names_the_file() -> None:
-    """ "No space left on device" says neither which nor where."""
+    """An operator has several disks: that there is no space left on a device says neither which nor where."""
     file = posix.PosixFile(os.open("/dev/full", os.O_RDWR))
     with pytest.raises(OSError, match="No space left on device: '/dev/full'") as caught:
         file.write(START, b"hello")
