@@ -7,7 +7,15 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.audit.objects.batches import SIZE_LIMIT, compress, decode_frozen, encode_frozen, expand, lines_of
+from store.audit.objects.batches import (
+    SIZE_LIMIT,
+    compress,
+    decode_frozen,
+    encode_frozen,
+    expand,
+    leaves_of,
+    lines_of,
+)
 from store.audit.objects.layout import Malformed, read_name
 from store.audit.objects.merkle import NOTHING, leaf_hashes, span_of
 from tests.audit import scenes
@@ -94,3 +102,12 @@ def test_a_last_line_without_an_end_is_refused() -> None:
     assert lines_of(b"a\nb\n") == [b"a", b"b"]
     with pytest.raises(Malformed):
         lines_of(b"a\nb")
+
+
+@given(st.lists(st.binary(max_size=9).filter(lambda each: b"\n" not in each), min_size=1, max_size=9))
+def test_leaves_are_hashed_as_the_lines_are(lines: list[bytes]) -> None:
+    """Read off the content one by one, empty ones too; a last one without an end is refused."""
+    raw = b"".join(line + b"\n" for line in lines)
+    assert leaves_of(raw) == leaf_hashes(lines_of(raw)) == leaf_hashes(lines)
+    with pytest.raises(Malformed):
+        leaves_of(raw + b"x")

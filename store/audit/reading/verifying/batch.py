@@ -4,18 +4,18 @@ Laws: a pure function of the task and the bytes. The stored lines are hashed as 
 the bytes are, the answer is a `Checked`; an exception is a bug.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from store.audit.objects.batches import expand, lines_of
+from store.audit.objects.batches import expand, leaves_of, lines_of
 from store.audit.objects.layout import Malformed, folder_of
 from store.audit.objects.manifest import Manifest
-from store.audit.objects.merkle import leaf_hashes, span_of
+from store.audit.objects.merkle import span_of
 from store.audit.reading.verifying.findings import Finding, Kind
 from store.audit.reading.verifying.tally import Tally, tally_of
 from store.audit.reading.verifying.writes import Told, told_of
@@ -80,12 +80,6 @@ class _Ours(msgspec.Struct, gc=False):
     epoch: str
     offset: int
     timestamp: int
-    kind: str = ""
-    record_sha256: str | None = None
-
-
-class _Api(msgspec.Struct, frozen=True, gc=False):
-    operation: str = ""
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -94,10 +88,28 @@ class _Event(msgspec.Struct, gc=False):
     time: int
     metadata: _Metadata
     unmapped: _Ours
+
+
+class _Further(_Ours, gc=False):
+    kind: str = ""
+    record_sha256: str | None = None
+
+
+class _Api(msgspec.Struct, frozen=True, gc=False):
+    operation: str = ""
+
+
+class _Whole(_Event, gc=False):
+    """The same, and what it is held against."""
+
+    unmapped: _Further
     api: _Api = _Api()
 
 
-_decode_lines: Final = msgspec.json.Decoder(_Event).decode_lines
+AnyEvent = TypeVar("AnyEvent", bound=_Event)
+
+_decode_lines: Final[Callable[[bytes], Sequence[_Event]]] = msgspec.json.Decoder(_Event).decode_lines
+_decode_whole: Final[Callable[[bytes], Sequence[_Whole]]] = msgspec.json.Decoder(_Whole).decode_lines
 
 
 def check(task: Task, data: bytes | None, lock: Lock | None = None) -> Checked:
@@ -108,14 +120,15 @@ def check(task: Task, data: bytes | None, lock: Lock | None = None) -> Checked:
         lost = f"events {manifest.first} to {manifest.last} are missing"
         return Checked(sound=False, found=(Finding(Kind.INCOMPLETE, where, lost),))
     try:
-        events, lines = _read(task, data)
-        first, last = _place(events[0]), _place(events[-1])
-        found = tuple(_silences(events, task.heartbeat_s))
+        raw = _read(task, data)
+        whole = _whole(raw) if task.heartbeat_s or task.with_records or task.with_writes else ()
+        ends = raw[: raw.index(b"\n") + 1] + raw[raw.rfind(b"\n", 0, -1) + 1 :]
+        first, last = map(_place, _whole(ends))
+        found = tuple(_silences(whole, task.heartbeat_s))
     except Malformed as error:
         return Checked(sound=False, found=(Finding(Kind.TAMPER, where, str(error)),), lock=lock)
-    records: tuple[tuple[str, int, str | None], ...] = ()
-    if task.with_records or task.with_writes:
-        records = tuple((each.unmapped.epoch, each.unmapped.offset, each.unmapped.record_sha256) for each in events)
+    records = tuple((each.unmapped.epoch, each.unmapped.offset, each.unmapped.record_sha256) for each in whole)
+    lines = lines_of(raw) if task.with_tally or task.with_writes else []
     return Checked(
         sound=True,
         found=found,
@@ -128,23 +141,32 @@ def check(task: Task, data: bytes | None, lock: Lock | None = None) -> Checked:
     )
 
 
-def _read(task: Task, data: bytes) -> tuple[list[_Event], list[bytes]]:
+def _read(task: Task, data: bytes) -> bytes:
+    """The batch's lines, as they were signed and in their order."""
     manifest = task.manifest
     if len(data) != manifest.size or sha256(data).hexdigest() != manifest.sha256:
         raise Malformed(f"expected {manifest.size} bytes with the hash {manifest.sha256}, found others")
     raw = expand(data)
-    lines = lines_of(raw)
-    if len(raw) != manifest.raw_size or len(lines) != manifest.count:
-        raise Malformed(f"expected {manifest.count} events in {manifest.raw_size} bytes, found {len(lines)}")
-    _check_tree(task, leaf_hashes(lines))
-    try:
-        events = _decode_lines(raw)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors.
-        raise Malformed(f"expected events: {error}") from None
+    leaves = leaves_of(raw)
+    if len(raw) != manifest.raw_size or len(leaves) != manifest.count:
+        raise Malformed(f"expected {manifest.count} events in {manifest.raw_size} bytes, found {len(leaves)}")
+    _check_tree(task, leaves)
+    events = _decoded(_decode_lines, raw)
     if len(events) != manifest.count:
         raise Malformed(f"expected an event on each of {manifest.count} lines, found {len(events)}")
     _check_order(manifest, events)
-    return events, lines
+    return raw
+
+
+def _whole(raw: bytes) -> Sequence[_Whole]:
+    return _decoded(_decode_whole, raw)
+
+
+def _decoded(decode: Callable[[bytes], Sequence[AnyEvent]], raw: bytes) -> Sequence[AnyEvent]:
+    try:
+        return decode(raw)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors.
+        raise Malformed(f"expected events: {error}") from None
 
 
 def _check_tree(task: Task, leaves: Sequence[bytes]) -> None:
@@ -184,9 +206,7 @@ def _check_order(manifest: Manifest, events: Sequence[_Event]) -> None:
         raise Malformed("expected t_first and t_last to be the times of its first and last event")
 
 
-def _silences(events: Sequence[_Event], heartbeat_s: int) -> list[Finding]:
-    if not heartbeat_s:
-        return []
+def _silences(events: Sequence[_Whole], heartbeat_s: int) -> list[Finding]:
     found = [silence(_place(one), _place(other), heartbeat_s, other.metadata.sequence)
              for one, other in pairwise(events)
              if other.unmapped.timestamp - one.unmapped.timestamp > heartbeat_s * 1_000_000]  # fmt: skip
@@ -203,7 +223,7 @@ def silence(one: Place, other: Place, heartbeat_s: int, seq: int) -> Finding | N
     return Finding(kind, f"event {seq}", f"{seconds:.0f} s without an event before it{then}")
 
 
-def _place(event: _Event) -> Place:
+def _place(event: _Whole) -> Place:
     ours = event.unmapped
     starts = ours.kind == "lifecycle" and event.api.operation == "start"
     return Place(ours.epoch, ours.offset, Timestamp(ours.timestamp), starts)
