@@ -18,6 +18,7 @@ from store.audit.recording.rows import Rows, State
 from store.audit.recording.trail import Gap, Limits
 from store.audit.shipping.putting import Retention, ship, store_time
 from store.audit.shipping.shipper import CHECK_INTERVAL_S, Shipper
+from store.audit.shipping.shortfall import kept_shortfall
 from store.audit.signing.notary import Notary as Signing
 from store.env.hands import Hands
 from store.env.ledger import Ledger
@@ -108,6 +109,7 @@ class Keeper:
             hands=hands,
             tell=tell,
         )
+        self._shortfall: Final = kept_shortfall(ledger)
         self._unsent: dict[str, bytes] = {}
         """Notes that were not looked for in the store since they were due, by their names."""
         self._notes_due = 0.0
@@ -193,6 +195,9 @@ class Keeper:
             "found": list(shipped.found[-FOUND_TOLD:]),
             "found_count": shipped.found_count,
             "attacked": shipped.attacked,
+            "missing": "" if self._shortfall is None else str(self._shortfall),
+            "missing_events": 0 if self._shortfall is None else self._shortfall.missing,
+            "missing_at": 0 if self._shortfall is None else self._shortfall.at / 1e6,
             "halted": bool(shipped.halted),
             "problem": problem,
         }

@@ -142,6 +142,7 @@ class Auditing:
                 "store_audit_checkpoint_events": number(said, "checkpoint_events"),
                 "store_audit_checkpoint_timestamp_seconds": number(said, "checkpoint_at"),
                 "store_audit_found_total": number(said, "found_count"),
+                "store_audit_missing_events": number(said, "missing_events"),
                 "store_audit_verified_timestamp_seconds": number(said, "verified_at"),
             },
             {"store_audit_batches": {str(state): int(number(counts, state)) for state in counts}},

@@ -161,6 +161,11 @@ METRICS: Final = (
     ),
     Metric("store_audit_found_total", "counter", "Strange things found in the audit store since its process began."),
     Metric(
+        "store_audit_missing_events",
+        "gauge",
+        "Events that the audit store had held, and did not when the ledger was made anew from it.",
+    ),
+    Metric(
         "store_audit_verified_timestamp_seconds",
         "gauge",
         "When `store audit verify` last found the trail whole here, in seconds since 1970; 0 for never.",

@@ -55,6 +55,8 @@ class Rebuilt:
     events: int
     checkpoint_size: int
     """Events under the newest checkpoint."""
+    manifested: int
+    """Events with a manifest."""
 
 
 def rebuild(
@@ -83,13 +85,13 @@ def rebuild(
     adopted = _adopt(store, log, found, current=current, before=before, keys=keys, clock=clock)
     at = clock.wall()
     kept = [(_state(row, found.checkpoint, at), frozen, manifest) for row, frozen, manifest in found.known]
+    checkpoint_size = found.checkpoint.size if found.checkpoint is not None else 0
     if not kept and not adopted.known:
-        return Rebuilt(0, 0, 0, 0)
+        return Rebuilt(0, 0, 0, checkpoint_size, 0)
     ledger.raise_fence(found.fence + 1)
     rows.begin([*kept, *adopted.known], adopted.trail, checkpoint=found.checkpoint, more=adopted.more)
     size = rows.newest.size_after if rows.newest is not None else 0
-    checkpoint_size = found.checkpoint.size if found.checkpoint is not None else 0
-    return Rebuilt(found.batches, adopted.count, size, checkpoint_size)
+    return Rebuilt(found.batches, adopted.count, size, checkpoint_size, found.events)
 
 
 Known = tuple[Row, Frozen, bytes]

@@ -32,6 +32,7 @@ from store.cli.audit.places import (
     read_signers,
     set_ledger_aside,
     store_of,
+    verified_at,
     wake,
 )
 from store.cli.audit.ship import opened_keeper
@@ -101,6 +102,7 @@ def status(
 ) -> None:
     """Where the trail stands, as the process that ships it said last. Ends with 1 where something keeps it.
 
+    So it does where the store was found to hold less than it had, until the trail was verified since.
     What keeps it is tried again at once, if the process runs: ask once more a moment later.
     """
     _, places = _opened(directory, config, set_)
@@ -115,6 +117,7 @@ def status(
         raise ConfigError(f"{places.status} cannot be read: {error}", hint="It is written again by who ships") from None
     age = max(time.time() - float(said.get("at") or 0), 0.0)
     said["age_s"], said["running"] = round(age, 1), bool(said.get("pid")) and age < SILENT_S
+    said["verified_at"] = verified_at(places) / 1e6
     problem = str(said.get("problem") or "")
     if problem:
         wake(places)
@@ -123,7 +126,12 @@ def status(
     else:
         for line in _lines(said, problem):
             stdout.print(line, markup=False, soft_wrap=True)
-    raise typer.Exit(Exit.CHECK_FAILED if problem else Exit.DONE)
+    raise typer.Exit(Exit.CHECK_FAILED if problem or _is_missing(said) else Exit.DONE)
+
+
+def _is_missing(said: dict[str, Any]) -> bool:
+    """Whether the store held less than it had, and nobody has found the trail whole since."""
+    return bool(said.get("missing")) and (said.get("verified_at") or 0) < (said.get("missing_at") or 0)
 
 
 def _lines(said: dict[str, Any], problem: str) -> list[str]:
@@ -144,6 +152,7 @@ def _lines(said: dict[str, Any], problem: str) -> list[str]:
         *(f"witness       {_of_witness(each)}" for each in said.get("witnesses", [])),
         *(f"not proven    {each}" for each in said.get("unproven", [])),
         *(f"found         {each}" for each in said.get("found", [])),
+        *([f"missing       {said['missing']}"] if said.get("missing") else []),
         *([f"problem       {problem}"] if problem else []),
     ]
 

@@ -309,15 +309,16 @@ def store_of(places: Places, options: AuditOptions, clock: Clock) -> WormStore:
 
 def note_verified(places: Places, *, at: Timestamp, events: int, code: int) -> None:
     """Note that the store's own trail was verified, and what came out, for status and metrics."""
+    whole_at = verified_at(places) if code else at
     unfinished = places.verified.with_name(f"{places.verified.name}.{os.getpid()}")
-    unfinished.write_bytes(msgspec.json.encode({"at": at, "events": events, "exit": int(code)}))
+    unfinished.write_bytes(msgspec.json.encode({"at": at, "events": events, "exit": int(code), "whole_at": whole_at}))
     unfinished.replace(places.verified)
 
 
 def verified_at(places: Places) -> Timestamp:
-    """When the trail was verified last by a command here; 0: never, or nobody noted it."""
+    """When a command here found the trail whole last; 0: never, or nobody noted it."""
     try:
         said = msgspec.json.decode(places.verified.read_bytes())
-        return Timestamp(int(said["at"]))
+        return Timestamp(int(said["whole_at"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Timestamp(0)

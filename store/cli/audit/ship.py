@@ -23,12 +23,14 @@ from store import __version__
 from store.audit.keeping import Keeper
 from store.audit.objects.layout import folder_of
 from store.audit.options import AuditOptions
-from store.audit.recording.recorder import Source
+from store.audit.owing import CURSOR
+from store.audit.recording.recorder import Source, shipped_row
 from store.audit.recording.rows import Rows, State
 from store.audit.shipping.behind import LedgerBehind
 from store.audit.shipping.bucket import prepare_bucket
 from store.audit.shipping.putting import Retention
 from store.audit.shipping.rebuilding import rebuild
+from store.audit.shipping.shortfall import Shortfall, keep_shortfall, shortfall_of
 from store.audit.signing.notary import TrailNotary
 from store.cli.arguments import ConfigFile, SetOptions, configure
 from store.cli.audit.places import (
@@ -40,6 +42,7 @@ from store.cli.audit.places import (
     newest_size,
     notary_of,
     note_store,
+    noted_act,
     opened_ledger,
     places_of,
     previous_disk,
@@ -62,6 +65,8 @@ from store.env.worm import WormError, WormStore
 from store.env.worm_folder import FolderWorm
 from store.env.worm_url import open_worm
 from store.errors import ConfigError, DirectoryError, StoreError
+from store.ids import Offset
+from store.snapshot.repository import Repository
 
 STATUS_INTERVAL_S: Final = 1.0
 """Seconds between two words of where the trail stands."""
@@ -168,7 +173,8 @@ def _make_anew(
     subjects: SubjectKeys,
     tell: Tell,
 ) -> None:
-    """Fill an empty ledger from the store, where that holds something of this trail."""
+    """Fill an empty ledger from the store, where that holds something of this trail; say what it held and does not."""
+    at, let_go = SystemClock().wall(), Repository(current_disk(places)).pins().get(CURSOR)
     try:
         there = any(
             not each.marker for kind in ("batch", "manifest") for each in store.versions(f"{folder_of(log)}{kind}/")
@@ -177,6 +183,9 @@ def _make_anew(
         tell(f"whether there is a trail already cannot be seen: {error}")
         return  # The shipper looks again before it puts anything.
     if not there:
+        _tell_shortfall(
+            places, ledger, shortfall_of(None, events=_said_shipped(places, log), offsets=None, at=at), tell
+        )
         return
     if not KeyFolder(places.keys).notes():
         raise ConfigError(
@@ -201,6 +210,29 @@ def _make_anew(
         f"the ledger was made anew from {store.url}: {found.events:,} events in {found.batches:,} batches,"
         f" {found.checkpoint_size:,} of them under a checkpoint"
     )
+    offsets: tuple[Offset, Offset] | None = None
+    source, row = Source(current, {}), shipped_row(Rows(ledger, log))
+    if let_go is not None and row is not None and (there_now := source.cursor(row)) is not None:
+        offsets = let_go.offset, there_now
+    _tell_shortfall(
+        places, ledger, shortfall_of(found, events=_said_shipped(places, log), offsets=offsets, at=at), tell
+    )
+
+
+def _said_shipped(places: Places, log: str) -> int:
+    """Events under a checkpoint, as whoever shipped this trail said last; 0: nobody did."""
+    said = _last_said(places)
+    events = said.get("checkpoint_events")
+    return events if said.get("log") == log and isinstance(events, int) else 0
+
+
+def _tell_shortfall(places: Places, ledger: Ledger, found: Shortfall | None, tell: Tell) -> None:
+    """Say that the store holds less than it had, to everybody, and keep it in mind."""
+    if found is None:
+        return
+    keep_shortfall(ledger, found)
+    with noted_act(places, "shortfall", **msgspec.structs.asdict(found)):
+        tell(str(found))
 
 
 def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threading.Event, *, json: bool) -> None:

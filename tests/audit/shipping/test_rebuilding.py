@@ -22,7 +22,7 @@ def test_a_lost_ledger_is_made_anew() -> None:
     rows, context, fence = list(kept.recorder.rows), kept.recorder.rows.context, kept.ledger.fence
     trail = kept.recorder.rows.trail
     found = kept.lose().rebuild()
-    assert found == Rebuilt(len(rows), 0, rows[-1].size_after, rows[-1].size_after)
+    assert found == Rebuilt(len(rows), 0, *[rows[-1].size_after] * 3)
     [row] = kept.recorder.rows
     assert (row.state, row.batch, row.manifest_digest) == (State.ACKED, rows[-1].batch, rows[-1].manifest_digest)
     assert (row.version_id, row.retain_until) == (rows[-1].version_id, rows[-1].retain_until)
@@ -94,7 +94,7 @@ def test_a_log_that_lost_a_missing_batch_is_said() -> None:
 def test_an_empty_store_leaves_an_empty_ledger() -> None:
     """The trail begins."""
     kept = Kept()
-    assert kept.rebuild() == Rebuilt(0, 0, 0, 0)
+    assert kept.rebuild() == Rebuilt(0, 0, 0, 0, 0)
     assert kept.run().lines() == kept.expected()
 
 

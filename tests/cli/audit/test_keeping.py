@@ -250,6 +250,29 @@ def test_a_ledger_is_rebuilt_by_hand(stopped: Path) -> None:
     assert "Bring the folder of its keys back" in done.stderr
 
 
+@pytest.mark.parametrize("gone", ["checkpoint/*.ckpt*", "*"])
+def test_a_store_that_lost_its_head_is_not_gone_on_with_in_silence(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """Who rebuilds, who looks, and who reads the trail is told what was there; until the trail was verified."""
+    first = status_of(ship(stopped).stdout)["checkpoint_events"]
+    for each in (stopped / "data.audit" / "bucket" / "audit" / "v1").glob(f"{'[0-9a-f]' * 32}/{gone}"):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    (stopped / "data.audit" / "ledger").rename(stopped / "lost")
+    done = store("audit", "rebuild", "data", "--yes", cwd=stopped)
+    assert f"0 of {first} events under a checkpoint" in done.stderr
+    live(stopped, monkeypatch)
+    assert ship(stopped).returncode == 0
+    shown = store("audit", "status", "data", cwd=stopped)
+    assert shown.returncode == 1
+    assert f"missing       when the ledger was made anew, the store held less than it had: 0 of {first}" in shown.stdout
+    acts = [msgspec.msgpack.decode(each.args)[0] for each in logged(stopped / "data") if each.reducer == "audit"]
+    (act,) = (each for each in acts if each["what"] == "shortfall")
+    assert (act["expected_events"], act["found_events"]) == (first, 0)
+    assert store("audit", "verify", "data", cwd=stopped).returncode == 0
+    assert store("audit", "status", "data", cwd=stopped).returncode == 0
+
+
 def test_init_makes_a_folder_and_says_what_it_is(stopped: Path) -> None:
     """Again and again; a folder's owner can change it, which is said."""
     for _ in range(2):

@@ -6,9 +6,10 @@ import pytest
 
 from store.audit.objects.layout import origin_of
 from store.audit.options import AuditOptions
-from store.cli.audit.places import add_key, keyring_of, places_of, verified_at
+from store.cli.audit.places import add_key, keyring_of, note_verified, places_of, verified_at
 from store.env.audit_keys import KeyFolder
 from store.errors import ConfigError
+from store.ids import Timestamp
 
 LOG = "0123456789abcdef" * 2
 OPTIONS = AuditOptions()
@@ -72,7 +73,7 @@ def test_the_notes_of_another_trail_are_refused(tmp_path: Path) -> None:
     assert KeyFolder(places.keys).notes()
 
 
-@pytest.mark.parametrize(("text", "at"), [('{"at": 17}', 17), ("{}", 0), ("[]", 0), ("nonsense", 0), (None, 0)])
+@pytest.mark.parametrize(("text", "at"), [('{"whole_at": 17}', 17), ("{}", 0), ("[]", 0), ("nonsense", 0), (None, 0)])
 def test_when_it_was_verified_is_read_from_a_note(tmp_path: Path, text: str | None, at: int) -> None:
     """One that is missing or says nothing counts as never."""
     places = places_of(tmp_path / "data", OPTIONS)
@@ -80,3 +81,12 @@ def test_when_it_was_verified_is_read_from_a_note(tmp_path: Path, text: str | No
         places.folder.mkdir()
         places.verified.write_text(text)
     assert verified_at(places) == at
+
+
+def test_a_verification_that_found_something_is_none_that_found_it_whole(tmp_path: Path) -> None:
+    """What the last good one said stays."""
+    places = places_of(tmp_path / "data", OPTIONS)
+    places.folder.mkdir()
+    for at, code in ((5, 1), (7, 0), (9, 2)):
+        note_verified(places, at=Timestamp(at), events=3, code=code)
+        assert verified_at(places) == (0 if at == 5 else 7)
