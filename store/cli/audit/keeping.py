@@ -347,7 +347,7 @@ def rebuild(
             with opened_ledger(places, options.audit, note):
                 pass  # Whoever has it says so here.
             note(f"the ledger that was there lies in {set_ledger_aside(places)}")
-        with opened_keeper(places, options.audit, note) as keeper:
+        with opened_keeper(places, options.audit, note, anew=True) as keeper:
             events = keeper.recorder.recorded.events
         more["events"] = events
     text = f"the ledger knows {events:,} events"

@@ -67,6 +67,7 @@ from store.env.worm_url import open_worm
 from store.errors import ConfigError, DirectoryError, StoreError
 from store.ids import Offset
 from store.snapshot.repository import Repository
+from store.upkeep.lineage import lineage
 
 STATUS_INTERVAL_S: Final = 1.0
 """Seconds between two words of where the trail stands."""
@@ -125,10 +126,13 @@ def ship(
 
 
 @contextmanager
-def opened_keeper(places: Places, options: AuditOptions, tell: Tell, *, skip_missing: bool = False) -> Iterator[Keeper]:
+def opened_keeper(
+    places: Places, options: AuditOptions, tell: Tell, *, skip_missing: bool = False, anew: bool = False
+) -> Iterator[Keeper]:
     """Everything one process has of a trail; a ledger that was lost is made anew where the store can be read.
 
-    DirectoryError: another process has it. ConfigError: keys, options. NotRebuildable: the store holds no whole trail.
+    `anew`: a trail of which nothing is left begins again. DirectoryError: another process has it. ConfigError: keys,
+    options, or nothing is left. NotRebuildable: the store holds no whole trail.
     """
     log, clock = log_of(places), SystemClock()
     with ExitStack() as stack:
@@ -143,7 +147,7 @@ def opened_keeper(places: Places, options: AuditOptions, tell: Tell, *, skip_mis
             prepare_bucket(store, retention=Retention(options.retention_days))
         subjects = FolderSubjectKeys(places.keys, places.subjects)
         if Rows(ledger, log).newest is None:
-            _make_anew(places, options, ledger, store, log, subjects, tell)
+            _make_anew(places, options, ledger, store, log, subjects, tell, anew=anew)
         keyring = keyring_of(places, log, options, size=newest_size(ledger, log), tell=tell)
         yield Keeper(
             current_disk(places),
@@ -172,8 +176,13 @@ def _make_anew(
     log: str,
     subjects: SubjectKeys,
     tell: Tell,
+    *,
+    anew: bool,
 ) -> None:
-    """Fill an empty ledger from the store, where that holds something of this trail; say what it held and does not."""
+    """Fill an empty ledger from the store, where that holds something of this trail; say what it held and does not.
+
+    ConfigError: it holds nothing, the trail was shipped before, and is not to begin `anew`.
+    """
     at, let_go = SystemClock().wall(), Repository(current_disk(places)).pins().get(CURSOR)
     try:
         there = any(
@@ -183,9 +192,10 @@ def _make_anew(
         tell(f"whether there is a trail already cannot be seen: {error}")
         return  # The shipper looks again before it puts anything.
     if not there:
-        _tell_shortfall(
-            places, ledger, shortfall_of(None, events=_said_shipped(places, log), offsets=None, at=at), tell
-        )
+        if not anew:
+            _expect_none_before(places, store, log)
+        shortfall = shortfall_of(None, events=_said_shipped(places, log), offsets=None, at=at)
+        _tell_shortfall(places, ledger, shortfall, tell)
         return
     if not KeyFolder(places.keys).notes():
         raise ConfigError(
@@ -233,6 +243,24 @@ def _tell_shortfall(places: Places, ledger: Ledger, found: Shortfall | None, tel
     keep_shortfall(ledger, found)
     with noted_act(places, "shortfall", **msgspec.structs.asdict(found)):
         tell(str(found))
+
+
+def _expect_none_before(places: Places, store: WormStore, log: str) -> None:
+    """ConfigError where this trail was shipped before, and nothing of it is at hand.
+
+    It may lie in another folder, or on a disk that is not mounted. Beginning it again would let go the log that the
+    lost one still needs, under keys that nobody knows.
+    """
+    disk = current_disk(places)
+    cursor = Repository(disk).pins().get(CURSOR)
+    first = next((each.first_offset for each in lineage(disk) if each.epoch.hex() == log), None)
+    if cursor is not None and first is not None and cursor.offset >= first:
+        raise ConfigError(
+            f"the trail {log} was shipped through offset {cursor.offset}, and nothing of it is in {places.folder} or"
+            f" {store.url}",
+            hint="Is it the right place, and is its disk mounted? Bring it back, or name it (audit.folder). If it is "
+            "lost for good: `store audit rebuild` begins a trail anew with what the log still holds",
+        )
 
 
 def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threading.Event, *, json: bool) -> None:

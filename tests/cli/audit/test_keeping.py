@@ -216,6 +216,24 @@ def test_a_lost_ledger_is_made_anew_from_the_store(stopped: Path, monkeypatch: p
     assert verified(stopped) == 0
 
 
+def test_a_trail_of_which_nothing_is_left_does_not_begin_again_by_itself(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk may not be mounted: the log that it still needs would go, and other keys would sign."""
+    (stopped / "data.audit").rename(stopped / "unmounted")
+    done = ship(stopped)
+    assert done.returncode == 78
+    assert "was shipped through offset" in done.stderr
+    assert "is its disk mounted?" in done.stderr
+    assert not list((stopped / "data.audit").glob("keys/*.note"))
+    assert said(store("audit", "rebuild", "data", "--yes", "--json", cwd=stopped))["events"] == 0
+    assert status_of(ship(stopped).stdout)["events"] > 0
+    shutil.rmtree(stopped / "data.audit")
+    (stopped / "unmounted").rename(stopped / "data.audit")
+    live(stopped, monkeypatch)
+    assert verified(stopped) == 0
+
+
 def test_an_old_copy_of_the_ledger_is_set_aside(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Going on from it would fork the trail."""
     folder = stopped / "data.audit"
