@@ -306,10 +306,12 @@ class Compiler:
 
     def _nullif(self, node: Call) -> Expression:
         self._count(node, 2)
-        said, right = (self._compile(each) for each in node.args)
-        left, right = self.matched("=", said, right)
+        said, other = (self._compile(each) for each in node.args)
+        left, right = self.matched("=", said, other)
         if said.kind is Kind.INT4 and left.kind is Kind.INT8:
             left = said
+        elif said.kind is Kind.UNKNOWN and said.op != "parameter" and other.kind is Kind.INT4:
+            left = self.coerced(said, Kind.INT4)
         if {left.kind, right.kind} & {Kind.NUMERIC} and left.kind in NUMBERS:
             left = self.coerced(left, Kind.NUMERIC)
         if any(each.is_value and each.detail is None for each in (left, right)):
@@ -441,9 +443,9 @@ class Compiler:
 
     @staticmethod
     def _check_known(op: str, *args: Expression) -> None:
-        """Refuse an operator all of whose sides are literals without a type: PostgreSQL has it for several types."""
+        """Refuse what is only of literals without a type: PostgreSQL has it for several, and takes none."""
         if all(each.kind is Kind.UNKNOWN and each.op != "parameter" for each in args):
-            malformed(args[0].position, f"of which type the sides of {op} are is unclear", hint="Say '…'::jsonb")
+            malformed(args[0].position, f"which type {op} is of is unclear", hint="Cast it, as in '{}'::jsonb")
 
     def _cast(self, inner: Expression, kind: Kind, position: int) -> Expression:
         if inner.kind is Kind.UNKNOWN:
@@ -458,6 +460,8 @@ class Compiler:
         return strict(f"cast {kind}", kind, how, (inner,), position)
 
     def _function(self, name: str, args: Sequence[Expression], position: int) -> Expression:
+        if name == "trunc" and len(args) == 1:  # PostgreSQL has one more, of addresses.
+            self._check_known(name, args[0])
         found = functions.find(name, [each.kind for each in args])
         if found is None:
             kinds = ", ".join(map(str, (each.kind for each in args)))

@@ -16,7 +16,7 @@ from store.query.kinds import Kind
 from store.query.problems import Trouble, malformed
 from store.query.projecting import stored
 from store.query.ranked import Ranked
-from store.query.statement import Aggregate, Call, Column, Constant, Member, Output, Parameter, Select, Value, is_signed
+from store.query.statement import Aggregate, Call, Column, Constant, Member, Output, Parameter, Select, Value
 from store.query.tables import TableSource, find_column
 from store.values import encode
 
@@ -189,8 +189,8 @@ def _has_aggregate(node: Value) -> bool:
 
 def _grouped_by(node: Value, shown: Sequence[Output], sources: Sequence[TableSource]) -> Value:
     """A group's key: a column, else an output by its name, an output by its number, or any value."""
-    if isinstance(node, Constant) or is_signed(node):
-        number = node.value if isinstance(node, Constant) else None
+    if isinstance(node, Constant):
+        number = node.value
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= len(shown):
             malformed(node.position, f"GROUP BY takes an output's number from 1 to {len(shown)}, or a value of columns")
         value = shown[number - 1].value

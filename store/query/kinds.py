@@ -87,7 +87,8 @@ class Document:
     @classmethod
     def parse(cls, text: str) -> "Document":
         """Read JSON text. ValueError where it is none."""
-        return cls(json.loads(text, parse_int=Decimal, parse_float=Decimal, parse_constant=_no_constant))
+        number = _unsigned if "-0" in text else Decimal
+        return cls(json.loads(text, parse_int=number, parse_float=number, parse_constant=_no_constant))
 
     @property
     def form(self) -> Any:
@@ -105,6 +106,12 @@ class Document:
     def json(self) -> Json:
         """The document as a column would hold it."""
         return Json.parse(document_text(self.value))
+
+
+def _unsigned(text: str) -> Decimal:
+    """A number of which zero has no sign."""
+    made = Decimal(text)
+    return made or made.copy_abs()
 
 
 def _no_constant(word: str) -> Any:

@@ -12,7 +12,7 @@ from store.query.expressions import Expression
 from store.query.kinds import Kind
 from store.query.problems import malformed
 from store.query.projecting import Projected
-from store.query.statement import Column, Constant, Order, Select, Value, is_signed
+from store.query.statement import Column, Constant, Order, Select, Value
 
 
 class SortKey(NamedTuple):
@@ -34,7 +34,7 @@ def sort_keys(select: Select, shown: Sequence[Projected], compiler: Compiler) ->
 
 def _sort_value(order: Order, shown: Sequence[Projected], compiler: Compiler) -> Expression:
     said = order.value
-    if isinstance(said, Constant) or is_signed(said):
+    if isinstance(said, Constant):
         return _numbered(said, shown)
     if isinstance(said, Column) and said.source is None:
         named = [each.made for each in shown if each.column.name == said.name]
@@ -45,8 +45,8 @@ def _sort_value(order: Order, shown: Sequence[Projected], compiler: Compiler) ->
     return compiler.value(said)
 
 
-def _numbered(said: Value, shown: Sequence[Projected]) -> Expression:
-    if not isinstance(said, Constant) or not isinstance(said.value, int) or isinstance(said.value, bool):
+def _numbered(said: Constant, shown: Sequence[Projected]) -> Expression:
+    if not isinstance(said.value, int) or isinstance(said.value, bool):
         malformed(said.position, "ORDER BY takes an output's number, its name, or a value of columns")
     if not 1 <= said.value <= len(shown):
         malformed(said.position, f"there is no output {said.value}", hint=f"There are {len(shown)}")

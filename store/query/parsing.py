@@ -8,6 +8,7 @@ for. A parse is remembered by its text.
 import functools
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 import sqlglot
@@ -340,6 +341,9 @@ class _Reader:
 
     def _negative(self, node: _Node) -> Value:
         inner = self._operand(node.this, _NEGATE)
+        if isinstance(inner, Constant) and isinstance(inner.value, int | Decimal) and not isinstance(inner.value, bool):
+            said = inner.value  # A number has its sign before it has a type: only so is there a least integer.
+            return Constant(-said if isinstance(said, int) or not said else said.copy_negate(), inner.position)
         return Call("negative", (inner,), inner.position)
 
     def _column(self, node: _Node) -> Value:

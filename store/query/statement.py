@@ -115,15 +115,6 @@ class Statement(NamedTuple):
     """Characters of the text."""
 
 
-def is_signed(node: Value) -> bool:
-    """Whether a value is a literal behind a -: in ORDER BY and GROUP BY that is a number of no output."""
-    return isinstance(node, Call) and node.name == "negative" and _is_number(node.args[0])
-
-
-def _is_number(node: Value) -> bool:
-    return isinstance(node, Constant) or is_signed(node)
-
-
 def tables_of(part: object) -> Iterator[str]:
     """The names of all tables that a statement, or a part of one, reads, subqueries included. One may come twice."""
     if isinstance(part, Source):

@@ -20,7 +20,7 @@ from store.query.lexing import PARAMETERS_MAX, QUERY_DEPTH_MAX, lex
         ("SELECT first, at, escape, nulls FROM t", "SELECT n1 , n3 , n5 , n7 FROM n9"),
         ("SELECT a -> 'b' ->> -1 @> c", "SELECT n1 || :l3 || - :l6 || n8"),
         ("SELECT count(*), count(a)", "SELECT f1 ( ) , COUNT ( n7 )"),
-        ("SELECT a IS NOT UNKNOWN, unknown", "SELECT n1 IS NOT UNKNOWN , n6"),
+        ("SELECT a IS NOT UNKNOWN, unknown", "SELECT n1 IS NOT :l4 , n6"),
         ("SELECT left(a, 1) FROM t LEFT JOIN u ON true", "SELECT f1 ( n3 , :l5 ) FROM n8 LEFT JOIN n11 ON :l13"),
         ("SELECT a AS order, t.select", "SELECT n1 AS n3 , n5 . n7"),
     ],
