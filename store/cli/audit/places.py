@@ -229,10 +229,11 @@ def noted_act(places: Places, what: str, **more: Any) -> AbstractContextManager[
 
 
 def expect_secrets(places: Places) -> None:
-    """NothingThere where no trail has secrets here: looking for them must not make new ones."""
-    if not (places.keys / LOG_SECRET).exists():
-        hint = "Name the data directory; its trail's keys lie in its audit folder (audit.folder)"
-        raise NothingThere(f"there are no keys of a trail in {places.keys}", hint=hint)
+    """NothingThere where the secret is not here that a trail hashes with: looking for it must not make another one."""
+    secret = places.keys / LOG_SECRET
+    if not secret.exists():
+        hint = "Name the data directory (audit.folder); or bring the folder of its keys back from where it was kept"
+        raise NothingThere(f"there is no {secret}, the secret under which a trail hides arguments", hint=hint)
 
 
 def wake(places: Places) -> None:

@@ -37,6 +37,7 @@ from store.cli.audit.places import (
     Places,
     current_disk,
     expect_same_store,
+    expect_secrets,
     keyring_of,
     log_of,
     newest_size,
@@ -60,7 +61,6 @@ from store.env.hands import OwnHands, ThreadHands
 from store.env.ledger import Ledger, LedgerDamaged
 from store.env.posix import SystemClock
 from store.env.subject_folder import FolderSubjectKeys
-from store.env.subjects import SubjectKeys
 from store.env.worm import WormError, WormStore
 from store.env.worm_folder import FolderWorm
 from store.env.worm_url import open_worm
@@ -145,10 +145,12 @@ def opened_keeper(
             stack.callback(each.close)
         if not options.store:  # The folder of our own; any other place is made by `store audit init`, on purpose.
             prepare_bucket(store, retention=Retention(options.retention_days))
-        subjects = FolderSubjectKeys(places.keys, places.subjects)
+        if KeyFolder(places.keys).notes():  # The trail has begun.
+            expect_secrets(places)
         if Rows(ledger, log).newest is None:
-            _make_anew(places, options, ledger, store, log, subjects, tell, anew=anew)
+            _make_anew(places, options, ledger, store, log, tell, anew=anew)
         keyring = keyring_of(places, log, options, size=newest_size(ledger, log), tell=tell)
+        subjects = FolderSubjectKeys(places.keys, places.subjects)  # Not before it is known that none were lost.
         yield Keeper(
             current_disk(places),
             before=previous_disk(places),
@@ -174,7 +176,6 @@ def _make_anew(
     ledger: Ledger,
     store: WormStore,
     log: str,
-    subjects: SubjectKeys,
     tell: Tell,
     *,
     anew: bool,
@@ -190,6 +191,8 @@ def _make_anew(
         )
     except WormError as error:
         tell(f"whether there is a trail already cannot be seen: {error}")
+        if not (anew or KeyFolder(places.keys).notes()):
+            _expect_none_before(places, store, log)
         return  # The shipper looks again before it puts anything.
     if not there:
         if not anew:
@@ -212,7 +215,7 @@ def _make_anew(
         context=Source(current, {}).context(),
         current=current,
         before=previous_disk(places),
-        keys=subjects,
+        keys=FolderSubjectKeys(places.keys, places.subjects),
         clock=SystemClock(),
         progress=lambda _: None,
     )

@@ -234,6 +234,23 @@ def test_a_trail_of_which_nothing_is_left_does_not_begin_again_by_itself(
     assert verified(stopped) == 0
 
 
+def test_a_lost_secret_of_a_trail_is_not_made_anew(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal arguments would hash otherwise from there on, and nobody could open what is sealed: it is asked for."""
+    keys_folder = stopped / "data.audit" / "keys"
+    for lost in (keys_folder / "hmac.key", keys_folder):
+        lost.rename(stopped / "kept")
+        done = ship(stopped)
+        assert done.returncode != 0
+        assert "bring the folder of its keys back" in done.stderr.lower()
+        assert not (keys_folder / "hmac.key").exists()
+        if lost == keys_folder:
+            shutil.rmtree(keys_folder)  # Empty: made by looking.
+        (stopped / "kept").rename(lost)
+    live(stopped, monkeypatch)
+    assert ship(stopped).returncode == 0
+    assert verified(stopped) == 0
+
+
 def test_an_old_copy_of_the_ledger_is_set_aside(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Going on from it would fork the trail."""
     folder = stopped / "data.audit"
