@@ -13,7 +13,7 @@ from store.query.aggregates import Retractable, boundless
 from store.query.grouping import GroupScope
 from store.query.kinds import Kind
 from store.query.problems import exceeded
-from store.query.ranked import Exhausted, Ranked
+from store.query.ranked import HELD_MAX, Exhausted, Ranked
 from store.query.results import NOTHING, Forgotten, Move, ResultChange, Share, Source
 
 
@@ -189,7 +189,7 @@ class Groups:
             ]
         except Exhausted:
             raise Forgotten(
-                "which MIN or MAX there was is not known: more values are better now than are held"
+                f"which MIN or MAX there was is not known: of {HELD_MAX} values that may be held all are better now"
             ) from None
 
     def _copied(self, key: tuple[Any, ...], copies: "dict[tuple[Any, ...], _Group]") -> "_Group":

@@ -146,7 +146,9 @@ class TopK:
         ranks = [rank for key, (row, _) in images.items() if window.is_before_bound(rank := self._rank(row, key))]
         ranks += islice((each for each in window.ranks if each[-1] not in moved), self._last)
         if window.bound is not None and len(ranks) < self._last:
-            raise Forgotten("more rows came to the top meanwhile than are held to spare")
+            raise Forgotten(
+                f"more rows came to the top meanwhile than the {len(window.ranks) - self._last} that are held to spare"
+            )
         ranks.sort()
         shown = {
             rank[-1]: self._project(*images[rank[-1]]) if rank[-1] in images else window.held[rank[-1]][1]
