@@ -167,7 +167,18 @@ SHARED_TESTS = {
     **dict.fromkeys(
         [
             f"store/query/{each}.py"
-            for each in ("casts", "conditions", "documents", "expressions", "functions", "kinds", "numbers", "texts")
+            for each in (
+                "casts",
+                "coercion",
+                "conditions",
+                "constructs",
+                "documents",
+                "expressions",
+                "functions",
+                "kinds",
+                "numbers",
+                "texts",
+            )
         ],
         "tests/query/test_compiling.py",
     ),

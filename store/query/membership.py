@@ -7,6 +7,7 @@ rows with the same value may go without the value going.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from store.query.coercion import coerced, matched
 from store.query.compiling import Compiler, Scope
 from store.query.expressions import Expression
 from store.query.kinds import Kind
@@ -161,9 +162,9 @@ def compile_member(
     column = inner.value(output.value)
     where = None if select.where is None else inner.condition(select.where, "WHERE")
     operand = outer.value(member.operand)
-    operand, column = outer.matched("=", operand, column)
+    operand, column = matched("=", operand, column)
     if column.kind is Kind.FLOAT8 or operand.kind is Kind.FLOAT8:
-        operand, column = outer.coerced(operand, Kind.FLOAT8), inner.coerced(column, Kind.FLOAT8)
+        operand, column = coerced(operand, Kind.FLOAT8), coerced(column, Kind.FLOAT8)
     made = share(Membership(sources[0].table, where, column, tuple(getattr(scope, "members", ()))))
     return _asked(operand, made, member.position), made
 
