@@ -185,7 +185,9 @@ SHARED_TESTS = {
     **dict.fromkeys(
         [f"store/query/{each}.py" for each in ("access", "aggregates", "grouping")], "tests/query/test_asking.py"
     ),
-    "store/query/problems.py": "tests/query/test_parsing.py",
+    **dict.fromkeys(
+        [f"store/query/{each}.py" for each in ("nodes", "problems", "tree", "values")], "tests/query/test_parsing.py"
+    ),
     "store/query/projecting.py": "tests/query/test_live.py",
     "store/query/routing.py": "tests/query/test_live.py",
     "store/query/tables.py": "tests/query/test_live.py",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from store.errors import MalformedQuery
 from store.query.lexing import QUERY_LENGTH_MAX
-from store.query.parsing import NESTING_MAX, PARSE_CACHE_MAX, SUBQUERY_DEPTH_MAX, _parse, parse
+from store.query.parsing import PARSE_CACHE_MAX, SUBQUERY_DEPTH_MAX, _parse, parse
 from store.query.statement import (
     Aggregate,
     Call,
@@ -21,6 +21,7 @@ from store.query.statement import (
     Value,
     tables_of,
 )
+from store.query.values import NESTING_MAX
 
 
 def value(expression: str) -> Value:
