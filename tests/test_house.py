@@ -164,6 +164,7 @@ SHARED_TESTS = {
     ),
     "store/client/dial.py": "tests/client/test_connection.py",
     "store/client/options.py": "tests/client/test_connection.py",
+    "store/client/transport.py": "tests/client/test_connection.py",
     **dict.fromkeys(
         [
             f"store/query/{each}.py"

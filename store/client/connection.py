@@ -1,37 +1,32 @@
-"""The client under asyncio: one conversation, carried over WebSockets that come and go.
+"""The client under asyncio: what it is asked, and who waits for what the server says.
 
     async with connect("ws://127.0.0.1:8400", token) as db:
         balance = await db.call("deposit", 1, 100)
         view = await db.subscribe("SELECT * FROM accounts WHERE owner = $1", "alice")
 
-Laws: what is asked in one tick of the loop leaves in one frame. A call once asked is made, also where nobody waits for
-it any more; so a call has no time limit but the caller's own `asyncio.timeout`, past which its outcome is unknown.
-A lost connection is not an error: the client comes back, resumes its views and says unanswered calls again under their
-numbers, so each runs once. Where it comes back to another epoch, calls that were sent fail with OutcomeUnknown and
-views become the rows that are there now; calls that were not sent yet are sent.
+Laws: a call once asked is made, also where nobody waits for it any more; so a call has no time limit but the caller's
+own `asyncio.timeout`, past which its outcome is unknown. When it comes back, the client resumes its views and says
+unanswered calls again under their numbers, so each runs once. Where it comes back to another epoch, calls that were
+sent fail with OutcomeUnknown and views become the rows that are there now; calls that were not sent yet are sent.
 """
 
 import asyncio
-import logging
-import random
 import secrets
 import ssl as tls
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, TypeVar, overload
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from store.client.conversation import Conversation, Fetched, Welcomed
-from store.client.dial import Token, dial, websocket_url
-from store.client.errors import OutcomeUnknown, Unreachable, close_error
+from store.client.dial import Token
+from store.client.errors import OutcomeUnknown
 from store.client.followings import Changed, Failed, Opened
 from store.client.options import ClientOptions
 from store.client.query import Query, Question, question
 from store.client.rows import Rows
+from store.client.transport import Transport
 from store.client.view import View
 from store.client.views import Views
 from store.errors import MalformedCall, ProtocolError, SchemaMismatch, StoreError
@@ -46,7 +41,6 @@ FENCE_INTERVAL_S: Final = 0.05
 Row = TypeVar("Row", bound=msgspec.Struct)
 Returned = TypeVar("Returned")
 Returned_co = TypeVar("Returned_co", covariant=True)
-_log = logging.getLogger("store.client")
 
 
 class Callee(Protocol[Returned_co]):
@@ -74,9 +68,6 @@ class Client:
         self, url: str, token: Token, *, client: str, sequence: int, options: ClientOptions, ssl: tls.SSLContext | None
     ) -> None:
         self.options: Final = options
-        self._url: Final = websocket_url(url)
-        self._token: Final = token
-        self._ssl: Final = ssl
         self._loop: Final = asyncio.get_running_loop()
         self._conversation: Final = Conversation(
             client=client or secrets.token_hex(16),
@@ -84,16 +75,15 @@ class Client:
             calls_unanswered_max=options.calls_unanswered_max,
             queries_unanswered_max=options.queries_unanswered_max,
         )
+        self._transport: Final = Transport(
+            url, token, conversation=self._conversation, options=options, ssl=ssl, take=self._receive
+        )
         self._answers: Final[dict[int, tuple[asyncio.Future[Any], Callable[[msgspec.Raw], Any]]]] = {}
         self._queries: Final[dict[int, asyncio.Future[Any]]] = {}
         self._opening: Final[dict[int, tuple[asyncio.Future[Any], str]]] = {}
         self._views: Final = Views(self._conversation, options, forget=self._forget, report=self._report)
         self._decoders: Final[dict[Any, Callable[[msgspec.Raw], Any]]] = {}
-        self._wake: Final = asyncio.Event()
-        self._welcomed: Final[asyncio.Future[None]] = self._loop.create_future()
         self._error: StoreError | None = None
-        self._connected = False
-        self._connections = 0
         self._runner: asyncio.Task[None] | None = None
         self._take: Final[dict[type, Callable[[Any], None]]] = {
             Result: self._take_result,
@@ -124,12 +114,12 @@ class Client:
     @property
     def connected(self) -> bool:
         """Whether there is a connection now; where not, one is being tried for."""
-        return self._connected
+        return self._transport.connected
 
     @property
     def connections(self) -> int:
         """How many connections there have been."""
-        return self._connections
+        return self._transport.connections
 
     # What it does.
 
@@ -158,7 +148,7 @@ class Client:
         sequence = self._conversation.call(name, named or args)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._answers[sequence] = future, self._decoders.get(returns) or self._decoder(returns)
-        self._wake.set()
+        self._transport.send()
         return future
 
     @overload
@@ -223,7 +213,7 @@ class Client:
         id_ = self._conversation.query(asked.sql, asked.params, asked.row_type)
         future: asyncio.Future[Rows[Any]] = self._loop.create_future()
         self._queries[id_] = future
-        self._wake.set()
+        self._transport.send()
         return await future
 
     async def _follow(self, asked: Question) -> View[Any]:
@@ -231,7 +221,7 @@ class Client:
         id_ = self._conversation.subscribe(asked.sql, asked.params, asked.row_type)
         future: asyncio.Future[View[Any]] = self._loop.create_future()
         self._opening[id_] = future, asked.sql
-        self._wake.set()
+        self._transport.send()
         try:
             return await future
         except asyncio.CancelledError:
@@ -253,7 +243,7 @@ class Client:
         """Connect for the first time. Unreachable, Denied, ProtocolError: there is no use, or not now."""
         self._runner = asyncio.create_task(self._run())
         try:
-            await self._welcomed
+            await self._transport.welcomed
         except BaseException:
             await self.close()
             raise
@@ -261,7 +251,7 @@ class Client:
     async def _run(self) -> None:
         """Stay connected until closed; what makes coming back useless ends everything that waits."""
         try:
-            await self._stay_connected()
+            await self._transport.stay_connected()
         except StoreError as error:
             self._fail(error, views_end_with=error)
         except Exception as error:  # noqa: BLE001  # Nobody awaits this task, so who waits for answers must be told.
@@ -269,66 +259,12 @@ class Client:
             broken.__cause__ = error
             self._fail(broken, views_end_with=broken)
 
-    async def _stay_connected(self) -> None:
-        bound, lost_at = self.options.backoff_first_ms, time.monotonic()
-        while True:
-            try:
-                await self._converse()
-                trouble: StoreError = Unreachable("the connection was lost", hint="The client comes back by itself")
-            except Unreachable as error:
-                trouble = error
-            if self._connected:
-                self._connected, bound, lost_at = False, self.options.backoff_first_ms, time.monotonic()
-            given_up = self.options.give_up_s is not None and time.monotonic() - lost_at > self.options.give_up_s
-            if given_up or not self._welcomed.done():
-                raise trouble
-            wait_ms = random.uniform(0, bound)  # noqa: S311  # Jitter, no secret.
-            _log.info("= %s; next try in %.0f ms", trouble.message, wait_ms)
-            await asyncio.sleep(wait_ms / 1000)
-            bound = min(bound * 2, self.options.backoff_max_ms)
-
-    async def _converse(self) -> None:
-        """One connection, from its first byte to its last. Returns where coming back is right, raises where not."""
-        socket = await dial(self._url, self._token, options=self.options, ssl=self._ssl)
-        _log.debug("= connected to %s", self._url)
-        conversation = self._conversation
-        conversation.opened()
-        self._wake.set()
-        writer = asyncio.create_task(self._write(socket))
-        try:
-            while True:
-                for frame in self._views.apart(await socket.recv()):
-                    for event in conversation.receive(frame):
-                        self._take[type(event)](event)
-                    self._views.tell()
-                if conversation.sending:
-                    self._wake.set()
-        except ConnectionClosed as closed:
-            code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-            _log.info("! connection closed with code %d %s", code, reason)
-            error = close_error(code, reason, token_renews=callable(self._token))
-            if error is not None:
-                raise error from None
-        except ProtocolError as error:
-            await socket.close(error.close_code)
-            raise
-        finally:
-            conversation.lost()
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-            await socket.close()
-
-    async def _write(self, socket: ClientConnection) -> None:
-        """Send what is asked for; what comes while a send waits for room leaves together afterwards."""
-        wake, conversation = self._wake, self._conversation
-        try:
-            while True:
-                await wake.wait()
-                wake.clear()
-                for frame in conversation.data_to_send():
-                    await socket.send(frame)
-        except ConnectionClosed:
-            return  # The reader knows, too.
+    def _receive(self, frame: bytes | str) -> None:
+        """Take in a frame, and do what follows."""
+        for each in self._views.apart(frame):
+            for event in self._conversation.receive(each):
+                self._take[type(event)](event)
+            self._views.tell()
 
     # What comes.
 
@@ -348,10 +284,7 @@ class Client:
             )
 
     def _take_welcomed(self, welcomed: Welcomed) -> None:
-        self._connected = True
-        self._connections += 1
-        if not self._welcomed.done():
-            self._welcomed.set_result(None)
+        self._transport.welcome()
         for sequence in welcomed.given_up:
             _set_error(
                 self._answers.pop(sequence)[0],
@@ -384,7 +317,7 @@ class Client:
 
     def _forget(self, id_: int) -> None:
         self._conversation.unsubscribe(id_)
-        self._wake.set()
+        self._transport.send()
 
     def _report(self, message: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": message, "exception": error})
@@ -401,9 +334,9 @@ class Client:
 
     def _fail(self, error: StoreError, *, views_end_with: StoreError | None) -> None:
         """Nothing more will be answered."""
-        self._connected = False
+        self._transport.connected = False
         self._error = self._error or error
-        waiting = [self._welcomed, *(future for future, _ in self._answers.values()), *self._queries.values()]
+        waiting = [self._transport.welcomed, *(future for future, _ in self._answers.values()), *self._queries.values()]
         waiting += [future for future, _ in self._opening.values()]
         self._answers.clear()
         self._queries.clear()
