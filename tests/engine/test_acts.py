@@ -285,7 +285,7 @@ def test_a_note_that_has_no_room_leaves_nothing() -> None:
     """Nobody would ever remove it."""
     disk = a_stopped_store()
     disk.set_capacity(CAPACITY - disk.free_bytes())
-    with pytest.raises(OSError, match="full|space"):
+    with pytest.raises(OSError, match=r"full|space"):
         noted(disk)
     assert notes_left(disk) == []
 
