@@ -151,7 +151,8 @@ async def push(shop: Workshop, job: Job) -> Done:
         for each in dataclasses.fields(shop.backup)
         if getattr(shop.backup, each.name) not in {None, ""}
     ]
-    prune = ["--prune"] if shop.backup.prune else []
+    # What is old is judged by the clock: while that is in doubt nothing goes.
+    prune = ["--prune"] if shop.backup.prune and not shop.engine.admission.doubts_clock else []
     ended, said = await shop.run("backup", "push", str(shop.data), *prune, *options, *shop.snapshot_flags())
     event = said.get(PUSHED, {})
     if BACKUP_PRUNED in said:

@@ -414,6 +414,19 @@ def test_a_push_prunes_where_that_is_wanted(tended: Kept) -> None:
         assert tenant.records()[0][1]["pruned"] == {"snapshots": 2, "blocks": 7}
 
 
+def test_a_backup_is_not_pruned_while_the_clock_is_in_doubt(tended: Kept) -> None:
+    """What is old is judged by it: a year's leap would let go of all but two snapshots. It is pushed all the same."""
+    with tended(backup=BackupOptions(url="/somewhere", interval_s=0.2, prune=True)) as tenant:
+        tenant.on_loop(lambda: tenant.engine.housekeeping.refuse_clock("a test"))
+        tenant.script(push=[["say", {"event": "pushed", "bytes_sent": 10}]])
+        tenant.wait_until(lambda: tenant.maintenance.figures.backup_bytes >= 10)
+        before = len(tenant.ran())
+        tenant.wait_until(lambda: len(tenant.ran()) > before)
+        assert "--prune" not in tenant.ran()[before]["words"]
+        tenant.on_loop(tenant.engine.housekeeping.confirm_clock)
+        tenant.wait_until(lambda: "--prune" in tenant.ran()[-1]["words"])
+
+
 @pytest.mark.parametrize("name", ["child_silence_max_s", "child_time_max_s", "waiting_max"])
 def test_an_option_that_cannot_be_is_named(name: str) -> None:
     """Before anything is served."""
