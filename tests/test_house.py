@@ -117,7 +117,9 @@ SNAPSHOT, RESTORE = "tests/cli/upkeep/test_snapshot.py", "tests/cli/upkeep/test_
 SHARED_TESTS = {
     "store/subscribe/delivery.py": "tests/subscribe/test_deliveries.py",
     "store/subscribe/means.py": "tests/subscribe/test_deliveries.py",
-    "store/audit/recording/taxonomy.py": "tests/audit/recording/test_events.py",
+    **dict.fromkeys(
+        [f"store/audit/recording/{each}.py" for each in ("members", "taxonomy")], "tests/audit/recording/test_events.py"
+    ),
     "store/cli/audit/app.py": "tests/cli/audit/test_witness.py",
     "store/cli/app.py": COMMANDS,
     "store/cli/arguments.py": COMMANDS,

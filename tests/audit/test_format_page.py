@@ -13,7 +13,7 @@ from store.audit.objects.checkpoint import read_checkpoint, read_proof
 from store.audit.objects.layout import key_name
 from store.audit.objects.manifest import Manifest, read_manifest
 from store.audit.objects.merkle import leaf_hash
-from store.audit.recording import events
+from store.audit.recording import events, members
 from store.audit.recording.taxonomy import KIND_NAMES
 from store.audit.signing.keys import read_succession
 from tests.audit import worked_example
@@ -75,9 +75,9 @@ def test_limits_are_what_is_said() -> None:
     """No number is in the page that is not in the code."""
     assert (manifest.VERSION, events.EVENT_VERSION, events.OCSF_VERSION) == (1, 1, "1.8.0")
     assert batches.SIZE_LIMIT == 64 << 20
-    assert f"{events.ARGS_SIZE_MAX:,} characters" in PAGE
+    assert f"{members.ARGS_SIZE_MAX:,} characters" in PAGE
     assert f"{events.WRITES_MAX:,}" in PAGE
-    assert f"{events.KEY_SIZE_MAX:,} characters" in PAGE
-    assert f"{events.DETAIL_SIZE_MAX:,} characters" in PAGE
+    assert f"{members.KEY_SIZE_MAX:,} characters" in PAGE
+    assert f"{members.DETAIL_SIZE_MAX:,} characters" in PAGE
     assert json_form.NUMBER_MAX == 2**53 - 1 == manifest.INT_SAFE - 1
     assert (layout.ROOT, merkle.HASH_SIZE, notes.KEY_ID_SIZE) == ("audit/v1/", 32, 4)

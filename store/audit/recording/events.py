@@ -14,43 +14,43 @@ import msgspec
 
 from store.audit.objects.json_form import to_json, to_json_text
 from store.audit.recording.context import NOBODY_KNOWN, STORE, Context, Declared
+from store.audit.recording.members import (
+    ARGS_SIZE_MAX,
+    UNREADABLE,
+    call_key_member,
+    decode_array,
+    digest_of,
+    endpoint,
+    failure,
+    half_write,
+    hidden_write,
+    other_args,
+    reading_args,
+    sized_args,
+    spell_key,
+    value_member,
+)
 from store.audit.recording.redaction import (
     event_key,
-    hashed_argument,
     hides,
     keyed_hash,
     place_of,
     show,
-    without_literals,
 )
 from store.audit.recording.taxonomy import KIND_NAMES, OP_NAMES, OTHER, PRODUCT, act_of, members_of
-from store.codec import NIL, UNSTORABLE
+from store.codec import NIL
 from store.engine.acts import person_of
 from store.env.subjects import SubjectKeys
-from store.transaction import COMMITTED, CallKey, Kind, Transaction, Write
+from store.transaction import COMMITTED, Kind, Transaction, Write
 
 OCSF_VERSION: Final = "1.8.0"
 EVENT_VERSION: Final = 1
-ARGS_SIZE_MAX: Final = 1 << 16
-"""Characters of a call's arguments as JSON; past it an event holds their hash instead."""
 WRITES_MAX: Final = 4_096
 """Writes an event names; of further ones it gives the number."""
-KEY_SIZE_MAX: Final = 1_024
-"""Characters of a key as JSON; past it an event holds its hash instead."""
-DETAIL_SIZE_MAX: Final = 2_000
-"""Characters of an error's message that an event holds."""
 _KEPT_MAX: Final = 4_096
 """Callers whose texts are kept."""
 
 _CALLS: Final = frozenset({int(Kind.CALL), int(Kind.FAILED_CALL), int(Kind.SCHEDULE), int(Kind.STREAM)})
-_SYSTEM: Final = frozenset({int(Kind.LIFECYCLE), int(Kind.SCHEMA), int(Kind.EPOCH), int(Kind.IDENTITY)})
-"""Kinds whose arguments are never cut: the trail's context can be had again from their events."""
-
-UNREADABLE: Final = (*UNSTORABLE, LookupError, AttributeError)
-"""What reading a record's inner bytes may raise, where a store of another version meant something else by them."""
-
-decode_value: Final = msgspec.msgpack.Decoder().decode
-decode_array: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 class Texts(NamedTuple):
@@ -108,9 +108,9 @@ class Events:
             second, micros, millis = _early(record.timestamp)
         if second != self._second:
             self._second, self._second_text = second, _second_text(int(second))
-        status, reason = _COMMITTED if record.outcome == COMMITTED else _failure(record, hidden=key is not None)
-        call_key = "" if record.call_key is None else _call_key(record.call_key)
-        value = "" if record.value == NIL else _value(record.value, hidden)
+        status, reason = _COMMITTED if record.outcome == COMMITTED else failure(record, hidden=key is not None)
+        call_key = "" if record.call_key is None else call_key_member(record.call_key)
+        value = "" if record.value == NIL else value_member(record.value, hidden)
         return (
             f'{head}{number},"uid":"{self._log}/{number}{middle}{status},"time":{millis}'
             f',"time_dt":"{self._second_text}.{micros}{tail}{args}{call_key}"epoch":"{epoch}{kind}'
@@ -153,7 +153,7 @@ class Events:
         kind = KIND_NAMES.get(record.kind, OTHER)
         wanted = members_of(act, log=self._log, name=record.reducer or kind, user=actor["user"])
         if record.source:
-            wanted["src_endpoint"] = _endpoint(record.source)
+            wanted["src_endpoint"] = endpoint(record.source)
         said = {
             "activity_id": act.activity_id,
             "actor": actor,
@@ -199,8 +199,8 @@ class Events:
     def _rare_args(self, record: Transaction, epoch: str) -> tuple[str, bytes | None]:
         if record.kind not in _CALLS:
             if record.kind == Kind.READ:
-                return _reading(record, self._keys), event_key(self._keys)
-            return _other_args(record), None
+                return reading_args(record, self._keys), event_key(self._keys)
+            return other_args(record), None
         declared = self.context.declared.get(record.reducer)
         if declared is not None and not hides(declared):
             self._names[record.reducer] = tuple(name for name, _ in declared)
@@ -210,18 +210,18 @@ class Events:
                 return self._declared_args(declared, record, values, epoch)
         except UNREADABLE:  # No array: what is not understood is not shown.
             pass
-        return f'"args":{_digest(record.args, None)},', None
+        return f'"args":{digest_of(record.args, None)},', None
 
     def _declared_args(
         self, declared: Declared, record: Transaction, values: Sequence[Any], epoch: str
     ) -> tuple[str, bytes | None]:
         if not hides(declared):
-            return _sized(
+            return sized_args(
                 {name: value for (name, _), value in zip(declared, values, strict=True)}, record.args, None
             ), None
         place = place_of(self._log, epoch, record.offset)
         shown = show(declared, record.args, values, self._keys, place)
-        return _sized(shown.args, record.args, shown.key), shown.key
+        return sized_args(shown.args, record.args, shown.key), shown.key
 
     def _writes(self, writes: Sequence[Write], key: bytes | None, hidden: bytes | None) -> str:
         """The member `writes` with the comma before it. `key` hides every row, `hidden` those of sensitive tables."""
@@ -231,9 +231,9 @@ class Events:
         ends = self._ends
         for table, op, row_key, before, after in writes:
             end = ends.get(table * _OPS + op) or self._end(table, op)
-            shown = row_key if type(row_key) is int and -_SAFE < row_key < _SAFE else _key(row_key, None)
+            shown = row_key if type(row_key) is int and -_SAFE < row_key < _SAFE else spell_key(row_key, None)
             if before is None or after is None:
-                said.append(f"{_half_write(before, after)}{shown}{end}")
+                said.append(f"{half_write(before, after)}{shown}{end}")
             else:
                 said.append(
                     f'{{"after_sha256":"{sha256(after).hexdigest()}","before_sha256":"{sha256(before).hexdigest()}"'
@@ -249,12 +249,12 @@ class Events:
         said = []
         for table, op, row_key, before, after in writes[:WRITES_MAX]:
             if self._is_sensitive(table):
-                shown = _digest(msgspec.msgpack.encode(row_key), hidden)
-                said.append(f"{_hidden_write(before, after, hidden)}{shown}{self._end(table, op)}")
+                shown = digest_of(msgspec.msgpack.encode(row_key), hidden)
+                said.append(f"{hidden_write(before, after, hidden)}{shown}{self._end(table, op)}")
             elif key is not None:
-                said.append(f"{_hidden_write(before, after, key)}{_key(row_key, key)}{self._end(table, op)}")
+                said.append(f"{hidden_write(before, after, key)}{spell_key(row_key, key)}{self._end(table, op)}")
             else:
-                said.append(f"{_half_write(before, after)}{_key(row_key, None)}{self._end(table, op)}")
+                said.append(f"{half_write(before, after)}{spell_key(row_key, None)}{self._end(table, op)}")
         return f',"writes":[{",".join(said)}]{more}'
 
     def _end(self, table: int, op: int) -> str:
@@ -283,121 +283,3 @@ def _second_text(second: int) -> str:
         return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     except (ValueError, OverflowError, OSError):  # Past the year 9999: `time` says it all the same.
         return "9999-12-31T23:59:59"
-
-
-def _endpoint(source: str) -> dict[str, Any]:
-    """A source as address and port."""
-    host, colon, port = source.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit():
-        return {"ip": source}
-    return {"ip": host.removeprefix("[").removesuffix("]"), "port": int(port)}
-
-
-def _failure(record: Transaction, *, hidden: bool) -> tuple[str, str]:
-    """The members of the status, and `reason`, of an act that was not committed."""
-    code = to_json_text(record.outcome)
-    try:
-        message, _, why = decode_value(record.value)
-        detail, reason = str(message)[:DETAIL_SIZE_MAX], str(why or "")[:DETAIL_SIZE_MAX]
-    except UNREADABLE:
-        detail = reason = ""
-    if hidden:  # A message may repeat an argument.
-        detail = ""
-    said = f',"status_detail":{to_json_text(detail)}' if detail else ""
-    status = f',"status":"Failure","status_code":{code}{said},"status_id":2'
-    return status, f',"reason":{to_json_text(reason)}' if reason else ""
-
-
-def _call_key(call_key: CallKey) -> str:
-    """The member `call_key`, with the comma behind it: [client, sequence]."""
-    client, number, _ = call_key
-    return f'"call_key":{to_json_text([client, number])},'
-
-
-def _value(value: bytes, key: bytes | None) -> str:
-    """The member that holds the hash of the value returned, with the comma before it; nothing where there is none."""
-    if not value:
-        return ""
-    if key is None:
-        return f',"value_sha256":"{sha256(value).hexdigest()}"'
-    return f',"value_hmac":"{keyed_hash(key, "value", value)}"'
-
-
-def _half_write(before: bytes | None, after: bytes | None) -> str:
-    """What a write begins with that may have no row before or after, up to its key."""
-    new = "null" if after is None else f'"{sha256(after).hexdigest()}"'
-    old = "null" if before is None else f'"{sha256(before).hexdigest()}"'
-    return f'{{"after_sha256":{new},"before_sha256":{old},"key":'
-
-
-def _hidden_write(before: bytes | None, after: bytes | None, key: bytes) -> str:
-    """The same, where rows may hold what is hidden."""
-    first = "null" if after is None else f'"{keyed_hash(key, "row", after)}"'
-    second = "null" if before is None else f'"{keyed_hash(key, "row", before)}"'
-    return f'{{"after_hmac":{first},"before_hmac":{second},"key":'
-
-
-def key_text(row_key: Any) -> str:
-    """A row's key, as an event shows it that hides nothing."""
-    return _key(row_key, None)
-
-
-def _key(row_key: Any, key: bytes | None) -> str:
-    """A row's key; of a call that hides an argument, one that is no number may hold it."""
-    said = to_json_text(row_key)
-    if (key is None or isinstance(row_key, int)) and len(said) <= KEY_SIZE_MAX:
-        return said
-    return _digest(msgspec.msgpack.encode(row_key), key)
-
-
-def _sized(args: dict[str, Any], packed: bytes, key: bytes | None) -> str:
-    """The member `args`, or their hash where they are too long."""
-    said = to_json_text(args)
-    return f'"args":{said if len(said) <= ARGS_SIZE_MAX else _digest(packed, key)},'
-
-
-def _digest(packed: bytes, key: bytes | None) -> str:
-    """What stands for something that is not shown."""
-    if key is None:
-        return f'{{"sha256":"{sha256(packed).hexdigest()}","size":{len(packed)}}}'
-    return f'{{"hmac_sha256":"{keyed_hash(key, "packed", packed)}","size":{len(packed)}}}'
-
-
-def _other_args(record: Transaction) -> str:
-    """The arguments of what is no call, as they mean something."""
-    try:
-        said = _meaning(record, decode_value(record.args))
-    except UNREADABLE:
-        return f'"args":{_digest(record.args, None)},'
-    text = to_json_text(said)
-    fits = len(text) <= ARGS_SIZE_MAX or record.kind in _SYSTEM
-    return f'"args":{text if fits else _digest(record.args, None)},'
-
-
-def _reading(record: Transaction, keys: SubjectKeys) -> str:
-    """What was asked of sensitive tables, without the values that it was asked with."""
-    key = event_key(keys)
-    try:
-        sql, params = decode_array(record.args)[:2]
-        shown = without_literals(sql)
-        said = {
-            "sql": hashed_argument(keys, sql) if shown is None else shown,
-            "params": [hashed_argument(keys, each) for each in params],
-            "tables": decode_value(record.value),
-        }
-    except UNREADABLE:
-        return f'"args":{_digest(record.args, key)},'
-    return _sized(said, record.args, key)
-
-
-def _meaning(record: Transaction, args: Any) -> Any:
-    if record.kind == Kind.IDENTITY:
-        issuer, subject, *rest = args
-        return {"issuer": issuer, "subject": subject, "scopes": rest[0] if rest else []}
-    if record.kind == Kind.EPOCH:
-        epoch, parent, first_offset, reason = args[:4]
-        return {"epoch": epoch.hex(), "parent": parent.hex(), "first_offset": first_offset, "reason": reason}
-    if record.kind == Kind.SCHEMA:
-        version, tables = args[:2]
-        return {"version": version, "tables": [{"id": each[0], "name": each[1]} for each in tables], "packed": args}
-    return args

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from store.audit.objects.batches import RAW_SIZE_MAX
 from store.audit.recording.context import Context
-from store.audit.recording.events import ARGS_SIZE_MAX, DETAIL_SIZE_MAX, KEY_SIZE_MAX, WRITES_MAX, Events
+from store.audit.recording.events import WRITES_MAX, Events
+from store.audit.recording.members import ARGS_SIZE_MAX, DETAIL_SIZE_MAX, KEY_SIZE_MAX
 from store.audit.recording.redaction import hashed_argument
 from store.codec import decode_transaction
 from store.transaction import Kind

@@ -14,7 +14,7 @@ from typing import Final
 from store.audit.reading.verifying.batch import Checked
 from store.audit.reading.verifying.findings import Findings, Kind, Outcome
 from store.audit.reading.verifying.writes import HIDDEN, HIDDEN_KEY, Began, Told
-from store.audit.recording.events import key_text
+from store.audit.recording.members import key_text
 from store.codec import UNSTORABLE
 from store.engine.state import EpochRecord, decode_system
 from store.errors import CorruptionError
