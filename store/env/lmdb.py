@@ -5,6 +5,7 @@ LMDB file can crash whoever maps it; what is damaged is renamed aside, said, and
 and log. Each value is kept with a checksum. A live copy of the folder is no backup: nothing here needs one.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -185,4 +186,10 @@ def _said(path: Path) -> Iterator[None]:
     except lmdb.MapFullError:
         raise
     except lmdb.Error as error:
-        raise OSError(f"the audit ledger {path} fails: {error}") from None
+        said = str(error)
+        full = next((each for each in (errno.ENOSPC, errno.EDQUOT) if os.strerror(each) in said), None)
+        if os.strerror(errno.EIO) in said:  # What it says of a write that was cut short, too.
+            said += ": the disk fails, or is full"
+        failed = OSError(f"the audit ledger {path} fails: {said}")
+        failed.errno = full
+        raise failed from None

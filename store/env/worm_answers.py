@@ -67,7 +67,7 @@ def meaning(error: ClientError | BotoCoreError, where: str, key: str, version_id
         return _answer(error, where, key, version_id)
     for row in _SILENCES:
         if isinstance(error, row.kinds):
-            return row.error(row.text.format(where=where, key=key, code=type(error).__name__), hint=row.hint)
+            return row.error(_filled(row.text, where=where, key=key, code=type(error).__name__), hint=row.hint)
     return Misconfigured(f"cannot use {where}: {type(error).__name__}", hint="Check URL, endpoint and AWS_* settings.")
 
 
@@ -77,7 +77,13 @@ def _answer(error: ClientError, where: str, key: str, version_id: str) -> WormEr
     said = str(error.response.get("Error", {}).get("Message", "")).lower()
     kind = _kind(code, status, key, version_id, said)
     row = next(row for row in _ROWS if kind in row.codes)
-    return row.error(row.text.format(where=where, key=key, version=version_id, code=f"{status} {code}"), hint=row.hint)
+    said_code = code if code == str(status) else f"{status} {code}"
+    return row.error(_filled(row.text, where=where, key=key, version=version_id, code=said_code), hint=row.hint)
+
+
+def _filled(text: str, *, key: str, **words: str) -> str:
+    """A row's text; where no object was asked for, none is named."""
+    return (text if key else text.removesuffix(": {key}")).format(key=key, **words)
 
 
 def _kind(code: str, status: int, key: str, version_id: str, said: str) -> str:
@@ -99,7 +105,8 @@ _PROTECTED, _NO_VERSION, _BUSY, _OTHER = "(protected)", "(no version)", "(busy)"
 
 _LOOK: Final = "`store audit init` looks at versioning and Object Lock of a bucket, and says what is wrong."
 _REGION: Final = "Name its region (AWS_REGION, or the audit's option region)."
-_POLICY: Final = "`store audit init` prints the policy that whoever ships needs."
+_POLICY: Final = "Are they meant for this bucket? `store audit init` prints the policy that whoever ships needs."
+_AWAY: Final = "Is the endpoint right (audit.endpoint), and does it run? It is asked again."
 
 _ROWS: Final = (
     _Row(
@@ -167,5 +174,6 @@ _SILENCES: Final = (
         (BotoConnectionError, HTTPClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError),
         Unreachable,
         "{where} does not answer ({code}): {key}",
+        _AWAY,
     ),
 )

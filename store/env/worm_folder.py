@@ -12,6 +12,7 @@ readable notes is a version without a lock; its id is the first 32 hex digits of
 every version that is put here. What is hidden (begins with ".") is no object.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -110,6 +111,8 @@ class FolderWorm:
     def create(self, *, retention_days: int) -> None:
         """Make the folder, with those it lies in."""
         with self._said(""):
+            if (self._path / _ABOUT).exists():
+                return
             make_folder(self._path)
             unfinished = unfinished_beside(self._path / _ABOUT)
             write_new(unfinished, msgspec.json.encode(_About(retention_days)), mode=_READ_ONLY)
@@ -285,12 +288,18 @@ class FolderWorm:
             raise
         except PermissionError as error:
             hint = "Whoever ships the audit trail needs to read and write there."
-            raise NotAllowed(f"{self._path} does not let us ({error.strerror}): {key}", hint=hint) from None
+            raise NotAllowed(f"{self._path} does not let us ({error.strerror}){_named(key)}", hint=hint) from None
         except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-            why = f"{self._path} is not a folder of objects ({error.strerror}): {key}"
+            why = f"{self._path} is not a folder of objects ({error.strerror}){_named(key)}"
             raise Misconfigured(why, hint="Name a folder of its own.") from None
         except OSError as error:
-            raise Unreachable(f"the disk of {self._path} fails: {error.strerror}: {key}") from None
+            hint = "Make room on that disk; it is tried again." if error.errno in _FULL else ""
+            raise Unreachable(f"the disk of {self._path} fails: {error.strerror}{_named(key)}", hint=hint) from None
+
+
+def _named(key: str) -> str:
+    """An object's name at the end of an error, where one was asked for."""
+    return f": {key}" if key else ""
 
 
 def _notes_path(path: Path) -> Path:
@@ -323,5 +332,6 @@ def _timestamp(moment: datetime) -> Timestamp:
     return Timestamp(since // timedelta(microseconds=1))
 
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MAKE_IT: Final = "`store audit init` makes one."
 _TAMPERED: Final = "Nothing here removes objects: somebody did. Verify the trail."

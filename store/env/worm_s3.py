@@ -283,6 +283,9 @@ class S3Worm:
                 self._client.head_bucket(Bucket=self._bucket, **self._owned)
         except NoBucket:
             return False
+        except NotAllowed:
+            self.facts()  # The answer to a HEAD has no code: this one says why.
+            raise
         return True
 
     def _make(self) -> None:

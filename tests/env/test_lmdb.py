@@ -1,5 +1,6 @@
 """What only a ledger on disk can meet: damage, other processes, a full disk, being killed."""
 
+import errno
 import os
 import random
 import signal
@@ -155,6 +156,32 @@ def test_a_failing_disk_is_an_os_error(path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ledger, "_environment", Failing())
     with pytest.raises(OSError, match="No space left"):
         ledger.commit({b"a": b"1"})
+    monkeypatch.setattr(ledger, "_environment", environment)
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "known", "words"),
+    [(errno.ENOSPC, errno.ENOSPC, "No space left"), (errno.EIO, None, "fails, or is full"), (errno.EBADF, None, "Bad")],
+)
+def test_a_full_disk_is_told_from_a_failing_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, known: int | None, words: str
+) -> None:
+    """By its number, so that whoever reads it is told to make room; what may be either is said to be."""
+    ledger = opened(path)
+    environment = ledger._environment
+
+    class Failing:
+        """Fails."""
+
+        def begin(self, **_: object) -> object:
+            """As the engine says it."""
+            raise lmdb.Error(f"mdb_txn_commit: {os.strerror(number)}")
+
+    monkeypatch.setattr(ledger, "_environment", Failing())
+    with pytest.raises(OSError, match=words) as raised:
+        ledger.commit({b"a": b"1"})
+    assert raised.value.errno == known
     monkeypatch.setattr(ledger, "_environment", environment)
     ledger.close()
 

@@ -56,3 +56,12 @@ def test_silence_is_understood_too(error: Exception, kind: type[WormError]) -> N
     found = meaning(error, "the bucket b", "k")  # type: ignore[arg-type]
     assert type(found) is kind
     assert "hidden" not in str(found)
+
+
+def test_where_no_object_was_asked_for_none_is_named() -> None:
+    """A bucket's own trouble ends with what was answered, said once."""
+    assert str(meaning(answer("403", 403), "the bucket b", "")).startswith(
+        "the credentials for the bucket b do not allow this (403)."
+    )
+    assert "(ConnectTimeoutError)." in str(meaning(ConnectTimeoutError(endpoint_url="x"), "the bucket b", ""))
+    assert "(403 AccessDenied): k" in str(meaning(answer("AccessDenied", 403), "the bucket b", "k"))

@@ -192,3 +192,17 @@ def test_trouble_of_the_disk_is_a_worm_error(store: FolderWorm, monkeypatch: pyt
     failing(OSError(28, "No space left on device"))
     with pytest.raises(WormError, match="No space left"):
         put(store)
+    with pytest.raises(WormError, match="Make room"):
+        put(store)
+
+
+def test_a_folder_that_is_there_is_not_written_to_again(store: FolderWorm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins on a full disk can say what waits, and go on when there is room."""
+    before = store.facts()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("store.env.worm_folder.write_new", fail)
+    store.create(retention_days=9)
+    assert store.facts() == before

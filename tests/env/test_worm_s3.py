@@ -196,6 +196,19 @@ def test_wrong_credentials_are_said(locked: Locked, rgw: str, monkeypatch: pytes
         store.close()
 
 
+def test_whoever_makes_a_bucket_with_wrong_credentials_is_told_what_is_wrong(
+    rgw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to whether it is there has no code: another one is asked for."""
+    for access, secret, code in (
+        (rgw_server.ACCESS_KEY, "wrong", "SignatureDoesNotMatch"),
+        ("AKIANOBODY", "wrong", "InvalidAccessKeyId"),
+    ):
+        credentials(monkeypatch, access, secret)
+        with pytest.raises(NotAllowed, match=f"not accepted .403 {code}.*AWS_ACCESS_KEY_ID"):
+            S3Worm(BUCKET, "x", endpoint=rgw, region="us-east-1").create(retention_days=1)
+
+
 @only_rgw
 def test_anothers_bucket_is_refused(locked: Locked, rgw: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is needed to be let in."""

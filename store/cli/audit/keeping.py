@@ -16,7 +16,7 @@ from store.audit.objects.layout import folder_of, origin_of
 from store.audit.objects.notes import SecretKey, read_secret_key
 from store.audit.shipping.bucket import auditor_policy, prepare_bucket, writer_policy
 from store.audit.shipping.holding import hold_trail
-from store.audit.shipping.putting import Retention
+from store.audit.shipping.putting import Retention, store_time
 from store.audit.signing.custody import SEED_SIZE, revoke_key, rotate
 from store.audit.signing.keys import Succession, read_succession
 from store.cli.arguments import ConfigFile, SetOptions, Yes, configure
@@ -44,6 +44,7 @@ from store.env.audit_keys import KeyFolder
 from store.env.objects import Bucket, place_of
 from store.env.posix import SystemClock
 from store.env.subject_folder import FolderSubjectKeys, read_private, write_private
+from store.env.worm import NotAllowed
 from store.errors import ConfigError
 
 SILENT_S: Final = 15.0
@@ -67,31 +68,45 @@ def init(
     options, places = _opened(directory, config, set_)
     clock = SystemClock()
     store = store_of(places, options.audit, clock)
-    retention = Retention(options.audit.retention_days)
+    policies = _policies(options, places)
     try:
-        facts, warnings = prepare_bucket(store, retention=retention)
+        facts, warnings = prepare_bucket(store, retention=Retention(options.audit.retention_days))
+        store_time(store, clock)
+    except NotAllowed:
+        if not json:
+            _print_policies(policies)  # Whoever may give what is missing needs to know what.
+        raise
     finally:
         store.close()
     wake(places)
     said: dict[str, Any] = {"event": "ready", "url": store.url, "enforced": facts.enforced, "warnings": warnings}
-    place = place_of(options.audit.store, "an audit trail") if options.audit.store else None
-    if isinstance(place, Bucket):
-        log = log_of(places)
-        amazon = not options.audit.endpoint
-        said["writer_policy"] = msgspec.json.decode(
-            writer_policy(place.name, log, prefix=place.prefix, retention=retention, amazon=amazon)
-        )
-        said["auditor_policy"] = msgspec.json.decode(auditor_policy(place.name, log, prefix=place.prefix))
+    said |= {f"{name}_policy": policy for name, policy in policies.items()}
     if json:
         print_json(said)
         return
-    stdout.print(f"{store.url} keeps versions and locks them for {options.audit.retention_days} days", soft_wrap=True)
+    days = options.audit.retention_days
+    stdout.print(f"{store.url} keeps versions and locks them for {days} day{'s'[: days != 1]}", soft_wrap=True)
     for each in warnings:
         note(each)
-    for name in ("writer", "auditor"):
-        if policy := said.get(f"{name}_policy"):
-            stdout.print(f"\nthe {name}'s policy:", soft_wrap=True)
-            stdout.print(msgspec.json.format(msgspec.json.encode(policy), indent=2).decode(), markup=False)
+    _print_policies(policies)
+
+
+def _policies(options: Config, places: Places) -> dict[str, Any]:
+    """What the writer and the auditors of a bucket need to be allowed; none of a folder."""
+    place = place_of(options.audit.store, "an audit trail") if options.audit.store else None
+    if not isinstance(place, Bucket):
+        return {}
+    log, retention = log_of(places), Retention(options.audit.retention_days)
+    amazon = not options.audit.endpoint
+    writer = writer_policy(place.name, log, prefix=place.prefix, retention=retention, amazon=amazon)
+    auditor = auditor_policy(place.name, log, prefix=place.prefix)
+    return {"writer": msgspec.json.decode(writer), "auditor": msgspec.json.decode(auditor)}
+
+
+def _print_policies(policies: dict[str, Any]) -> None:
+    for name, policy in policies.items():
+        stdout.print(f"\nthe {name}'s policy:", soft_wrap=True)
+        stdout.print(msgspec.json.format(msgspec.json.encode(policy), indent=2).decode(), markup=False)
 
 
 def status(

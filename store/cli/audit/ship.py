@@ -341,7 +341,8 @@ def _note(keeper: Keeper, places: Places, options: AuditOptions, *, json: bool, 
         note_store(places, options)
     if json:
         print_json({"event": "status", **status})
-    _write_status(places, {**status, "at": time.time(), "pid": 0 if ends else os.getpid()})
+    with suppress(OSError):  # A full disk, say: nothing rests on it, and what does says so itself.
+        _write_status(places, {**status, "at": time.time(), "pid": 0 if ends else os.getpid()})
     return status
 
 

@@ -18,7 +18,7 @@ from store.audit.objects.notes import VerifierKey, read_key
 from store.audit.reading.verifying.listing import logs_in
 from store.audit.signing.keys import read_succession
 from store.cli.arguments import configure
-from store.cli.audit.places import Places, log_of, places_of
+from store.cli.audit.places import Places, expect_same_store, log_of, places_of
 from store.cli.exits import Exit, NothingThere
 from store.cli.output import JSON_KEY, report
 from store.engine.directory import CURRENT, MARKER
@@ -161,6 +161,7 @@ def _own_trail(url: str | None, *, key: str | None, from_trail: bool) -> Opened 
         raise NothingThere(f"no trail is named, and there is no store in {config.tenant.data}", hint=_NAME_IT)
     places = places_of(config.tenant.data, config.audit)
     log = log_of(places)
+    expect_same_store(places, config.audit)
     source = Source(config.audit.store or str(places.bucket), config.audit.endpoint, config.audit.region)
     if "://" not in source.url and not Path(source.url).is_dir():
         raise NothingThere(f"the store in {places.data} has no trail yet: there is no {source.url}", hint=_NOT_SHIPPED)

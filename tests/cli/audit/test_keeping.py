@@ -14,6 +14,9 @@ from store.env.subject_folder import FolderSubjectKeys
 from tests.cli.audit.test_ship import status_of, verified
 from tests.cli.tenant import Ended, store
 from tests.cli.upkeep.test_acts import ME, logged
+from tests.env import rgw_server
+from tests.env.s3_server import Proxy
+from tests.env.worm_servers import credentials
 from tests.server.upkeep import QUIET, kept, write
 
 
@@ -328,3 +331,37 @@ def test_a_witness_that_does_not_answer_is_told(stopped: Path, monkeypatch: pyte
     assert (witness["url"], witness["size"]) == ("http://127.0.0.1:9", 0)
     assert witness["problem"]
     assert "http://127.0.0.1:9 has cosigned 0 events: " in store("audit", "status", "data", cwd=stopped).stdout
+
+
+def of_rgw(url: str, bucket: str) -> list[str]:
+    """The options of a trail in a bucket of Ceph's server."""
+    return [
+        *("--set", f"audit.store=s3://{bucket}/t", "--set", f"audit.endpoint={url}", "--set", "audit.region=us-east-1")
+    ]
+
+
+def test_init_looks_at_the_clock(stopped: Path, rgw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store in which nothing could be locked is not called ready."""
+    credentials(monkeypatch, rgw_server.ACCESS_KEY, rgw_server.SECRET_KEY)
+    proxy = Proxy(rgw)
+    try:
+        assert store("audit", "init", "data", *of_rgw(proxy.url, "clocks"), cwd=stopped).returncode == 0
+        proxy.skew_s = 3_000
+        done = store("audit", "init", "data", *of_rgw(proxy.url, "clocks"), cwd=stopped)
+    finally:
+        proxy.close()
+    assert done.returncode == 78
+    assert "is NTP running?" in done.stderr
+
+
+def test_init_prints_the_policies_to_whoever_lacks_them(
+    stopped: Path, rgw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be allowed is of use where it is not, too; the error says that it is not."""
+    credentials(monkeypatch, rgw_server.ACCESS_KEY, rgw_server.SECRET_KEY)
+    assert store("audit", "init", "data", *of_rgw(rgw, "private"), cwd=stopped).returncode == 0
+    credentials(monkeypatch, rgw_server.OTHER_ACCESS_KEY, rgw_server.OTHER_SECRET_KEY)
+    done = store("audit", "init", "data", *of_rgw(rgw, "private"), cwd=stopped)
+    assert done.returncode == 16
+    assert "403 AccessDenied" in done.stderr
+    assert "arn:aws:s3:::private/t/audit/v1/" in done.stdout

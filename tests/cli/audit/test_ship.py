@@ -143,3 +143,12 @@ def test_whoever_looks_at_a_problem_has_it_tried_again(stopped: Path, command: s
     ledger.close()
     assert store("audit", "ship", "data", cwd=stopped).returncode == 0
     assert not wake.exists()
+
+
+def test_a_status_that_cannot_be_written_keeps_nobody_from_shipping(stopped: Path) -> None:
+    """On a full disk, say; the server hears it all the same."""
+    (stopped / "data.audit").mkdir(mode=0o700)
+    (stopped / "data.audit" / "status.new").mkdir()
+    done = store("audit", "ship", "data", "--json", cwd=stopped)
+    assert done.returncode == 0, done.stderr
+    assert status_of(done.stdout)["checkpoint_events"] > 0

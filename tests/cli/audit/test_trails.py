@@ -97,3 +97,10 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     assert "no store in data" in error("audit", "verify", cwd=tmp_path, exit_code=4)["message"]
     deposit(tmp_path / "data", 1)
     assert "no trail yet" in error("audit", "verify", "data", cwd=tmp_path, exit_code=4)["message"]
+
+
+def test_a_trail_that_lies_elsewhere_is_not_called_missing(folder: Path) -> None:
+    """Where it lies is known beside the data directory; the configuration at hand says another place."""
+    (folder / "data.audit" / "store").write_text("s3://somewhere/else")
+    found = error("audit", "verify", "data", cwd=folder, exit_code=4)
+    assert "s3://somewhere/else" in found["message"]
