@@ -38,7 +38,7 @@ def to_float(value: Any) -> float:
         made = float(value)
     except OverflowError:
         made = float("inf")
-    if made in {float("inf"), float("-inf")}:
+    if made in {float("inf"), float("-inf")} or (made == 0 and isinstance(value, Decimal) and value):
         raise Trouble("value out of range for type double precision")
     return made
 
@@ -188,8 +188,10 @@ def _read_bytes(text: str) -> bytes:
 _ESCAPED: Final = re.compile(rb"\\([0-3][0-7]{2})|(\\\\)|[^\\]+")
 _MOMENT: Final = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)(?:[T ]\s*(\d\d?):(\d\d)(?::(\d\d)(\.\d{1,6})?)?)\s*"
-    r"(?:([Zz]|UTC|utc)|([+-])(\d\d)(?::?(\d\d))?)"
+    r"(?:([Zz]|UTC|utc)|([+-])(0\d|1[0-5])(?::?([0-5]\d))?)",
+    re.ASCII,
 )
+"""A time zone is less than 16 hours from UTC, as in PostgreSQL (timestamp.h, MAX_TZDISP_HOUR)."""
 
 
 def _read_moment(text: str) -> datetime:

@@ -217,6 +217,11 @@ REFUSED: list[tuple[str, str]] = [
     ("trunc(NULL)", "unclear"),
     ("abs(-2147483648)", "integer out of range"),
     ("-9223372036854775808 - a", "bigint out of range"),
+    ("'2024-02-29T12:00:00+16:00'::timestamptz", "invalid input syntax"),
+    ("'2024-02-29T12:00:00+02:60'::timestamptz", "invalid input syntax"),
+    ("'202\u0664-02-29T12:00:00Z'::timestamptz", "invalid input syntax"),
+    ("1e-400::float8", "out of range for type double precision"),
+    ("f > 1e-400", "out of range for type double precision"),
     ("nosuch", "has no column"),
     ("x.a", "no table is called"),
 ]
