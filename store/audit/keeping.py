@@ -162,13 +162,13 @@ class Keeper:
     def trouble(self) -> str:
         """Why the last attempt to put anything into the store failed; "" where it did not, or nothing was tried."""
         status = self.shipper.status()
-        return self._notes_trouble or status.halted or (status.trouble if status.attempts else "")
+        return self._notes_trouble or status.halted or (status.trouble if status.attempts else "") or status.late
 
     def status(self) -> dict[str, Any]:
         """Where the trail stands: for people, for metrics, and for the server that started this."""
         recorded, shipped = self.recorder.recorded, self.shipper.status()
         newest = shipped_row(self.recorder.rows)
-        problem = recorded.gap or shipped.halted or self._notes_trouble or shipped.trouble
+        problem = recorded.gap or shipped.halted or self._notes_trouble or shipped.trouble or shipped.late
         if recorded.full:
             problem = f"the ledger is full ({self._ledger.size_max} bytes): {problem or 'shipping is too slow'}"
         return {

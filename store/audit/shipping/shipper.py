@@ -72,6 +72,8 @@ class ShipStatus:
     """What went wrong last, while it does, or ""."""
     attempts: int
     """How often in a row it went wrong."""
+    late: str
+    """What is waited for while all else goes on: witnesses, whoever signs, an anchor; or ""."""
     found: tuple[str, ...]
     """What was strange in the store, newest last."""
     found_count: int
@@ -117,6 +119,7 @@ class Shipper:
         """The checkpoint for which witnesses are being asked."""
         self._checkpoint_due = clock.monotonic() + CHECKPOINT_INTERVAL_S
         self._anchor_due, self._anchor_attempts = 0.0, 0
+        self._endorse_late, self._anchor_late = "", ""
         self._attempts, self._trouble, self._halted, self._attacked = 0, "", "", 0
         self._final = False
         self._found: deque[str] = deque(maxlen=FOUND_MAX)
@@ -166,6 +169,7 @@ class Shipper:
             halted=self._halted,
             trouble=self._trouble,
             attempts=self._attempts,
+            late=self._endorse_late or self._anchor_late,
             found=tuple(self._found),
             found_count=self._found_count,
             attacked=self._attacked,
@@ -294,12 +298,12 @@ class Shipper:
             self._endorsing = None
             self._endorse_attempts += 1
             self._endorse_due = self._clock.monotonic() + _pause(self._endorse_attempts)
-            self._strange(f"no checkpoint at {checkpoint.size}: {error}")
+            self._endorse_late = self._later(f"no checkpoint at {checkpoint.size}: {error}", self._endorse_late)
             return False
         self._endorsing = checkpoint if note is None else None
         if note is None:
             return False
-        self._endorse_attempts = 0
+        self._endorse_attempts, self._endorse_late = 0, ""
         self._rows.signed(checkpoint.size, note)
         return True
 
@@ -335,9 +339,10 @@ class Shipper:
             except (WormError, Conflict) as error:
                 self._anchor_attempts += 1
                 self._anchor_due = now + _pause(self._anchor_attempts)
-                self._strange(f"the checkpoint at {signed.size} has no copy in {store.url}: {error}")
+                said = f"the checkpoint at {signed.size} has no copy in {store.url}: {error}"
+                self._anchor_late = self._later(said, self._anchor_late)
                 return
-        self._anchor_attempts = 0
+        self._anchor_attempts, self._anchor_late = 0, ""
         self._rows.acked(at=self._clock.wall())
         self._tidy()
 
@@ -361,6 +366,12 @@ class Shipper:
     def _note(self, stored: Stored) -> None:
         for each in stored.found:
             self._strange(each)
+
+    def _later(self, what: str, before: str) -> str:
+        """What is waited for now. It is told once, until it came: what is told is an event, and waits for the same."""
+        if not before:
+            self._tell(what)
+        return what
 
     def _strange(self, what: str) -> None:
         self._found_count += 1

@@ -259,6 +259,32 @@ def test_a_missing_witness_holds_up_checkpoints_alone() -> None:
     scene.ship().check()
 
 
+def test_who_is_waited_for_is_told_once() -> None:
+    """What is told is an event of the trail, so telling it for every size would never end; the status says it on."""
+    scene = Scene()
+    anchor = MemoryWorm(scene.clock, MemoryBucket())
+    scene.anchors.append(anchor)
+    scene.start()
+    scene.notary.failing = 10**6
+    for _ in range(5):
+        scene.freeze()
+        for _ in range(200):
+            scene.step()
+    assert sum("no witness answers" in each for each in scene.told) == 1
+    assert "no witness answers" in scene.shipper.status().late
+    scene.notary.failing = 0
+    for _ in range(5):
+        for _ in range(200):
+            anchor.fail("now")
+            scene.step()
+        scene.freeze()
+    assert sum("has no copy" in each for each in scene.told) == 1
+    assert "has no copy" in scene.shipper.status().late
+    assert scene.shipper.status().found_count == 0
+    scene.ship().check()
+    assert scene.shipper.status().late == ""
+
+
 def test_a_checkpoint_is_copied_to_every_anchor() -> None:
     """Before its batches count as done; one that cannot be reached is waited for."""
     scene = Scene()
