@@ -57,8 +57,8 @@ class AuditOptions:
     less lets an event be in the store sooner under load."""
 
     batch_size_max: int = 12 << 20
-    """Bytes of events, before compression, after which a batch is closed, default 12 MiB. More makes fewer objects; less
-    bounds the memory of whoever reads one."""
+    """Bytes of events, before compression, after which a batch is closed, default 12 MiB. More makes fewer objects;
+    less bounds the memory of whoever reads one."""
 
     batch_age_max_s: float = 5.0
     """Seconds after which a batch is closed, however small, default 5. Less lets an event be in the store sooner; more
