@@ -10,7 +10,8 @@ the directory by handles of their own, and anything may happen between any two o
 An unexpected exception anywhere is a failure, and so is an assertion of the store. TRACK_RECORD.md says what was found.
 
 Responsible for: interactions (what may happen), observations (what was seen), the model (what should be), properties
-(the guarantees of the design), the target (the store under test), agents, clients and the network (who use it), works
-and damage (what is done to its directory), defects (what it must find). Not responsible for: sockets, threads, real
-disks and processes (tests/crash has those), and what the audit ships, of which there is nothing yet.
+(the guarantees of the design), the target (the store under test), agents, clients and the network (who use it), queries
+(what is asked, as SQL and as Python), works and damage (what is done to its directory), defects (what it must find).
+Not responsible for: sockets, threads, real disks and processes (tests/crash has those), and what the audit ships, of
+which there is nothing yet.
 """

@@ -17,15 +17,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first history's seed")
     parser.add_argument("--steps", type=int, default=2_000, help="interactions in each history")
     parser.add_argument("--count", type=int, default=10, help="histories, with seeds counting up")
-    parser.add_argument("--shapes", action="store_true", help="agents follow groups and the first of an order, too")
     parser.add_argument("--trace", action="store_true", help="print everything that is seen")
     said = parser.parse_args(arguments)
     logging.disable(logging.ERROR)  # Reducers fail on purpose here.
     print(f"seed {said.seed}, steps {said.steps}, count {said.count}")  # noqa: T201  # That is the program.
-    shapes = " --shapes" if said.shapes else ""
     totals: Counter[str] = Counter()
     for seed in range(said.seed, said.seed + said.count):
-        history = simulate(seed, steps=said.steps, shapes=said.shapes)
+        history = simulate(seed, steps=said.steps)
         totals += history.counts
         shown = history.trace if said.trace else history.trace[-TRACE_SHOWN:] if history.failure else []
         for line in shown:
@@ -33,10 +31,10 @@ def main(arguments: list[str]) -> int:
         print(f"seed {seed}: trace {history.hash[:16]}", history.failure and f"FAILED at step {history.step}")  # noqa: T201  # As above.
         if history.failure:
             print(history.failure)  # noqa: T201  # As above.
-            print(f"python -m tests.sim --seed {seed} --steps {said.steps} --count 1{shapes}")  # noqa: T201  # As above.
+            print(f"python -m tests.sim --seed {seed} --steps {said.steps} --count 1")  # noqa: T201  # As above.
             return 1
     print("seen:", ", ".join(f"{name} {count}" for name, count in sorted(totals.items())))  # noqa: T201  # As above.
-    print(f"python -m tests.sim --seed {said.seed} --steps {said.steps} --count {said.count}{shapes}")  # noqa: T201  # As above.
+    print(f"python -m tests.sim --seed {said.seed} --steps {said.steps} --count {said.count}")  # noqa: T201  # As above.
     return 0
 
 

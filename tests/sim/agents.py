@@ -15,9 +15,9 @@ from store.client.rows import LiveRows
 from store.errors import CallError, Overloaded
 from store.ids import Offset
 from store.subscribe.messages import Chunk, Delta, Failure, Result, ServerMessage, Subscribed
-from tests.sim.interaction import Asked
 from tests.sim.network import Link
 from tests.sim.observation import Answered, Fetched, Greeted, Heard, Resumed, Sent, SentAnew, TurnedAway, Viewed
+from tests.sim.queries import Asked
 
 if TYPE_CHECKING:
     from tests.sim.target import Target
@@ -37,15 +37,17 @@ class View:
         self.epoch = ""
         self.since: Offset | None = None
         self.deltas: list[Offset] = []
-        self.net: _Told | None = None
-        """Where it comes back with one change that stands for all that was missed."""
+        self.caught_up = False
+        """It came back since it was looked at, and what it missed is told as one change."""
 
 
 class _Told:
     """How far the wire has told of a query."""
 
-    def __init__(self, subscribed: Subscribed) -> None:
+    def __init__(self, subscribed: Subscribed, query: Asked) -> None:
         self.id: Final = subscribed.id
+        self.nothing_yet = subscribed.resumed and query.is_told_net
+        """What it missed is one change, which did not come, or is none: then nobody says up to where that is."""
         self.loading = subscribed.more
         """Chunks follow: what was missed may be told after what rests on it."""
         self.missed = subscribed.offset
@@ -78,6 +80,8 @@ class Agent:
         """Calls without an answer, by sequence."""
         self.sent_at: dict[int, int] = {}
         self.views: dict[int, View] = {}
+        self._asked: dict[int, Asked] = {}
+        """All that it ever followed: another view may go on under the number of one that it follows no longer."""
         self._fetching: dict[int, tuple[Asked, Offset]] = {}
         self._told: dict[str, _Told] = {}
         """By query, on this connection."""
@@ -100,11 +104,12 @@ class Agent:
         """Follow a query, also one that it follows already."""
         if len(self.views) >= FOLLOWED_MAX:
             return
-        query = self._target.shaped(query)
         try:
-            self.views[self.conversation.subscribe(query.sql, query.params, None)] = View(query)
+            number = self.conversation.subscribe(query.sql, query.params, None)
         except Overloaded:
             return
+        self.views[number] = View(query)
+        self._asked[number] = query
         self._send()
 
     def unfollow(self, place: int) -> None:
@@ -117,7 +122,6 @@ class Agent:
 
     def fetch(self, query: Asked) -> None:
         """Read it once."""
-        query = self._target.shaped(query)
         try:
             number = self.conversation.query(query.sql, query.params, None)
         except Overloaded:
@@ -190,11 +194,13 @@ class Agent:
     def _hear(self, message: ServerMessage) -> None:
         """Look at what the wire says, before any view makes something of it."""
         if isinstance(message, Subscribed):
-            self._told[message.query] = _Told(message)
+            asked = self._asked[message.id]
+            self._told[message.query] = _Told(message, asked)
+            for each in self.views.values():
+                each.caught_up |= message.resumed and asked.is_told_net and each.query == asked
             view = self.views.get(message.id)
             if message.resumed and view is not None:
                 self._target.observe(Resumed(self.name, message.offset, view.epoch, self.conversation.epoch))
-                view.net = self._told[message.query] if view.query.shape else None
             elif view is not None and view.live is not None:
                 reason = "" if message.anew is None else message.anew.reason
                 self._target.observe(SentAnew(self.name, reason, view.epoch, self.conversation.epoch))
@@ -203,16 +209,17 @@ class Agent:
             told.loading = message.more
             for missed in message.missed:
                 self._target.observe(Heard(self.name, message.query, told.missed, missed.offset, told.live_from))
-                told.missed = missed.offset
+                told.missed, told.nothing_yet = missed.offset, False
         elif isinstance(message, Delta):
             for part in message.parts:
                 told = self._told[part.query]
                 after = max(told.live, told.missed)
                 self._target.observe(Heard(self.name, part.query, after, message.offset, None))
                 told.live_from = told.live_from or message.offset
-                told.live = message.offset
+                told.live, told.nothing_yet = message.offset, False
         elif isinstance(message, Result):
-            told_of = [each for each in self._told.values() if not each.loading and each.id in self.views]
+            wanted = [each for each in self._told.values() if each.id in self.views]
+            told_of = [each for each in wanted if not (each.loading or each.nothing_yet)]
             reached = [(self.views[each.id].query, max(each.missed, each.live)) for each in told_of]
             self._reached[message.sequence] = tuple(reached)
 
@@ -251,14 +258,14 @@ class Agent:
             view.deltas.append(event.delta.offset)
             return
         view.epoch = self.conversation.epoch
-        view.since, view.deltas = None, []
+        view.since, view.deltas, view.caught_up = None, [], False
 
     def look_at(self, newest: Offset) -> None:
         """Say that every view is at the newest offset: nothing is under way."""
         for view in self.views.values():
             assert view.live is not None
             rows = {key: msgspec.structs.astuple(row) for key, row in view.live.rows.items()}
-            seen = Viewed(self.name, view.query, view.epoch, view.since, (), newest, rows)
+            seen = Viewed(self.name, view.query, view.epoch, view.since, (), view.caught_up, newest, rows)
             self._target.observe(seen)
 
     def _look(self) -> None:
@@ -270,8 +277,10 @@ class Agent:
                 continue
             offset = max(live.offset, said.offset) if view.epoch == said.epoch else live.offset
             rows = {key: msgspec.structs.astuple(row) for key, row in live.rows.items()}
-            since = None if view.net is not None else view.since
-            seen = Viewed(self.name, view.query, view.epoch, since, tuple(view.deltas), offset, rows)
+            deltas = tuple(view.deltas)
+            seen = Viewed(self.name, view.query, view.epoch, view.since, deltas, view.caught_up, offset, rows)
             self._target.observe(seen)
+            loading = [each for each in self._told.values() if each.loading and self._asked[each.id] == view.query]
+            if not loading and (deltas or offset != view.since):
+                view.caught_up = False
             view.since, view.deltas = offset, []
-            view.net = view.net if view.net is not None and view.net.loading else None

@@ -1,11 +1,13 @@
 """What happens next: the one place where chance is turned into interactions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from store.engine.dice import Random
 from tests.sim import interaction as act
-from tests.sim.interaction import AGENTS, CLIENTS, Asked, Interaction
+from tests.sim.interaction import AGENTS, CLIENTS, Interaction
+from tests.sim.queries import MEMBERS, SHAPES, Asked
 from tests.sim.settings import PLENTY
 
 OWNERS: Final = ("ada", "bob", "eve")
@@ -53,7 +55,11 @@ def _agent(dice: Random) -> int:
 
 
 def _query(dice: Random) -> Asked:
-    return dice.choice(_QUERIES)(dice)
+    """Mostly whole rows of one table by themselves."""
+    asked = dice.choice(_QUERIES)(dice)
+    member = dice.choice(list(MEMBERS[asked.table])) if dice.integer(0, 3) == 0 else ""
+    shape = dice.choice(list(SHAPES[asked.table])) if dice.integer(0, 3) == 0 else ""
+    return replace(asked, member=member, shape=shape)
 
 
 _CALLS: Final[list[Callable[[Random], tuple[Any, ...]]]] = [
@@ -136,8 +142,10 @@ _BESIDE: Final[list[Chance]] = [
             dice.choice([99, 1 << 20]), dice.integer(0, 4), _pace(dice), moves=dice.integer(0, 3) == 0
         ),
     ),
-    (5, lambda dice: _draw_restore(dice, moves=False)),
-    (4, lambda dice: _draw_restore(dice, moves=True)),
+    (5, lambda dice: _draw_restore(act.Restore, dice, moves=False)),
+    (4, lambda dice: _draw_restore(act.Restore, dice, moves=True)),
+    (4, lambda dice: _draw_restore(act.Clone, dice, moves=False)),
+    (3, lambda dice: _draw_restore(act.Clone, dice, moves=True)),
     (4, lambda dice: act.Push(_pace(dice), _kill(dice))),
     (10, lambda dice: act.Drill(dice.integer(0, 3))),
     (
@@ -158,8 +166,8 @@ _TENDING: Final[list[Chance]] = [
 ]
 
 
-def _draw_restore(dice: Random, *, moves: bool) -> Interaction:
+def _draw_restore(kind: type[act.Restore], dice: Random, *, moves: bool) -> Interaction:
     fault = dice.choice(["", "", "", "power", "sync", "write", "full"])
     after = dice.integer(0, 4_000) if fault == "full" else dice.integer(0, 30)
     by = dice.choice(["offset", "offset", "time", "snapshot"])
-    return act.Restore(by, dice.integer(1, 1000), 0 if moves else _pace(dice), _kill(dice), fault, after, moves)
+    return kind(by, dice.integer(1, 1000), 0 if moves else _pace(dice), _kill(dice), fault, after, moves)

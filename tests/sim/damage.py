@@ -16,10 +16,9 @@ from store.errors import CorruptionError, DirectoryError, NotRestorable
 from store.ids import Offset
 from store.log.survey import proven_end
 from store.upkeep.salvage import salvage
-from tests.canonical import canonical
 from tests.engine.scenes import DOMAIN
 from tests.sim import interaction as act
-from tests.sim.observation import Elsewhere, Ended, Salvaged
+from tests.sim.observation import Ended, Salvaged
 from tests.sim.settings import ENGINE, FOLDERS, LOG, PLENTY, SNAPSHOTS
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ def _open(store: "Target", disk: MemoryDisk, proven: Offset) -> None:
     engine = open_engine(world, DOMAIN, options=ENGINE, log_options=LOG)
     history, before = store.with_log_of(disk), engine.report.last_offset
     assert history[:before] == store.history[:before]
-    state = canonical(engine.state)
-    store.observe(Elsewhere("opened damage", engine.state.last_offset, state, history, proven, Offset(PLENTY)))
+    store.compare("opened damage", engine.state, history, proven, Offset(PLENTY))
     engine.close()
 
 
@@ -74,8 +72,7 @@ def _salvage(store: "Target", disk: MemoryDisk) -> None:
     assert state.last_offset == report.offset
     if not report.partial:
         what = "salvaged without answers" if report.lost_answers else "salvaged"
-        offset = report.offset
-        store.observe(Elsewhere(what, offset, canonical(state), store.history[:offset], Offset(1), offset))
+        store.compare(what, state, store.history[: report.offset], Offset(1), report.offset)
         return
     whole = State({})
     for each in store.history[: report.offset]:

@@ -1,6 +1,6 @@
 """Defects around sessions and subscriptions: what a client could be told wrongly, too early, twice or never."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -10,10 +10,13 @@ from store.client.followings import Followings
 from store.errors import CallError
 from store.ids import Offset, QueryId
 from store.query.live import LiveQuery
+from store.query.membership import Membership
+from store.query.results import Move
 from store.subscribe.changes import Change
 from store.subscribe.delivery import Recipient
-from store.subscribe.encoding import Encoding
+from store.subscribe.encoding import Encoding, WireKey
 from store.subscribe.first_rows import FirstRows
+from store.subscribe.followed import Rows
 from store.subscribe.reading import Reading, read
 from store.subscribe.returning import MissedDelivery
 from store.subscribe.session import Session
@@ -24,7 +27,7 @@ from tests.sim.planted import Planted
 
 def gap(subscriptions: Subscriptions) -> None:
     """Of what somebody missed, every third transaction is left out."""
-    changes_of = subscriptions.deliveries.changes_of
+    changes_of = subscriptions.deliveries._means.changes_of
 
     def some(transaction: Transaction, wanted: AbstractSet[QueryId]) -> Mapping[QueryId, Change | CallError]:
         return changes_of(transaction, wanted) if transaction.offset % 3 else {}
@@ -115,6 +118,26 @@ def result_first(session: Session) -> None:
     session.release = reorder  # type: ignore[method-assign]  # As above.
 
 
+def unnoticed_leaving() -> AbstractContextManager[object]:
+    """Nobody hears that a value has left a subquery: the rows that it brought stay in every view."""
+    move = Membership.move
+
+    def coming(self: Membership, moved: Mapping[Any, int]) -> dict[Any, bool]:
+        return {value: was_in for value, was_in in move(self, moved).items() if not was_in}
+
+    return patch.object(Membership, "move", coming)
+
+
+def told_unchanged() -> AbstractContextManager[object]:
+    """Rows that were written are told, though nothing that is shown of them changed."""
+
+    def every(_: Rows, moves: Sequence[Move]) -> tuple[list[bytes], list[WireKey]]:
+        gone: list[WireKey] = [key for key, before, after in moves if after is None and before is not None]
+        return [after for _, _, after in moves if after is not None], gone
+
+    return patch.object(Rows, "fold", every)
+
+
 def patient(session: Session) -> None:
     """Nobody is ever cut off."""
     session._outbox_bytes_max = 1 << 30
@@ -131,6 +154,8 @@ NETWORK_DEFECTS: Final = {
     "transaction not evaluated": Planted(subscriptions=deaf),
     "session tells before durable": Planted(session=eager),
     "result before its delta": Planted(session=result_first),
+    "unchanged projection told": Planted(always=told_unchanged),
+    "value that leaves a subquery": Planted(always=unnoticed_leaving),
     "slow reader never cut off": Planted(session=patient),
 }
 """What goes wrong, and the plant that makes it so."""

@@ -159,6 +159,11 @@ def same_epoch(restore: Restoring, into: MemoryDisk, moment: Moment) -> Restored
     return restored
 
 
+def namesake() -> AbstractContextManager[object]:
+    """A clone goes by the name of the store that it was made of, and has its history."""
+    return patch("store.upkeep.cloning._Clone.begin_anew", lambda _, restored: restored)
+
+
 def fingerprint_of_now() -> AbstractContextManager[object]:
     """Rows written while the fingerprint is taken count as they are, not as they were."""
     return patch("store.engine.live_fingerprint._Pass.evaluate", lambda *_: None)
@@ -176,6 +181,7 @@ SNAPSHOT_DEFECTS: Final = {
     "restored one offset too far": Planted(beside=too_far),
     "restored log cut too late": Planted(beside=cut_too_late),
     "old epoch kept after a restore": Planted(restore=same_epoch),
+    "clone under its source's name": Planted(beside=namesake),
     "fingerprint of the wrong moment": Planted(beside=fingerprint_of_now),
 }
 """What goes wrong, and the plant that makes it so."""

@@ -3,8 +3,10 @@
 Laws: an interaction is a value; all chance is in `chances.draw`, and all of it comes from the seed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+from tests.sim.queries import Asked
 
 CLIENTS: Final = 4
 """Clients that call without a session, as over HTTP."""
@@ -40,36 +42,6 @@ class Read:
 
 
 # Agents.
-
-
-@dataclass(frozen=True)
-class Asked:
-    """All rows of a table, or those whose column has a value; of tasks also some of the first, or groups."""
-
-    table: str
-    column: str = ""
-    value: Any = None
-    shape: str = ""
-    """"first" or "groups"."""
-
-    @property
-    def sql(self) -> str:
-        """Its text."""
-        below = f"FROM {self.table}" + (f" WHERE {self.column} = $1" if self.column else "")
-        if self.shape == "groups":
-            outputs = "owner, count(*) AS many, count(slug) AS slugs, max(id) AS newest"
-            return f"SELECT {outputs} {below} GROUP BY owner"
-        order = " ORDER BY slug DESC, id LIMIT 3 OFFSET 1" if self.shape else ""
-        return f"SELECT * {below}{order}"
-
-    def shaped(self, number: int) -> "Asked":
-        """The same as it is, some of its first rows, or its groups."""
-        return replace(self, shape=("", "first", "groups")[number % 3]) if self.table == "task" else self
-
-    @property
-    def params(self) -> tuple[Any, ...]:
-        """Its parameters."""
-        return (self.value,) if self.column else ()
 
 
 @dataclass(frozen=True)
@@ -283,6 +255,11 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class Clone(Restore):
+    """As Restore, but what is made there is another store, whose history begins behind that moment."""
+
+
+@dataclass(frozen=True)
 class Push:
     """What is not in the backup yet is sent there; then the newest moment is read back from it."""
 
@@ -313,5 +290,5 @@ Interaction = (
     | Ask | Follow | Unfollow | Fetch | Arrive | Connect | Disconnect | Doze | Deliver | Pump
     | BeginSync | Commit | Idle | JumpClock | ConfirmClock
     | SetFree | Fail | CutPower | Crash | Restart | MoveHouse
-    | TakeSnapshot | Prune | Pin | CopyDirectory | Restore | Push | Drill | Damage
+    | TakeSnapshot | Prune | Pin | CopyDirectory | Restore | Clone | Push | Drill | Damage
 )  # fmt: skip

@@ -5,14 +5,13 @@ last calls away; a new epoch begins with the pictures it shares with the one bef
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from store.ids import Offset
-from tests.sim.interaction import Asked
 from tests.sim.observation import Reply, Sent
+from tests.sim.queries import Asked, Rows
 
 FAILURES = {
     "refuse": "refused",
@@ -20,10 +19,6 @@ FAILURES = {
     "violate": "constraint_violation",
     "exit": "reducer_failed",
 }
-COLUMNS: Final = {"task": ("id", "owner", "slug", "note"), "note": ("key", "body")}
-
-Rows = dict[str, dict[Any, tuple[Any, ...]]]
-"""By table and key."""
 
 
 class Picture(NamedTuple):
@@ -90,57 +85,29 @@ class Model:
     def query(self, asked: Asked, epoch: str, offset: Offset) -> dict[Any, tuple[Any, ...]]:
         """The rows a query has at an offset of an epoch."""
         pictures = self._of(epoch)
-        return _select(asked, pictures[bisect_right(pictures, offset, key=lambda each: each.offset) - 1])
+        return asked.select(pictures[bisect_right(pictures, offset, key=lambda each: each.offset) - 1].rows)
 
     def deltas(self, asked: Asked, epoch: str, after: Offset, through: Offset) -> tuple[list[Offset], list[Offset]]:
-        """Of the offsets in between: those that changed a query, and those that wrote a row of it."""
+        """Of the offsets in between: those that changed a query; and these with those that wrote a whole row as it was.
+
+        The first are told, the others may be.
+        """
         pictures = self._of(epoch)
         first = bisect_right(pictures, after, key=lambda each: each.offset)
         changed, touched = [], []
         for before, each in zip(pictures[first - 1 :], pictures[first:], strict=False):
             if each.offset > through:
                 break
-            was, becomes = _select(asked, before), _select(asked, each)
+            was, becomes = asked.select(before.rows), asked.select(each.rows)
             if was != becomes:
                 changed.append(each.offset)
-            if each.written and each.written[0] == asked.table and each.written[1] in was.keys() | becomes.keys():
+            wrote = each.written and each.written[0] == asked.table and each.written[1] in was.keys() | becomes.keys()
+            if was != becomes or (wrote and not asked.shape):
                 touched.append(each.offset)
-        return changed, changed if asked.shape else touched
+        return changed, touched
 
     def _of(self, epoch: str) -> list[Picture]:
         return self.pictures if epoch == self.epoch else self._past[epoch]
-
-
-def _select(asked: Asked, picture: Picture) -> dict[Any, tuple[Any, ...]]:
-    rows = picture.rows[asked.table]
-    if asked.column:
-        place = COLUMNS[asked.table].index(asked.column)
-        rows = {key: row for key, row in rows.items() if asked.value is not None and row[place] == asked.value}
-    return _SHAPES[asked.shape](rows)
-
-
-def _first(rows: dict[Any, tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
-    """Of tasks: three behind the first, by slug from the last to the first, without one before all, then by key."""
-    slug = COLUMNS["task"].index("slug")
-    ordered = sorted(sorted(rows.items()), key=lambda each: each[1][slug] or "", reverse=True)
-    none = [each for each in ordered if each[1][slug] is None]
-    return dict([*none, *(each for each in ordered if each[1][slug] is not None)][1:4])
-
-
-def _groups(rows: dict[Any, tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
-    """Of tasks: by owner how many there are, how many with a slug, and the highest key."""
-    found: dict[Any, tuple[Any, ...]] = {}
-    for key, (_, owner, slug, _) in rows.items():
-        _, many, slugs, newest = found.get(owner, (owner, 0, 0, 0))
-        found[owner] = (owner, many + 1, slugs + (slug is not None), max(newest, key))
-    return found
-
-
-_SHAPES: Final[dict[str, Callable[[dict[Any, tuple[Any, ...]]], dict[Any, tuple[Any, ...]]]]] = {
-    "": lambda rows: rows,
-    "first": _first,
-    "groups": _groups,
-}
 
 
 def _apply(  # noqa: PLR0911  # One reducer after the other.

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from store.engine.state import EpochRecord
 from store.env.memory import MemoryDisk
 from store.ids import Offset
 from store.transaction import Transaction
 from store.upkeep.ranges import Range
-from tests.sim.interaction import Asked
+from tests.sim.queries import Asked
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,11 @@ class Viewed:
     query: Asked
     epoch: str
     since: Offset | None
-    """Where the rows were when they were last seen; None where they came anew since, or by one change for many."""
+    """Where the rows were when they were last seen; None where they came anew since."""
     deltas: tuple[Offset, ...]
     """Of the transactions it was told of since."""
+    caught_up: bool
+    """Whether it came back meanwhile, and what it missed may be one change: the first of these."""
     offset: Offset
     """Where they are now, as the agent's view says."""
     rows: dict[Any, tuple[Any, ...]]
@@ -210,6 +213,8 @@ class Recovered:
     """Whether that may be before what was told: it was restored, or is a copy of a moment ago."""
     disk: MemoryDisk
     """A copy of the directory as it was before it was opened."""
+    births: tuple[EpochRecord, ...]
+    """The stores that began in this history without a record of it: clones."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,22 @@ class Elsewhere:
     """Where it has to be at least, ..."""
     most: Offset
     """... and at most."""
+    births: tuple[EpochRecord, ...]
+    """As Recovered's."""
+
+
+@dataclass(frozen=True)
+class Cloned:
+    """Another store was made of a moment."""
+
+    born: EpochRecord
+    """As its snapshot says."""
+    store: str
+    """Whose name the directory goes by."""
+    offset: Offset
+    """The moment's."""
+    epoch: str
+    """The epoch of that moment."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +292,7 @@ class Ended:
 
 Observation = (
     Applied | Ran | TurnedAway | WasRead | Told | Transmitted | Answered | Viewed | Fetched | Greeted | Resumed | Heard
-    | SentAnew | CutOff | Died | Recovered | Elsewhere | Salvaged | PrunedAway | Drilled | Ended
+    | SentAnew | CutOff | Died | Recovered | Elsewhere | Cloned | Salvaged | PrunedAway | Drilled | Ended
 )  # fmt: skip
 
 
@@ -312,6 +333,8 @@ def show(seen: Observation) -> str:  # noqa: C901, PLR0911, PLR0912  # One kind 
         return f"  died: {seen.why}"
     if isinstance(seen, Elsewhere):
         return f"  {seen.what}: offset {seen.offset} of {seen.least} to {seen.most}, {seen.state['fingerprint'][:16]}"
+    if isinstance(seen, Cloned):
+        return f"  cloned offset {seen.offset} of {seen.epoch[:8]} as {seen.store[:8]}"
     if isinstance(seen, Salvaged):
         return f"  salvaged a part of offset {seen.offset}"
     if isinstance(seen, PrunedAway):

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from store.codec import encode_transaction
-from store.engine.state import State
+from store.engine.state import BEGINS_STORE, EpochRecord, State
 from store.env.memory import MemoryDisk
 from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset, Timestamp
@@ -22,6 +22,7 @@ from tests.sim.model import Model
 from tests.sim.observation import (
     Answered,
     Applied,
+    Cloned,
     CutOff,
     Drilled,
     Elsewhere,
@@ -153,19 +154,46 @@ class Same(Property):
     def observe(self, seen: Observation) -> None:
         """Replay apart from the engine, without its authors' classes."""
         if isinstance(seen, Recovered):
-            self._compare("the recovered", seen.state, seen.transactions)
+            self._compare("the recovered", seen.state, seen.transactions, seen.births)
         elif isinstance(seen, Elsewhere):
-            self._compare(seen.what, seen.state, seen.history)
+            self._compare(seen.what, seen.state, seen.history, seen.births)
         elif isinstance(seen, Drilled):
             self.hold(seen.live == seen.replayed, f"live {seen.live}, replayed {seen.replayed} at {seen.offset}")
 
-    def _compare(self, what: str, found: dict[str, Any], history: list[Transaction]) -> None:
+    def _compare(
+        self, what: str, found: dict[str, Any], history: list[Transaction], births: tuple[EpochRecord, ...]
+    ) -> None:
         state = State({})
-        for each in history:
-            state.absorb(each, encode_transaction(each))
+        for number, each in enumerate([*history, None], start=1):
+            state.epochs.extend(born for born in births if born.first_offset == number)
+            if each is not None:
+                state.absorb(each, encode_transaction(each))
         replayed = canonical(state)
         differing = [name for name, each in replayed.items() if found[name] != each]
         self.hold(not differing, f"{what} state and the one replayed from zero differ in {differing}")
+
+
+class Apart(Property):
+    """A clone is another store: its name is one that nobody had, and its history begins right behind the moment."""
+
+    name = "apart"
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self._known: set[str] = set()
+
+    def observe(self, seen: Observation) -> None:
+        """Remember all names; compare a new one's birth with the moment."""
+        if isinstance(seen, Recovered):
+            self._known.add(seen.epoch)
+        elif isinstance(seen, Cloned):
+            born = seen.born
+            self.hold(born.reason == BEGINS_STORE, f"no store begins at {seen.offset}, the newest epoch is {born}")
+            self.hold(seen.store == born.epoch.hex(), f"the directory goes by {seen.store}, not by {born}")
+            self.hold(seen.store not in self._known, f"the name {seen.store} is another store's, or an epoch's")
+            self.hold(born.first_offset == seen.offset + 1, f"{born} is not right behind {seen.offset}")
+            self.hold(born.parent.hex() == seen.epoch, f"{born} comes from another epoch than {seen.epoch}")
+            self._known.add(seen.store)
 
 
 class InOrder(Property):
@@ -206,6 +234,10 @@ class InOrder(Property):
             self.hold(not seen.deltas or seen.offset >= seen.deltas[-1], f"{seen.agent} is behind its own delta")
             return
         changed, touched = self.model.deltas(seen.query, seen.epoch, seen.since, seen.offset)
+        if seen.caught_up:  # All that was missed is the first of these, or came to nothing.
+            first = seen.deltas[0] if seen.deltas else seen.offset
+            changed = [each for each in changed if each > first]
+            touched = [first, *touched]
         what = f"{seen.agent} at {seen.offset} was told of {seen.deltas} since {seen.since} for {seen.query}"
         self.hold(seen.offset >= seen.since, f"{what}: it went back")
         self.hold(set(changed) <= set(seen.deltas), f"{what}, expected {changed}")
@@ -352,4 +384,5 @@ def _read(disk: MemoryDisk, first: Offset) -> tuple[int, list[bytes]]:
 
 def all_properties(model: Model) -> list[Property]:
     """One of each; Once comes after those that look at the model as it was."""
-    return [each(model) for each in (Kept, Whole, Same, InOrder, DurableBeforeVisible, InStep, Honest, Bounded, Once)]
+    kinds = (Kept, Whole, Same, Apart, InOrder, DurableBeforeVisible, InStep, Honest, Bounded, Once)
+    return [each(model) for each in kinds]

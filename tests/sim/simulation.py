@@ -43,17 +43,17 @@ class History:
         return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
 
 
-def simulate(seed: int, *, steps: int, planted: Planted | None = None, shapes: bool = False) -> History:
-    """Live one history to its end, or to the first violation; `shapes`: in which groups and orders are followed."""
+def simulate(seed: int, *, steps: int, planted: Planted | None = None) -> History:
+    """Live one history to its end, or to the first violation."""
     planted = planted or Planted()
     with ExitStack() as stack:
         for name, value in CONSTANTS.items():
             stack.enter_context(patch(f"store.{name}", value))
         stack.enter_context(planted.always())
-        return _live(seed, steps, planted, shapes=shapes)
+        return _live(seed, steps, planted)
 
 
-def _live(seed: int, steps: int, planted: Planted, *, shapes: bool) -> History:
+def _live(seed: int, steps: int, planted: Planted) -> History:
     history = History(seed, steps)
     dice = Random(hashlib.sha256(f"history {seed}".encode()).digest())
     properties = all_properties(Model())
@@ -71,7 +71,7 @@ def _live(seed: int, steps: int, planted: Planted, *, shapes: bool) -> History:
         history.counts[type(what).__name__] += 1
         target.perform(what)
 
-    target = Target(seed, watch, planted, shapes)
+    target = Target(seed, watch, planted)
     target.meanwhile = lambda reads: live(draw_beside_reader if reads else draw_meanwhile)
     try:
         while history.step < steps:

@@ -11,6 +11,7 @@ from store.codec import decode_batch
 from store.engine.engine import Engine, open_engine
 from store.engine.group_commit import Sync
 from store.engine.loading import end_of_log
+from store.engine.state import EpochRecord, State
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, PowerLoss, SeededEntropy
 from store.env.world import World
 from store.errors import CallError, EngineStopped
@@ -26,7 +27,7 @@ from tests.sim import interaction as act
 from tests.sim.chances import HOUR
 from tests.sim.clients import Client
 from tests.sim.damage import damage
-from tests.sim.interaction import CLIENTS, Asked, Interaction
+from tests.sim.interaction import CLIENTS, Interaction
 from tests.sim.observation import (
     Applied,
     Died,
@@ -52,8 +53,6 @@ class Target:
     seed: int
     watch: Callable[[Observation], None]
     planted: Planted = field(default_factory=Planted)
-    shapes: bool = False
-    """Whether agents also ask for groups, and for the first of an order."""
 
     def __post_init__(self) -> None:
         self.clock = MemoryClock()
@@ -62,7 +61,6 @@ class Target:
         self.clients = [Client(self, number) for number in range(CLIENTS)]
         self.board = Switchboard(self)
         self.calls = 0
-        self._asked = 0
         self.running: Sync | None = None
         self.engine: Engine | None = None
         self._sent: dict[tuple[str, int], Sent] = {}
@@ -74,6 +72,8 @@ class Target:
         """Lets something else happen while another process works on the directory, or only reads it."""
         self.history: list[Transaction] = []
         """All that was logged in this history, also what the log does not hold any more."""
+        self.births: tuple[EpochRecord, ...] = ()
+        """The stores that began in it: a clone's is in its first snapshot, and in no record."""
         self._forked: tuple[Offset, bool] | None = None
         """Where the directory was made from another one, and whether that may be before what was told."""
         self._works = Works(self)
@@ -99,6 +99,7 @@ class Target:
             act.Pin: self._works.pin,
             act.CopyDirectory: self._works.copy,
             act.Restore: self._works.restore,
+            act.Clone: self._works.restore,
             act.Push: self._works.push,
             act.Drill: self._works.drill,
             act.Damage: lambda what: damage(self, what),
@@ -153,7 +154,8 @@ class Target:
         self.history = self.with_log_of(self.disk)
         assert self.history[: len(held)] == held  # The start only adds its own records.
         offset, went_back = self._forked or (None, False)
-        self.observe(Recovered(list(self.history), engine.epoch.hex(), found, offset, went_back, before))
+        history, epoch = list(self.history), engine.epoch.hex()
+        self.observe(Recovered(history, epoch, found, offset, went_back, before, self.births))
         self._forked = None
         engine.feed.follow(_Follower(self))
         self.epoch = engine.epoch.hex()
@@ -184,26 +186,41 @@ class Target:
         self._forked = Offset(len(self.history)), False
         self.disk = self.copy()
 
-    def move_to(self, disk: MemoryDisk, offset: Offset) -> None:
-        """From here on the tenant lives in another directory, which holds its history up to an offset."""
+    def move_to(self, disk: MemoryDisk, offset: Offset, born: tuple[EpochRecord, ...] = ()) -> None:
+        """From here on the tenant lives in another directory, which holds its history up to an offset.
+
+        `born` where it is another store from there on.
+        """
         assert self.engine is None
         self._forked = offset, True
         self.history = self.history[:offset]
+        self.births += born
         self._works.forget_backup()
         self.disk = disk
 
-    def try_to_open(self, what: str, disk: MemoryDisk, offset: Offset) -> None:
-        """Somebody else opens another directory, which holds this history up to an offset."""
+    def try_to_open(self, what: str, disk: MemoryDisk, offset: Offset, born: tuple[EpochRecord, ...] = ()) -> None:
+        """Somebody else opens another directory, which holds this history up to an offset; `born` as in move_to."""
         world = World(disk, self.clock, SeededEntropy(int.from_bytes(self.entropy.bytes(8))), NoDeadline())
         engine = open_engine(world, DOMAIN, options=ENGINE, log_options=LOG)
         history = self.with_log_of(disk)
         assert history[:offset] == self.history[:offset]
         assert history[offset].kind == Kind.EPOCH
         assert engine.epoch != Epoch(bytes.fromhex(self.epoch))
-        self.observe(
-            Elsewhere(what, engine.state.last_offset, canonical(engine.state), history, offset, Offset(PLENTY))
-        )
+        self.compare(what, engine.state, history, offset, Offset(PLENTY), born)
         engine.close()
+
+    def compare(
+        self,
+        what: str,
+        state: State,
+        history: list[Transaction],
+        least: Offset,
+        most: Offset,
+        born: tuple[EpochRecord, ...] = (),
+    ) -> None:
+        """Say which state somebody else has, to whom this is the history."""
+        births = self.births + born
+        self.observe(Elsewhere(what, state.last_offset, canonical(state), history, least, most, births))
 
     def with_log_of(self, disk: MemoryDisk) -> list[Transaction]:
         """The history as a directory's log tells it; what its log does not hold any more, as it was."""
@@ -214,11 +231,6 @@ class Target:
         return self.history[: first - 1] + logged
 
     # Clients.
-
-    def shaped(self, query: Asked) -> Asked:
-        """What an agent asks where it was to ask this."""
-        self._asked += 1
-        return query.shaped(self._asked) if self.shapes else query
 
     def note_sent(self, client: str, name: str, args: tuple[Any, ...], *, sequence: int = 0, key: str = "") -> Sent:
         """A call that somebody makes."""

@@ -8,27 +8,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 from store.backup.push import push
 from store.backup.view import BackupDisk
 from store.engine.live_fingerprint import Fingerprinted, LiveFingerprint
 from store.engine.loading import load_snapshot
 from store.engine.replay import replay
-from store.engine.state import State
+from store.engine.state import EpochRecord, State
 from store.env.memory import MemoryDisk, PowerLoss
 from store.env.memory_objects import MemoryObjects
 from store.env.world import Disk
 from store.errors import DirectoryError, NotRestorable
 from store.ids import Offset, Timestamp
 from store.snapshot.repository import Pin, Repository
+from store.transaction import Kind
+from store.upkeep.cloning import clone
 from store.upkeep.making import SPARE, Restored
 from store.upkeep.ranges import AtOffset, AtSnapshot, AtTime, Moment, Target, resolve, restorable
 from store.upkeep.restore import restore
 from store.upkeep.retention import prune
 from store.upkeep.snapshotting import Taken, take
-from tests.canonical import canonical
 from tests.sim import interaction as act
 from tests.sim.beside import Killed, SteppingDisk, Steps, copy_files
-from tests.sim.observation import Drilled, Elsewhere, Ended, PrunedAway
+from tests.sim.observation import Cloned, Drilled, Ended, PrunedAway
 from tests.sim.settings import FOLDERS, PLENTY, SNAPSHOTS
 
 if TYPE_CHECKING:
@@ -145,7 +148,7 @@ class Works:
             store.try_to_open("opened copy", copied, state.last_offset)
 
     def restore(self, what: act.Restore) -> None:
-        """Restore a moment into a new directory, after however many failures, and see what that holds."""
+        """Restore a moment into a new directory, after however many failures, and see what that holds; or clone it."""
         if what.moves:
             self._store.stop()
         disk = self._store.disk
@@ -167,7 +170,7 @@ class Works:
                 Repository(disk).unpin("lease-restore")
 
     def _restore_leased(self, what: act.Restore) -> None:
-        store = self._store
+        store, cloned = self._store, isinstance(what, act.Clone)
         source = store.disk.handle()
         with store.planted.beside():
             moment = self._moment(source, what)
@@ -185,7 +188,11 @@ class Works:
         done = None
         try:
             done = self._work(
-                "restore", lambda disk: self._restore(disk, into, moment), what.pace, what.kill, reads=True
+                "clone" if cloned else "restore",
+                lambda disk: self._make(disk, into, moment, cloned=cloned),
+                what.pace,
+                what.kill,
+                reads=True,
             )
         except PowerLoss:
             into = into.crash(store.entropy)
@@ -197,16 +204,29 @@ class Works:
             if store.disk.handle()._storage is not source._storage:
                 return  # The source has crashed: what it held is another question.
             try:
-                done = self._restore(source, into, moment)
+                done = self._make(source, into, moment, cloned=cloned)
             except DirectoryError:  # It had come to its end: what is whole is not made again.
                 assert into.content("store.json")
         state = replay(into.copy(), ahead=True).state
         assert done is None or done.fingerprint == state.database.fingerprint()
-        self._compare("restored", state, moment.offset, moment.offset)
+        born = self._look_at_clone(state, moment) if cloned else ()
+        self._compare("cloned" if cloned else "restored", state, moment.offset, moment.offset, born)
         if what.moves:
-            store.move_to(into, moment.offset)
+            store.move_to(into, moment.offset, born)
         else:
-            store.try_to_open("opened restore", into, moment.offset)
+            store.try_to_open("opened clone" if cloned else "opened restore", into, moment.offset, born)
+
+    def _look_at_clone(self, state: State, moment: Moment) -> tuple[EpochRecord, ...]:
+        """Say which store a clone has become; its birth."""
+        born = state.epochs[-1]
+        logged = [
+            msgspec.msgpack.decode(each.args, type=EpochRecord)
+            for each in self._store.history[: moment.offset]
+            if each.kind == Kind.EPOCH
+        ]
+        newest = max([logged[-1], *self._store.births[::-1]], key=lambda each: each.first_offset)  # Of two the first.
+        self._store.observe(Cloned(born, state.store.hex(), moment.offset, newest.epoch.hex()))
+        return (born,)
 
     def push(self, what: act.Push) -> None:
         """Send what is new to the backup, and read the newest moment back from there."""
@@ -261,8 +281,10 @@ class Works:
             handle.unlock("snapshot")
         return None
 
-    def _restore(self, source: Disk, into: MemoryDisk, moment: Moment) -> Restored:
+    def _make(self, source: Disk, into: MemoryDisk, moment: Moment, *, cloned: bool) -> Restored:
         store = self._store
+        if cloned:
+            return clone(source, into, moment, clock=store.clock, entropy=store.entropy, options=SNAPSHOTS)
 
         def really(into: MemoryDisk, moment: Moment) -> Restored:
             return restore(source, into, moment, clock=store.clock, entropy=store.entropy)
@@ -294,9 +316,10 @@ class Works:
         assert found.timestamp == store.history[found.offset - 1].timestamp
         return found
 
-    def _compare(self, what: str, state: State, least: Offset, most: Offset) -> None:
-        offset = state.last_offset
-        self._store.observe(Elsewhere(what, offset, canonical(state), self._store.history[:offset], least, most))
+    def _compare(
+        self, what: str, state: State, least: Offset, most: Offset, born: tuple[EpochRecord, ...] = ()
+    ) -> None:
+        self._store.compare(what, state, self._store.history[: state.last_offset], least, most, born)
 
     def _verified(self) -> list[str]:
         repository = Repository(self._store.disk)
