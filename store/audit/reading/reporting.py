@@ -49,6 +49,7 @@ def page(outcome: Outcome, tally: Tally, about: About) -> str:
         _findings(outcome),
         _actions(tally),
         _actors(tally),
+        _operators(tally),
         _denials(tally),
         _running(tally),
         _days(tally),
@@ -153,6 +154,14 @@ def _actors(tally: Tally) -> str:
     more = f"<h3>By address</h3>{_table(('Address', 'Events'), sources, total=len(tally.sources))}" if sources else ""
     table = _table(("Actor", "Events", "Not committed", "Last seen"), rows, total=len(tally.actors))
     return _section("By actor", table + more)
+
+
+def _operators(tally: Tally) -> str:
+    if not tally.done:
+        return _section("What operators did", "<p>Nothing in this period.</p>")
+    rows = [(f"{each.seq}", _moment(each.timestamp), each.actor, each.action, each.ended) for each in tally.done]
+    table = _table(("Event", "When", "Who", "What", "How it ended"), rows, total=tally.done_count)
+    return _section("What operators did", table)
 
 
 def _denials(tally: Tally) -> str:

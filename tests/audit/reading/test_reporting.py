@@ -100,6 +100,36 @@ def test_actors_actions_and_outcomes_are_counted(tmp_path: Path) -> None:
     assert "4,001" in read(text).text
 
 
+def test_what_operators_did_is_listed_with_who_and_how_it_ended(tmp_path: Path) -> None:
+    """Acts of the store itself are not; of an act that says no more than who, no more is said."""
+    trail = Trail()
+    trail.introduce(FIRST_KEY)
+    eve = {"user": {"domain": "host:den", "uid": "eve"}}
+    said: list[tuple[str, Any, Any]] = [
+        ("restore", [{"state": "done", "offset": 3}, ["host:den", "eve"]], eve),
+        ("drill", [{"failed": "no room"}, ["host:den", "eve"]], eve),
+        ("seal", ["host:den", "eve"], eve),
+        ("snapshot", [{"reason": "bytes"}, []], {"user": {"domain": "", "uid": "store"}}),
+        ("odd", {"state": 3}, eve),
+    ]
+    trail.batch(
+        [
+            event(number, unmapped={"kind": "admin", "args": args}, api={"operation": name}, actor=actor)
+            for number, (name, args, actor) in enumerate(said)
+        ]
+    )
+    trail.checkpoint()
+    text, counted, _ = reported(trail, tmp_path)
+    assert [(each.seq, each.action, each.ended) for each in counted.done] == [
+        (0, "restore", "done"),
+        (1, "drill", "failed"),
+        (2, "seal", ""),
+        (4, "odd", ""),
+    ]
+    assert counted.done_count == 4
+    assert "host:den/eve" in read(text).text
+
+
 @given(hostile=st.text(max_size=30), place=st.sampled_from(["operation", "uid", "ip", "code", "detail", "kind"]))
 def test_whatever_stands_in_an_event_is_text(
     hostile: str, place: str, tmp_path_factory: pytest.TempPathFactory

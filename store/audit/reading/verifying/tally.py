@@ -16,7 +16,7 @@ Name = TypeVar("Name")
 NAMES_MAX: Final = 5_000
 """Actors, actions and sources that are counted by name; the others are counted together."""
 DENIALS_MAX: Final = 100
-"""Denials that are kept one by one."""
+"""Denials that are kept one by one; starts and operators' acts, too."""
 TEXT_MAX: Final = 200
 """Characters that are kept of a name."""
 OTHERS: Final = "(others)"
@@ -69,6 +69,14 @@ class _Summary(msgspec.Struct):
     count: int = 0
 
 
+class _What(msgspec.Struct):
+    """What an operator's act says of itself."""
+
+    state: str = ""
+    failed: str = ""
+    """Why, in what the server did for somebody."""
+
+
 @dataclass(frozen=True)
 class Denial:
     """One denied request, or a summary of many."""
@@ -80,6 +88,18 @@ class Denial:
     action: str
     reason: str
     count: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one operator did, or began to do."""
+
+    seq: int
+    timestamp: int
+    actor: str
+    action: str
+    ended: str
+    """How, as far as the event says: done, failed, begun, not in force; "" where it only says that it was."""
 
 
 Action = tuple[str, str]
@@ -107,6 +127,9 @@ class Tally:
     starts: list[tuple[int, int]] = field(default_factory=list)
     """(event, timestamp) of each start of the store, the first so many."""
     denials: list[Denial] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    """By operators, the first so many."""
+    done_count: int = 0
 
     def add(self, other: "Tally") -> None:
         """Add what was counted elsewhere, which came later."""
@@ -125,6 +148,8 @@ class Tally:
                 self.last_seen[actor] = max(at, self.last_seen.get(actor, 0))
         self.starts += other.starts[: max(0, DENIALS_MAX - len(self.starts))]
         self.denials += other.denials[: max(0, DENIALS_MAX - len(self.denials))]
+        self.done += other.done[: max(0, DENIALS_MAX - len(self.done))]
+        self.done_count += other.done_count
 
 
 def tally_of(lines: Sequence[bytes]) -> Tally:
@@ -158,6 +183,11 @@ def _count(found: Tally, event: _Event) -> None:
         found.outcomes[event.status_code[:TEXT_MAX]] += 1
     if action == ("lifecycle", "start") and len(found.starts) < DENIALS_MAX:
         found.starts.append((event.metadata.sequence, ours.timestamp))
+    if ours.kind == "admin" and user.domain:  # The store's own acts have none.
+        found.done_count += 1
+        if len(found.done) < DENIALS_MAX:
+            seq, ended = event.metadata.sequence, _ended(ours.args)
+            found.done.append(Done(seq, ours.timestamp, actor, action[1], ended))
     if ours.kind == "denied" or event.status_code == "denied":
         count = _summed(ours.args) if action[1] == "denials" else 1
         found.denied += count
@@ -174,10 +204,20 @@ def _summed(args: msgspec.Raw) -> int:
         return 1
 
 
+def _ended(args: msgspec.Raw) -> str:
+    """How an act ended, as [what was done, who asked] says."""
+    try:
+        (what, *_) = _decode_acts(args)
+        return what.state[:TEXT_MAX] or ("failed" if what.failed else "")
+    except (ValueError, RecursionError):
+        return ""
+
+
 def _add(into: Counter[Name], more: Counter[Name], others: Name) -> None:
     for name, number in more.items():
         into[name if name in into or len(into) < NAMES_MAX else others] += number
 
 
 _decode: Final = msgspec.json.Decoder(_Event).decode
+_decode_acts: Final = msgspec.json.Decoder(tuple[_What, msgspec.Raw]).decode
 _decode_summary: Final = msgspec.json.Decoder(_Summary).decode
