@@ -229,7 +229,7 @@ class Repository:
             except FileNotFoundError:
                 continue  # It was taken away while we looked.
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                hint = "Pin it again under the same name, or remove the file if nobody needs it"
+                hint = "`store snapshot unpin` takes it away; pin anew what is still needed"
                 raise CorruptionError(f"expected a pin ({error})", file=file, position=0, hint=hint) from None
         return found
 

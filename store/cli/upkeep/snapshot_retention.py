@@ -22,10 +22,10 @@ from store.cli.upkeep.acts import BY_HAND, noted
 from store.cli.upkeep.targets import full_name
 from store.env.posix import PosixDisk, SystemClock
 from store.env.priority import lower_priority
-from store.errors import ConfigError
+from store.errors import ConfigError, CorruptionError
 from store.ids import Offset, Timestamp
 from store.snapshot.options import SnapshotOptions
-from store.snapshot.repository import PIN_NAME, Pin, Repository
+from store.snapshot.repository import PIN_FOLDER, PIN_NAME, Pin, Repository
 from store.upkeep.holdings import survey
 from store.upkeep.ranges import AtOffset, AtSnapshot, Newest, resolve, restorable
 from store.upkeep.retention import Pruned, RetentionPlan, plan_retention
@@ -166,19 +166,31 @@ def unpin(
     set_: SetOptions = None,
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
-    """Take a pin away: what it held goes at a later prune, if nothing else needs it."""
+    """Take a pin away, also one that does not read: what it held goes at a later prune, if nothing else needs it."""
     options = configure(config, set_, tenant__data=directory)
     repository = Repository(work_on(options.tenant.data))
-    pins = repository.pins()
-    if name not in pins:
-        there = ", ".join(sorted(pins)) or "none"
-        raise NothingThere(f"there is no pin {name} in {options.tenant.data}", hint=f"There is: {there}")
-    with noted(options.tenant.data, "unpin", {"pin": name, "offset": pins[name].offset}):
+    held = _held_by(repository, name)
+    with noted(options.tenant.data, "unpin", {"pin": name, "offset": held}):
         repository.unpin(name)
     if json:
-        print_json({"event": "unpinned", "name": name, "offset": pins[name].offset})
-    else:
-        stdout.print(f"unpinned {name}, which held offset {pins[name].offset}", markup=False, soft_wrap=True)
+        print_json({"event": "unpinned", "name": name, "offset": held})
+        return
+    what = "did not read" if held is None else f"held offset {held}"
+    stdout.print(f"unpinned {name}, which {what}", markup=False, soft_wrap=True)
+
+
+def _held_by(repository: Repository, name: str) -> Offset | None:
+    """What a pin holds; None where it does not read. NothingThere: there is none. CorruptionError: another does not."""
+    try:
+        pins = repository.pins()
+    except CorruptionError as error:
+        if error.file == f"{PIN_FOLDER}/{name}.json":
+            return None
+        raise
+    if name not in pins:
+        there = ", ".join(sorted(pins)) or "none"
+        raise NothingThere(f"there is no pin {name}", hint=f"There is: {there}")
+    return pins[name].offset
 
 
 def _moment(disk: PosixDisk, text: str) -> AtOffset | AtSnapshot | Newest:

@@ -624,3 +624,18 @@ def test_before_the_tables_change_a_snapshot_is_taken(tmp_path: Path) -> None:
     assert f"store restore data --snapshot {int(name)}" in (tmp_path / "stderr").read_text()
     _, restored = events("restore", "data", "--snapshot", name, "--into", "back", cwd=tmp_path)
     assert restored["offset"] == int(name)
+
+
+def test_a_pin_that_does_not_read_can_be_taken_away(data: Path) -> None:
+    """Until then nothing is pruned: it may hold anything."""
+    run("snapshot", "pin", "data", "newest", "--name", "keep", cwd=data.parent)
+    for name in ("odd", "other"):
+        (data / "pin" / f"{name}.json").write_bytes(b"junk")
+    said = error("snapshot", "prune", "data", cwd=data.parent, exit_code=Exit.CORRUPTION)
+    assert "store snapshot unpin" in said["hint"]
+    error("snapshot", "unpin", "data", "keep", cwd=data.parent, exit_code=Exit.CORRUPTION)
+    (unpinned,) = events("snapshot", "unpin", "data", "odd", cwd=data.parent)
+    assert unpinned["offset"] is None
+    assert "which did not read" in run("snapshot", "unpin", "data", "other", cwd=data.parent).stdout
+    run("snapshot", "unpin", "data", "keep", cwd=data.parent)
+    run("snapshot", "prune", "data", cwd=data.parent)
