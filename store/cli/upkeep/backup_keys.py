@@ -3,14 +3,16 @@
 Laws: a key is written to a file for its owner alone, and never shown.
 """
 
+import re
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
+from store.backup.bucket import open_bucket
 from store.backup.keys import OperatorKey
 from store.backup.rotation import rotate
 from store.cli.arguments import ConfigFile, SetOptions
@@ -18,9 +20,12 @@ from store.cli.output import JsonFlag, note, print_json, stdout
 from store.cli.token import write_secret
 from store.cli.upkeep.backup_arguments import BackupUrl, configure_backup, url_of
 from store.cli.upkeep.preview import tell_next
-from store.cli.upkeep.sources import Endpoint, KeyFile, Region, backup_objects, operator_key
+from store.cli.upkeep.sources import Endpoint, KeyFile, Region, backup_objects, expect_backup, operator_key
 from store.env.posix import SystemClock, SystemEntropy
 from store.errors import ConfigError
+
+_ADDRESS: Final = re.compile(r"[a-z0-9]+:/")
+"""How a path looks that was meant as a URL."""
 
 
 def make_key(
@@ -55,11 +60,17 @@ def rotate_key(  # Options of a command.
 ) -> None:
     """Let a new operator's key open an encrypted backup, and the old one no longer. Nothing is sent again."""
     options = configure_backup(config, set_, url, key, endpoint, region)
+    if _ADDRESS.match(str(new)):
+        raise ConfigError(f"the new key's file comes first, found {new}", hint="store backup rotate-key NEW_KEY URL")
+    if new.is_dir():
+        raise ConfigError(f"{new} is a folder, and no key's file", hint="store backup rotate-key NEW_KEY URL")
     objects = backup_objects(url_of(options), options)
     old = operator_key(options)
     if old is None:
         raise ConfigError("the old key is not named", hint="Name its file with --key-file, or set STORE_BACKUP_KEY")
-    if not new.exists():
+    if not new.exists():  # Else a rotation may have begun with it, and the old key not open all of it any more.
+        with expect_backup():
+            open_bucket(objects, old)  # Before a key is made that nobody needs.
         _make_key(new)
     fresh = operator_key(options, new)
     assert fresh is not None  # A file was named.

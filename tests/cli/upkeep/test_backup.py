@@ -330,3 +330,20 @@ def test_of_two_pins_of_one_name_the_epoch_tells_which(data: Path) -> None:
     run("backup", "unpin", "backup", "audit", "--epoch", epochs[0][:10], cwd=here)
     (*_, whole) = events("backup", "list", "backup", cwd=here)
     assert [each["epoch"] for each in whole["pins"]] == epochs[1:]
+
+
+def test_no_key_is_made_for_a_rotation_that_cannot_be(data: Path, keys: tuple[Path, Path]) -> None:
+    """An address where the key's file should stand, no backup, or the wrong old key: nothing is written."""
+    here = data.parent
+    one, two = map(str, keys)
+    run("backup", "push", "data", "backup", "--key-file", one, cwd=here)
+    before = set(files(here))
+    for command, said in (
+        (("s3://bucket/prefix", "new.key", "--key-file", one), "the new key's file comes first"),
+        (("backup", "new.key", "--key-file", one), "is a folder"),
+        (("new.key", "nowhere", "--key-file", one), "there is no backup"),
+        (("new.key", "backup", "--key-file", two), "is encrypted under the operator's key"),
+    ):
+        ended = store("backup", "rotate-key", *command, cwd=here)
+        assert (ended.returncode != 0, said in ended.stderr) == (True, True), ended.stderr
+        assert set(files(here)) == before
