@@ -63,7 +63,7 @@ def unbase64(text: str) -> bytes:
     return data
 
 
-# ----------------------------------------- what is signed and hashed: c2sp.org/signed-note, RFC 6962 §2.1; FORMAT.md §6
+# ---------------------------------- what is signed, hashed and said: c2sp.org/signed-note, RFC 6962; FORMAT.md §6, 8, 4
 
 
 class Key:
@@ -78,16 +78,15 @@ class Key:
         self.public = Ed25519PublicKey.from_public_bytes(data[1:])
         expect(said == self.id.hex(), f"the id {self.id.hex()} in the key of {self.name}")
 
-    def holds(self, signature: bytes, text: bytes) -> bool:
-        """Whether it is this key's signature of the text; a witness's begins with eight bytes of time."""
+    def check(self, signature: bytes, text: bytes) -> None:
+        """It is this key's signature of the text; a witness's begins with eight bytes of time."""
         if self.algorithm == 4:
             text = b"cosignature/v1\ntime %d\n" % int.from_bytes(signature[:8], "big") + text
             signature = signature[8:]
         try:
             self.public.verify(signature, text)
         except InvalidSignature:
-            return False
-        return True
+            expect(False, f"a signature of {self.text} that holds")
 
 
 class Note:
@@ -105,7 +104,7 @@ class Note:
         """Which of the keys signed it, as texts. Every signature that claims to be one of theirs must hold."""
         found = [(key, blob) for key in keys for who, blob in self.signatures if (who, blob[:4]) == (key.name, key.id)]
         for key, blob in found:
-            expect(key.holds(blob[4:], self.text.encode()), f"a signature of {key.name} that holds")
+            key.check(blob[4:], self.text.encode())
         return {key.text for key, _ in found}
 
     def fields(self, title: str, *names: str) -> list[str]:
@@ -136,14 +135,13 @@ def root_of(frontier: list[bytes]) -> bytes:
     return root
 
 
-# --------------------------------------------------- what a manifest, a batch and an event say: FORMAT.md §8, §3 and §4
-
 Manifest = dict[str, Any]
 INTS = ("v", "batch", "first", "count", "t_first", "t_last", "size", "raw_size", "size_before", "size_after")
 HASHES = ("prev", "sha256", "root_before", "root_after")
 TEXTS = ("log", "origin", "key", "version_id", "retain_until", "signature", *HASHES)
 SHAPE: dict[str, type] = {**dict.fromkeys(INTS, int), **dict.fromkeys(TEXTS, str), "writer": dict}
 SHAPE |= dict.fromkeys(("ranges", "frontier_before"), list)
+NOTHING: Manifest = {"batch": -1, "digest": "0" * 64, "size_after": 0, "root_after": root_of([]).hex()}
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -194,7 +192,8 @@ class Trail:
         self.revoked: dict[str, int] = {}  # A key's text, and the last size that it may have signed.
         self.signed: dict[int, bytes] = {}  # Size and root of every checkpoint that counts.
         self.ends: list[int] = []  # Every size that was signed, cosigned or not: batches end there.
-        self.before: Manifest | None = None  # The manifest before, where it is there and holds.
+        self.kept = 0  # The size of the checkpoint that the auditor kept.
+        self.before: Manifest | None = NOTHING  # The manifest before, where it is there and holds.
         self.size = 0  # Behind the last manifest that holds.
         self.last: tuple[str, int, int] | None = None  # Epoch, offset, time of the event before, where that holds.
         self.pending = 0  # Events whose hashes hold, and wait for a signed root.
@@ -279,6 +278,7 @@ class Trail:
                 expect(key.text in note.signers(*(each for _, each in self.keys)), f"a signature of {key.text}")
                 self.counts["checkpoints"] += 1
                 self.ends.append(size)
+                self.kept = size if name in kept else self.kept
                 expect(self.signed.get(size, root) == root, "the root that was kept, found another: it is rewritten")
                 if name in kept or note.signers(*self.options.witness) == {each.text for each in self.options.witness}:
                     self.signed[size] = root
@@ -287,19 +287,18 @@ class Trail:
 
     def read_batches(self) -> None:
         """Steps 3 and 4: every manifest; of the batches that were asked for, on to a signed root, every event, too."""
-        following = 0
+        following, low, high = 0, self.options.from_seq, self.options.to_seq
         for name in self.objects("manifest"):
             said, batch = None, int(name[9:21])
             if batch != following:
                 self.find(INCOMPLETE, name, f"manifests {following} to {batch - 1} are missing before it")
-                self.before = None
                 self.give_up("a manifest behind them is missing")
             with self.judge(name):
                 said = self.read_manifest(name, batch)
             following, self.before = batch + 1, said
             if said is None:
                 self.give_up("the manifest behind them does not hold")
-            elif not self.pending and not self.options.from_seq - said["count"] < said["first"] <= self.options.to_seq:
+            elif not (self.pending or said["size_after"] == self.kept or low - said["count"] < said["first"] <= high):
                 self.last = None
                 self.counts["batches not asked for"] += 1
             elif said["name"] not in self.files:
@@ -331,17 +330,19 @@ class Trail:
         expect(sum(to - start + 1 for _, start, to in said["ranges"]) == said["count"], "ranges of as many records")
         key, blob = self.key_in_force(after), unbase64(said["signature"])
         signed = canonical({each: said[each] for each in SHAPE if each != "signature"}).encode()
-        holds = blob[:4] == key.id and key.holds(blob[4:], b"commitstore audit manifest v1\n" + signed)
-        expect(holds, f"a signature of the key in force, {key.text}")
+        expect(blob[:4] == key.id, f"a signature of the key in force, {key.text}")
+        key.check(blob[4:], b"commitstore audit manifest v1\n" + signed)
         expect((said["log"], said["origin"]) == (self.log, self.origin), f"a manifest of {self.origin}")
         expect(said["batch"] == batch, f"batch {batch}, as its name says")
         stored = f"batch/{batch:012d}-{first:020d}-{after - 1:020d}.jsonl.zst"
         expect(said["key"] == f"audit/v1/{self.log}/{stored}", "the name of its own batch")
-        before = self.before if batch else {"digest": "0" * 64, "size_after": 0, "root_after": root_of([]).hex()}
-        if before is not None:
+        before = self.before
+        if before and before["batch"] == batch - 1:
             expect(said["prev"] == before["digest"], f"the manifest before it to be {said['prev']}")
             goes_on = (first, said["root_before"]) == (before["size_after"], before["root_after"])
             expect(goes_on, f"it to begin with event {before['size_after']}, and the root before it")
+        root = self.signed.get(after, bytes.fromhex(said["root_after"])).hex()
+        expect(root == said["root_after"], f"the root that was signed for {after} events, {root}: it is rewritten")
         for size in self.ends[bisect_right(self.ends, first) : bisect_left(self.ends, after)]:
             self.find(TAMPER, f"checkpoint/{size:020d}.ckpt", "no batch ends there: it is forged, or this is rewritten")
         self.held[name] = self.held[f"checkpoint/{after:020d}.ckpt"] = (said["retain_until"], "")
@@ -351,7 +352,7 @@ class Trail:
 
     def read_batch(self, said: Manifest) -> None:
         """Step 4: the stored bytes, every event, the root that they lead to; where that was signed they are proven."""
-        frontier, seq, times, root = said["frontier"], said["first"], list[int](), self.signed.get(said["size_after"])
+        frontier, seq, times = said["frontier"], said["first"], list[int]()
         places = ((epoch, offset) for epoch, start, to in said["ranges"] for offset in range(start, to + 1))
         with self.judge(said["name"]):
             for line, place in zip(lines_of(self.get(said["name"], BATCH_MAX), said), places, strict=True):
@@ -362,10 +363,9 @@ class Trail:
                 seq += 1
             expect((times[0], times[-1]) == (said["t_first"], said["t_last"]), "t_first and t_last of its events")
             expect(root_of(frontier).hex() == said["root_after"], "root_after from the events")
-            expect(root in (None, root_of(frontier)), f"the root that was signed for {seq} events: it is rewritten")
             self.counts["batches"] += 1
             self.pending += said["count"]
-            if root:
+            if seq in self.signed:
                 self.counts["events proven"] += self.pending
                 self.pending = 0
             return

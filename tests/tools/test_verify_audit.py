@@ -33,6 +33,7 @@ from tests.audit.small_trails import (
     START,
     WITNESS,
     Signer,
+    Stored,
     Trail,
     canonical,
     event,
@@ -289,6 +290,30 @@ def test_a_part_is_verified_without_the_rest(
     far = batches[0] if first else batches[-1]
     trail.change(far, b"garbage")
     assert verify(capsys, trail.write(tmp_path / "far", locks=False), *options)["exit"] == 0
+
+
+def test_of_a_part_that_was_not_asked_for_what_was_signed_is_held_to_what_its_manifests_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another root there is found, and where the auditor kept a checkpoint the events before it are read, too."""
+    trail, kept = small_trail(), small_trail().objects["checkpoint/00000000000000000003.ckpt"].data
+    (tmp_path / "old.ckpt").write_bytes(kept)
+    part = ("--from-seq", 8)
+    said = verify(capsys, trail.write(tmp_path / "sound"), *part, "--trusted", tmp_path / "old.ckpt")
+    assert (said["exit"], said["counts"]["events proven"]) == (0, 5), texts(said)
+    trail.change(next(iter(each for each in trail.objects if each.startswith("batch/"))), b"garbage")
+    said = verify(capsys, trail.write(tmp_path / "damaged", locks=False), *part, "--trusted", tmp_path / "old.ckpt")
+    assert said["exit"] == 1
+    forged = small_trail()
+    forged.objects["checkpoint/00000000000000000003.ckpt"] = Stored(another_root(forged))
+    said = verify(capsys, forged.write(tmp_path / "forged"), *part)
+    assert (said["exit"], [each for each in texts(said) if "rewritten" in each] != []) == (1, True)
+
+
+def another_root(trail: Trail) -> bytes:
+    """A checkpoint over three events with another root, signed by who has the key."""
+    text = f"{trail.origin}\n3\n{base64.b64encode(bytes(32)).decode()}\n"
+    return f"{text}\n{FIRST_KEY.line(text)}".encode()
 
 
 def test_a_part_goes_on_to_the_next_signed_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,6 +115,7 @@ class Verification:
             kept = trusted is not None and trusted.size == manifest.size_after
             if not (kept or unsigned or _is_wanted(manifest, asked)):
                 self._skipped += 1
+                self._hold_to_root(manifest, root)
                 continue
             unsigned = root is None
             task = Task(
@@ -130,6 +131,13 @@ class Verification:
             handed.append(task)
             yield task
         objects.rest()
+
+    def _hold_to_root(self, manifest: Manifest, root: bytes | None) -> None:
+        """A batch that is not read says at least that it ends with the root that was signed for its end."""
+        if root is not None and root.hex() != manifest.root_after:
+            what = f"expected the root that was signed for {manifest.size_after} events, {root.hex()}: rewritten"
+            where = manifest.key.removeprefix(self._evidence.top)
+            self._evidence.find(Kind.TAMPER, where, what)
 
     # What comes back.
 

@@ -1,5 +1,6 @@
 """The store's own verifier: it finds what the auditor's tool finds, in any store, and says what it did not look at."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from store.env.worm_folder import FolderWorm
 from store.env.worm_memory import MemoryWorm
 from store.ids import Timestamp
 from tests.audit.attacks import ATTACKS, Attack
-from tests.audit.small_trails import FIRST_KEY, LOG, SECOND_KEY, START, WITNESS, Trail, event, small_trail
+from tests.audit.small_trails import FIRST_KEY, LOG, SECOND_KEY, START, WITNESS, Stored, Trail, event, small_trail
 
 KEY = read_key(FIRST_KEY.vkey)
 UNTIL = Timestamp(2_110_838_400_000_000)
@@ -198,6 +199,16 @@ def test_enough_witnesses_prove_that_nothing_was_rewritten(tmp_path: Path) -> No
     outcome = verify(store, cosigned=lambda note: bool(note.signed_by([witness])))
     assert (outcome.verdict, outcome.counts.checkpoints_counted) == (Verdict.VERIFIED, 2)
     assert not any("rewrote" in each for each in outcome.not_checked)
+
+
+def test_what_was_signed_is_held_to_manifests_whose_batches_are_not_read(tmp_path: Path) -> None:
+    """A part that was asked for does not hide another root elsewhere."""
+    trail = small_trail()
+    text = f"{trail.origin}\n3\n{base64.b64encode(bytes(32)).decode()}\n"
+    trail.objects["checkpoint/00000000000000000003.ckpt"] = Stored(f"{text}\n{FIRST_KEY.line(text)}".encode())
+    outcome = verify(folder_of(trail, tmp_path), first_seq=8)
+    assert outcome.verdict == Verdict.TAMPER
+    assert any("rewritten" in each for each in texts(outcome))
 
 
 def test_a_silence_is_found_between_batches_and_within(tmp_path: Path) -> None:
