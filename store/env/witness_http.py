@@ -33,5 +33,9 @@ class HttpWitness:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read(ANSWER_SIZE_MAX)
+        except urllib.error.URLError as error:  # Whose own text is an object's.
+            reason = error.reason
+            said = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
+            raise OSError(f"{self.url} does not answer: {said}") from None
         except (HTTPException, ValueError) as error:
             raise OSError(f"{self.url} did not answer in HTTP: {error}") from None

@@ -165,6 +165,11 @@ class Cosigner:
         problems = [f"{name} ({self._entries[name].key.name}): {ended.problems[name]}" for name in ended.problems]
         return Collected(ended.note.joined(signatures), frozenset(ended.signatures), tuple(problems))
 
+    def look_again(self) -> None:
+        """Ask those that failed as soon as there is something to ask: somebody says that they are back, perhaps."""
+        for each in self.health.values():
+            each.due = 0.0
+
     def _begin(self, checkpoint: Checkpoint, note: Note) -> _Round:
         """Ask all that may be asked."""
         now = self._clock.monotonic()

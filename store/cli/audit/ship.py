@@ -31,6 +31,7 @@ from store.audit.shipping.bucket import prepare_bucket
 from store.audit.shipping.putting import Retention
 from store.audit.shipping.rebuilding import rebuild
 from store.audit.shipping.shortfall import Shortfall, keep_shortfall, shortfall_of
+from store.audit.signing.cosigning import Cosigner
 from store.audit.signing.notary import TrailNotary
 from store.cli.arguments import ConfigFile, SetOptions, configure
 from store.cli.audit.places import (
@@ -276,6 +277,8 @@ def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threadi
             said = now
             if woken(places):
                 keeper.look_again()
+                if (cosigner := _cosigner(keeper)) is not None:
+                    cosigner.look_again()
             _note(keeper, places, options, json=json)
         if now - looked >= KEYS_INTERVAL_S:
             looked = now
@@ -309,7 +312,7 @@ def told(keeper: Keeper, places: Places, options: AuditOptions) -> dict[str, Any
 
 def witnesses_of(keeper: Keeper) -> list[dict[str, Any]]:
     """How far each witness has cosigned the trail, and what went wrong with it last."""
-    cosigner = keeper.notary.cosigner if isinstance(keeper.notary, TrailNotary) else None
+    cosigner = _cosigner(keeper)
     if cosigner is None:
         return []
     urls = {each.name: each.url for each in cosigner.policy.witnesses}
@@ -317,6 +320,11 @@ def witnesses_of(keeper: Keeper) -> list[dict[str, Any]]:
         {"url": urls.get(name, name), "size": each.size, "cosigned_at": each.cosigned_at, "problem": each.problem}
         for name, each in cosigner.health.items()
     ]
+
+
+def _cosigner(keeper: Keeper) -> Cosigner | None:
+    """Who asks witnesses, where some are named."""
+    return keeper.notary.cosigner if isinstance(keeper.notary, TrailNotary) else None
 
 
 def unproven(options: AuditOptions, said: Mapping[str, Any]) -> list[str]:

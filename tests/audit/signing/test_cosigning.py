@@ -286,3 +286,16 @@ def test_an_answer_to_an_older_checkpoint_is_none_to_this_one(scene: Scene) -> N
     checkpoint = Checkpoint(ORIGIN, 10, span_of(0, LEAVES[:10]).root())
     assert scene.cosigner.collect(checkpoint, sign(checkpoint.text, [KEY])) is None
     assert scene.collect(33) == {"w2", "w3"}
+
+
+def test_one_that_is_said_to_be_back_is_asked_at_once(scene: Scene) -> None:
+    """However long it would be left alone by itself."""
+    scene.links["w1"].say = refuse
+    for _ in range(8):
+        scene.collect(10)
+        scene.clock.advance(int(PAUSE_MAX_S) * SECOND)
+    scene.collect(10)
+    scene.links["w1"].say = None
+    assert scene.collect(33) == {"w2", "w3"}
+    scene.cosigner.look_again()
+    assert scene.collect(64) == {"w1", "w2", "w3"}
