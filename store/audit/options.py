@@ -16,6 +16,10 @@ EVENTS_LIMIT: Final = 1_000_000
 NOTES_DAYS: Final = 1 + MARGIN_DAYS
 """Days by which the notes of keys and policies are locked for longer than batches: they are looked at once a day, and
 what is shipped until they are looked at again has its own margin."""
+LEDGER_SIZE_MIN: Final = 32 << 20
+"""Bytes: several times the largest event there is, which is a batch by itself."""
+BATCHES_MIN: Final = 4
+"""Batches of full size that a ledger has room for: it writes beside what is there."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class AuditOptions:
 
     ledger_size_max: int = 4 << 30
     """Bytes that may wait in the ledger while nothing can be shipped, default 4 GiB: about a day of 500 calls a second.
-    More outlasts a longer outage of the bucket and takes as much disk; past it `full` says what happens."""
+    More outlasts a longer outage of the bucket and takes as much disk; past it `full` says what happens. At least 32
+    MiB and four times `batch_size_max`."""
 
     full: str = "refuse"
     """What happens while the ledger is full, as text: refuse or continue; default refuse: calls and readings of
@@ -106,10 +111,16 @@ class AuditOptions:
             ("retention_days", 1, RETENTION_DAYS_MAX - MARGIN_DAYS - NOTES_DAYS),
             ("batch_events_max", 1, EVENTS_LIMIT),
             ("batch_size_max", 1, SIZE_LIMIT // 4),
-            ("ledger_size_max", 1 << 20, 1 << 50),
+            ("ledger_size_max", LEDGER_SIZE_MIN, 1 << 50),
         ):
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} is {least} to {most}, found {getattr(self, name)}")
+        if self.ledger_size_max < BATCHES_MIN * self.batch_size_max:
+            raise ConfigError(
+                f"ledger_size_max is at least {BATCHES_MIN} times batch_size_max, {BATCHES_MIN * self.batch_size_max},"
+                f" found {self.ledger_size_max}: a batch that has no room in an empty ledger is never shipped",
+                hint="Give the ledger more room, or close batches earlier (audit.batch_size_max)",
+            )
         if not self.batch_age_max_s > 0:
             raise ConfigError(f"batch_age_max_s is more than 0, found {self.batch_age_max_s}")
         if self.heartbeat_s and self.heartbeat_s < HEARTBEAT_MIN_S:
