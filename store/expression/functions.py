@@ -10,7 +10,7 @@ is, but for `coalesce`, `nullif`, `concat`, `greatest`, `least` and `case`, whic
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, overload
 from uuid import UUID
 
 from store.expression.arithmetic import Value
@@ -21,7 +21,6 @@ from store.values import SCALARS, Json
 
 Sized = TypeVar("Sized", str, bytes)
 Whole = TypeVar("Whole", int, Decimal)
-Signed = TypeVar("Signed", int, float, Decimal)
 Said: TypeAlias = Term[Value] | Value | None
 """A term; a table's column, which type checkers take for what a row has there, perhaps None; or a value."""
 Count: TypeAlias = int | Term[int]
@@ -143,7 +142,11 @@ def concat(*said: Any) -> Term[str]:
 # Numbers.
 
 
-def sign(number: Said[Signed]) -> Term[Signed]:
+@overload
+def sign(number: Term[int] | Term[float] | float | None) -> Term[float]: ...  # type: ignore[overload-overlap]  # At None.
+@overload
+def sign(number: Said[Decimal]) -> Term[Decimal]: ...
+def sign(number: Any) -> Term[Any]:
     """-1, 0 or 1."""
     return _call("sign", NUMBER, number)
 

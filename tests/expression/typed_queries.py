@@ -1,6 +1,6 @@
 """What type checkers know of queries and views: read by mypy in test_selection.py, never run.
 
-An ignored error that does not come is an error itself; pyright comes to the same types.
+An ignored error that does not come is an error itself.
 """
 
 import math
@@ -24,6 +24,7 @@ from store.expression import (
     left,
     length,
     lower,
+    sign,
 )
 from store.schema import Table, column
 from store.values import Json
@@ -57,7 +58,14 @@ assert_type(id_ * 2 - id_ % 3, Term[int])
 assert_type(1 + id_ / 2, Term[int])
 assert_type(id_ + size, Term[float])
 assert_type(price * id_ + 1, Term[Decimal])
-assert_type(round(size, 2), Term[float])
+assert_type(round(price, 2), Term[Decimal])
+assert_type(round(id_, -2), Term[Decimal])
+assert_type(round(size), Term[float])
+round(size, 2)  # type: ignore[arg-type]  # A float is not rounded to digits.
+assert_type(math.ceil(id_), Term[float])
+assert_type(sign(Thing.id), Term[float])
+assert_type(sign(price), Term[Decimal])
+id_ * 1.5  # type: ignore[operator]  # A parameter is of its column's type.
 assert_type(abs(-math.floor(price)), Term[Decimal])
 assert_type(name + "x" + name, Term[str])
 assert_type("x" + name, Term[str])
