@@ -33,12 +33,21 @@ def make_key(
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
     """Make an operator's key: with it a first push begins an encrypted backup, and nothing opens that without it."""
+    _expect_file(file, "a key is kept in a file", "store backup make-key KEY_FILE")
     key = _make_key(file)
     if json:
         print_json({"event": "key", "file": str(file), "operator_key": key.id})
         return
     stdout.print(f"{file} holds a new operator's key, {key.id}", markup=False, soft_wrap=True)
     tell_next([(f"store backup push DATA URL --key-file {shlex.quote(str(file))}", "to a URL with no backup yet")])
+
+
+def _expect_file(named: Path, what: str, usage: str) -> None:
+    """ConfigError: what is named can be no key's file, but may well be a backup."""
+    if _ADDRESS.match(str(named)):
+        raise ConfigError(f"{what}, found the address {named}", hint=usage)
+    if named.is_dir():
+        raise ConfigError(f"{what}, and {named} is a folder", hint=usage)
 
 
 def _make_key(file: Path) -> OperatorKey:
@@ -60,10 +69,7 @@ def rotate_key(  # Options of a command.
 ) -> None:
     """Let a new operator's key open an encrypted backup, and the old one no longer. Nothing is sent again."""
     options = configure_backup(config, set_, url, key, endpoint, region)
-    if _ADDRESS.match(str(new)):
-        raise ConfigError(f"the new key's file comes first, found {new}", hint="store backup rotate-key NEW_KEY URL")
-    if new.is_dir():
-        raise ConfigError(f"{new} is a folder, and no key's file", hint="store backup rotate-key NEW_KEY URL")
+    _expect_file(new, "the new key's file comes first", "store backup rotate-key NEW_KEY URL")
     objects = backup_objects(url_of(options), options)
     old = operator_key(options)
     if old is None:

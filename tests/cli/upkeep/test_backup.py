@@ -347,3 +347,5 @@ def test_no_key_is_made_for_a_rotation_that_cannot_be(data: Path, keys: tuple[Pa
         ended = store("backup", "rotate-key", *command, cwd=here)
         assert (ended.returncode != 0, said in ended.stderr) == (True, True), ended.stderr
         assert set(files(here)) == before
+    error("backup", "make-key", "s3://bucket/key", cwd=here, exit_code=Exit.CONFIG)
+    assert set(files(here)) == before
