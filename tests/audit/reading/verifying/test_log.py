@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from store.audit.objects.batches import expand, lines_of
 from store.audit.reading.verifying.findings import Kind, Outcome, Verdict
 from store.audit.reading.verifying.log import AgainstLog
 from store.audit.reading.verifying.request import Request
@@ -20,6 +21,7 @@ from tests.audit.real_trails import KEY, LOG, Shipping
 from tests.engine.past import a_past, restored, start
 from tests.engine.scenes import committed, memory_disk, open_shop
 from tests.engine.snapshots import a_life, drop_log, proven
+from tests.subscribe.scenes import Shelf
 from tests.tools.test_verify_audit import tool
 
 
@@ -52,6 +54,30 @@ def test_a_real_trail_is_verified_by_the_auditors_tool(tmp_path: Path, capsys: p
     said = capsys.readouterr().out
     assert said.startswith("checked: ")
     assert f", {made.trail.standing.size} events proven\n" in said
+
+
+def test_what_sensitive_tables_hold_is_nowhere_in_a_real_trail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a row, nor its key, nor what it was asked with; and both verifiers find the trail whole."""
+    shelf = Shelf()
+    client = shelf.client()
+    client.asks(["call", 1, "put", [4711, "ann", 2]], ["call", 2, "lend", [4711, "eve"]])
+    client.asks(["query", 3, "SELECT * FROM loans WHERE book = 4711 AND reader = $1", ["eve"]])
+    shelf.engine.close()
+    disk, store = memory_disk(shelf.engine), FolderWorm(tmp_path, MemoryClock())
+    Shipping(store).tell(disk)
+    outcome, _, left = against(store, disk)
+    assert (outcome.verdict, outcome.findings.kept, left) == (Verdict.VERIFIED, [], 0)
+    assert outcome.counts.log_records_hidden == 2
+    assert tool.main([str(tmp_path), "--key", str(KEY.key)]) == 0
+    batches = sorted(tmp_path.rglob("*.zst"))
+    lines = [line for each in batches for line in lines_of(expand(each.read_bytes()))]
+    (lent,) = [each for each in lines if b'"operation":"lend"' in each]
+    (read,) = [each for each in lines if b'"kind":"read"' in each]
+    assert b"4711" not in lent.partition(b'"writes":')[2]
+    assert b"4711" not in read
+    assert b"eve" not in read.partition(b'"unmapped":')[2]
 
 
 def test_records_behind_the_trail_are_counted() -> None:
