@@ -151,6 +151,10 @@ class _Plan:
 
     def run(self, database: Database, budget: Budget) -> list[bytes]:
         """The answer's rows."""
+        with budget.running():
+            return self._run(database, budget)
+
+    def _run(self, database: Database, budget: Budget) -> list[bytes]:
         end = None if self._limit is None else self._offset + self._limit
         if self._whole and self._sorted and self._where is None and not self._distinct:
             return self._as_they_are(database, budget, end)

@@ -7,11 +7,15 @@ same type are equal.
 import re
 from typing import Any, Final
 
+from store.query.budget import work
 from store.query.kinds import Document, document_text
 from store.query.problems import Trouble
 
 CONTAINS_STEPS_MAX: Final = 1_000_000
 """Values that one containment may look at, each time it does: about 200 ms."""
+
+_CONTAINS_COST: Final = 200
+"""What looking at one of them takes (budget.work)."""
 
 _MISSING: Final = object()
 
@@ -89,6 +93,7 @@ class _Steps:
 
     def take(self, count: int) -> None:
         """So many values are looked at. Trouble where they are too many."""
+        work(count * _CONTAINS_COST)
         self.left -= count
         if self.left < 0:
             raise Trouble(f"a containment takes at most {CONTAINS_STEPS_MAX} steps; these arrays in arrays take more")

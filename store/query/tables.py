@@ -6,9 +6,10 @@ be of two tables is refused.
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from store.errors import Denied
+from store.query.budget import work
 from store.query.expressions import Evaluate, Expression
 from store.query.kinds import COLUMN_TYPES, Document, Kind, kind_of_column, numeric
 from store.query.problems import malformed
@@ -97,10 +98,19 @@ def _read(name: str, source: int, kind: Kind, *, joined: bool) -> Evaluate:
     if joined:
         get = _joined(get, source)
     if kind is Kind.JSONB:
-        return lambda row: None if (said := get(row)) is None else Document.parse(said.text)
+        return lambda row: None if (said := get(row)) is None else _parsed(said.text)
     if kind is Kind.NUMERIC:
         return lambda row: None if (said := get(row)) is None else numeric(said)
     return get
+
+
+_PARSE_STEPS: Final = 20
+"""What parsing one character of JSON takes (budget.work)."""
+
+
+def _parsed(text: str) -> Document:
+    work(len(text) * _PARSE_STEPS)
+    return Document.parse(text)
 
 
 def _joined(get: Evaluate, source: int) -> Evaluate:

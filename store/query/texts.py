@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from store.query.budget import work
 from store.query.problems import Trouble
 
 TEXT_SIZE_MAX: Final = 16 << 20
@@ -16,6 +17,8 @@ TRIMMED_MAX: Final = 256
 """Different characters that may be trimmed: each character of a text is looked for among them."""
 LIKE_STEPS_MAX: Final = 100_000_000
 """Characters of a text, times those of a piece of a pattern in which some may be any: about 50 ms."""
+_REPLACE_STEPS: Final = 20
+"""What it takes to look for and replace one character, at most."""
 PATTERN_CACHE_MAX: Final = 1_024
 """LIKE patterns that are kept taken apart."""
 
@@ -25,17 +28,21 @@ _UPPER: Final = {ord(lower): lower.upper() for lower in "abcdefghijklmnopqrstuvw
 
 def lower(text: str) -> str:
     """The text with a to z for A to Z."""
+    work(len(text))
     return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
 def upper(text: str) -> str:
     """The text with A to Z for a to z."""
+    work(len(text))
     return text.upper() if text.isascii() else text.translate(_UPPER)
 
 
 def join(texts: list[str]) -> str:
     """One text of several."""
-    if sum(map(len, texts)) > TEXT_SIZE_MAX:
+    size = sum(map(len, texts))
+    work(size)
+    if size > TEXT_SIZE_MAX:
         raise Trouble(f"the text would have more than {TEXT_SIZE_MAX} characters")
     return "".join(texts)
 
@@ -44,6 +51,7 @@ def replace(text: str, old: str, new: str) -> str:
     """The text with each `old` become `new`; as it is where `old` is empty."""
     if not old:
         return text
+    work(len(text) * _REPLACE_STEPS)
     if len(new) > len(old) and len(text) + text.count(old) * (len(new) - len(old)) > TEXT_SIZE_MAX:
         raise Trouble(f"the text would have more than {TEXT_SIZE_MAX} characters")
     return text.replace(old, new)
@@ -162,6 +170,7 @@ def _finder(piece: _Piece) -> Callable[[str, int, int], int]:
             raise Trouble(
                 f"a pattern with _ in {size} characters between % is not looked for in {stop - start} characters"
             )
+        work(size * (stop - start))
         match = search(text, start, stop)
         return -1 if match is None else match.start()
 

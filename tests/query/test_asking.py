@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from store.errors import Denied, MalformedQuery, Overloaded
 from store.query.asking import Question, compile_question
-from store.query.budget import Budget
+from store.query.budget import ROWS_A_LOOK, Budget
 from store.query.options import Options
 from store.query.tables import ResultColumn
 from store.tables.database import Database
+from store.values import Json
 from tests.query.questions import OTHERS, REFUSED, SAMPLES
 from tests.query.scenes import SCHEMA, Hidden, Sample, database
 
@@ -192,12 +193,36 @@ def test_time_is_bounded() -> None:
     """The clock is looked at every so many rows, and before a sort."""
     moments = iter([0.0, 0.5, 1.5, 2.5])
     many = database(*(Sample(id=number) for number in range(3_000)))
-    with pytest.raises(Overloaded, match="over 1000 ms, for 2048 rows") as raised:
+    with pytest.raises(Overloaded, match=f"over 1000 ms, for {2 * ROWS_A_LOOK} rows") as raised:
         question("SELECT * FROM sample WHERE a = 1").answer(many, budget(lambda: next(moments), time_max_ms=1_000))
     assert raised.value.details == {"limit": "query_time_max_ms"}
     late = iter([0.0, 5.0])
     with pytest.raises(Overloaded, match="ms"):
         question("SELECT * FROM sample ORDER BY a").answer(database(*ROWS), budget(lambda: next(late)))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "t LIKE '%" + "_a" * 20 + "b%'",
+        "upper(lower(lower(t))) = 'b'",
+        "concat(t, t, t) = 'b'",
+        "replace(t, 'b', 'a') = 'b'",
+        "j ->> 0 = 'b'",
+        "j <@ i",
+    ],
+)
+def test_time_is_bounded_within_a_row(condition: str) -> None:
+    """A value that takes long looks at the clock itself: few rows may take minutes, and calls wait for them."""
+    long, numbers = "a" * 1_000_000, Json([[number] for number in range(500)])
+    words = Json([long]) if "->>" in condition else numbers
+    text = None if "j" in condition else long
+    made = database(Sample(id=1, t=text, j=words, i=Json([[number] for number in range(499, -1, -1)])))
+    late = iter([0.0, 0.5, *[1.5] * 1_000])
+    with pytest.raises(Overloaded, match="for 1 rows"):
+        question(f"SELECT id FROM sample WHERE {' OR '.join([condition] * 5)}").answer(  # noqa: S608  # The tests' own.
+            made, budget(lambda: next(late), time_max_ms=1_000)
+        )
 
 
 @pytest.mark.parametrize("sql", REFUSED)
