@@ -133,7 +133,7 @@ def status(
     age = max(time.time() - float(said.get("at") or 0), 0.0)
     said["age_s"], said["running"] = round(age, 1), bool(said.get("pid")) and age < SILENT_S
     said["verified_at"] = verified_at(places) / 1e6
-    problem = str(said.get("problem") or "")
+    problem = str(said.get("problem") or "") or _silence(said)
     if problem:
         wake(places)
     if json:
@@ -142,6 +142,16 @@ def status(
         for line in _lines(said, problem):
             stdout.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(Exit.CHECK_FAILED if problem or _is_missing(said) else Exit.DONE)
+
+
+def _silence(said: dict[str, Any]) -> str:
+    """What to say where whoever shipped did not say that it ended, and says nothing any more."""
+    if said["running"] or not said.get("pid"):
+        return ""
+    return (
+        f"the process that ships ({said['pid']}) has said nothing for {said['age_s']:.0f} s: it was killed, hangs, or"
+        " has no room to say it. The server says why on its standard error; `store serve` starts it again"
+    )
 
 
 def _is_missing(said: dict[str, Any]) -> bool:

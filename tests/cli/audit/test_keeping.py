@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_the_status_says_why_nobody_ships(stopped: Path) -> None:
     secret.chmod(0o600)
     assert ship(stopped).returncode == 0
     assert store("audit", "status", "data", cwd=stopped).returncode == 0
+
+
+def test_the_silence_of_who_ships_is_a_problem(stopped: Path) -> None:
+    """It was killed, or its own disk is full: it could not say so, and the trail does not go on."""
+    path = stopped / "data.audit" / "status.json"
+    told = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**told, "pid": 4242, "at": time.time()}))
+    assert store("audit", "status", "data", cwd=stopped).returncode == 0
+    path.write_text(json.dumps({**told, "pid": 4242, "at": told["at"] - 60}))
+    done = store("audit", "status", "data", cwd=stopped)
+    assert done.returncode == 1
+    assert "problem       the process that ships (4242) has said nothing for" in done.stdout
 
 
 def test_a_bucket_that_nobody_reached_is_not_called_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
