@@ -288,7 +288,7 @@ background:color-mix(in srgb,var(--bad) 9%,transparent)}
 table{border-collapse:collapse;width:100%}
 .wide{overflow-x:auto}
 th,td{text-align:left;padding:.3rem .7rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-td{overflow-wrap:anywhere}
+.pairs td,td:last-child{overflow-wrap:anywhere}
 th{font-weight:600}
 .pairs th{width:18rem;font-weight:400;color:var(--soft)}
 td.n,th.n{font-variant-numeric:tabular-nums;text-align:right}

@@ -79,7 +79,8 @@ def test_actors_actions_and_outcomes_are_counted(tmp_path: Path) -> None:
     trail = Trail()
     trail.introduce(FIRST_KEY)
     failed = {"status_id": 2, "status": "Failure"}
-    denied = {"status_code": "denied", "unmapped": {"kind": "denied", "args": {"count": 4_000}}}
+    summary = {"count": 4_000, "reasons": {"call/denied": 4_000}, "sources": {"10.0.0.1": 3_998}, "others": 2}
+    denied = {"status_code": "denied", "unmapped": {"kind": "denied", "args": summary}}
     trail.batch(
         [
             event(0, unmapped={"kind": "lifecycle"}, api={"operation": "start"}),
@@ -98,6 +99,7 @@ def test_actors_actions_and_outcomes_are_counted(tmp_path: Path) -> None:
     assert [seq for seq, _ in counted.starts] == [0]
     assert [(each.seq, each.count) for each in counted.denials] == [(3, 4_000), (4, 1)]
     assert "4,001" in read(text).text
+    assert counted.denials[0].reason == "call/denied 4,000; from 10.0.0.1 3,998, others 2"
 
 
 def test_what_operators_did_is_listed_with_who_and_how_it_ended(tmp_path: Path) -> None:
@@ -111,6 +113,7 @@ def test_what_operators_did_is_listed_with_who_and_how_it_ended(tmp_path: Path) 
         ("seal", ["host:den", "eve"], eve),
         ("snapshot", [{"reason": "bytes"}, []], {"user": {"domain": "", "uid": "store"}}),
         ("odd", {"state": 3}, eve),
+        ("audit", [{"what": "keys rotate", "state": "done"}, ["host:den", "eve"]], eve),
     ]
     trail.batch(
         [
@@ -125,8 +128,9 @@ def test_what_operators_did_is_listed_with_who_and_how_it_ended(tmp_path: Path) 
         (1, "drill", "failed"),
         (2, "seal", ""),
         (4, "odd", ""),
+        (5, "audit: keys rotate", "done"),
     ]
-    assert counted.done_count == 4
+    assert counted.done_count == 5
     assert "host:den/eve" in read(text).text
 
 

@@ -69,9 +69,19 @@ class _Summary(msgspec.Struct):
     count: int = 0
 
 
+class _Named(msgspec.Struct):
+    """What the same arguments name."""
+
+    reasons: dict[str, int] = {}
+    sources: dict[str, int] = {}
+    others: int = 0
+
+
 class _What(msgspec.Struct):
     """What an operator's act says of itself."""
 
+    what: str = ""
+    """Which of the acts on a trail it is."""
     state: str = ""
     failed: str = ""
     """Why, in what the server did for somebody."""
@@ -186,13 +196,14 @@ def _count(found: Tally, event: _Event) -> None:
     if ours.kind == "admin" and user.domain:  # The store's own acts have none.
         found.done_count += 1
         if len(found.done) < DENIALS_MAX:
-            seq, ended = event.metadata.sequence, _ended(ours.args)
-            found.done.append(Done(seq, ours.timestamp, actor, action[1], ended))
+            seq, (what, ended) = event.metadata.sequence, _told(ours.args)
+            name = f"{action[1]}: {what}" if what else action[1]
+            found.done.append(Done(seq, ours.timestamp, actor, name, ended))
     if ours.kind == "denied" or event.status_code == "denied":
         count = _summed(ours.args) if action[1] == "denials" else 1
         found.denied += count
         if len(found.denials) < DENIALS_MAX:
-            reason = (event.status_detail or ours.reason)[:TEXT_MAX]
+            reason = (event.status_detail or ours.reason or _named(ours.args))[:TEXT_MAX]
             seq, source = event.metadata.sequence, event.src_endpoint.ip[:TEXT_MAX]
             found.denials.append(Denial(seq, ours.timestamp, actor, source, action[1], reason, count))
 
@@ -204,13 +215,26 @@ def _summed(args: msgspec.Raw) -> int:
         return 1
 
 
-def _ended(args: msgspec.Raw) -> str:
-    """How an act ended, as [what was done, who asked] says."""
+def _named(args: msgspec.Raw) -> str:
+    """Why and from where many were denied, as their summary says; "" where it says nothing."""
     try:
-        (what, *_) = _decode_acts(args)
-        return what.state[:TEXT_MAX] or ("failed" if what.failed else "")
+        found = _decode_named(args)
     except (ValueError, RecursionError):
         return ""
+    sources = found.sources | ({"others": found.others} if found.others else {})
+    reasons, addresses = (
+        ", ".join(f"{name} {number:,}" for name, number in each.items()) for each in (found.reasons, sources)
+    )
+    return f"{reasons}; from {addresses}" if reasons and addresses else reasons
+
+
+def _told(args: msgspec.Raw) -> tuple[str, str]:
+    """(which act on a trail it was, how it ended), as [what was done, who asked] says; "" where it does not."""
+    try:
+        (what, *_) = _decode_acts(args)
+        return what.what[:TEXT_MAX], what.state[:TEXT_MAX] or ("failed" if what.failed else "")
+    except (ValueError, RecursionError):
+        return "", ""
 
 
 def _add(into: Counter[Name], more: Counter[Name], others: Name) -> None:
@@ -221,3 +245,4 @@ def _add(into: Counter[Name], more: Counter[Name], others: Name) -> None:
 _decode: Final = msgspec.json.Decoder(_Event).decode
 _decode_acts: Final = msgspec.json.Decoder(tuple[_What, msgspec.Raw]).decode
 _decode_summary: Final = msgspec.json.Decoder(_Summary).decode
+_decode_named: Final = msgspec.json.Decoder(_Named).decode
