@@ -9,7 +9,7 @@ from reducers.accounts import Account, deposit, open_accounts, transfer
 from reducers.accounts import total as total_of
 from store.client import ClientOptions, Delete, Insert, Update, connect
 from store.errors import Denied, MalformedQuery, Refused, SchemaMismatch, UnknownReducer
-from store.expression import col
+from store.expression import col, left, upper
 from store.schema import Table, column
 from tests.cli.tenant import Tenant, running
 
@@ -133,14 +133,16 @@ def test_a_view_is_of_any_condition_and_any_columns(tenant: Tenant) -> None:
             rich = Account.where(Account.balance >= 900).select(Account.owner)
             with_the_rich = Account.where(col(Account.owner).in_(rich)).select(Account.id, Account.balance)
             middling = Account.where(col(Account.balance).between(70, 79) & (Account.owner != "ivy"))
-            twice = "SELECT balance * 2 AS twice, id FROM accounts WHERE owner LIKE 'iv%' AND balance % 2 = 0"
+            even = Account.where(col(Account.owner).like("iv%"), col(Account.balance) % 2 == 0)
+            twice = even.select(Account.id, twice=col(Account.balance) * 2, name=upper(Account.owner) + "!")
             async with db.query(with_the_rich) as near, db.query(middling) as some, db.query(twice) as doubled:
                 for number, owner, balance in ((850, "ivy", 70), (851, "ivy", 71), (852, "jim", 72)):
                     await other.call("open_account", number, owner, balance)
                 await other.call("deposit", 851, 1_000)
                 await db.synced(other.offset)
                 assert {key: row.balance for key, row in near.items()} == {850: 70, 851: 1071}
-                assert (list(some), {key: row.twice for key, row in doubled.items()}) == ([852], {850: 140})
+                assert list(some) == [852]
+                assert {key: (row.twice, row.name) for key, row in doubled.items()} == {850: (140, "IVY!")}
                 changes = near.changes()
                 await other.call("transfer", 851, 852, 1_000)
                 await db.synced(other.offset)
@@ -159,7 +161,8 @@ def test_a_view_is_the_first_of_an_order_or_groups(tenant: Tenant) -> None:
             for number, owner, balance in ((900, "kim", 5), (901, "kim", 7), (902, "lou", 6)):
                 await other.call("open_account", number, owner, balance)
             last = Account.where(Account.id >= 900).order_by(col(Account.balance).descending()).limit(2)
-            sums = Account.where(Account.id >= 900).group_by(Account.owner, total=col(Account.balance).sum())
+            grouped = Account.where(Account.id >= 900)
+            sums = grouped.group_by(owner=left(Account.owner, 3), total=col(Account.balance).sum())
             count = "SELECT count(*) AS many FROM accounts WHERE id >= 900 AND balance > 6"
             async with db.query(last) as top, db.query(sums) as owners, db.query(count) as rich:
                 assert [(key, row.balance) for key, row in top.items()] == [(901, 7), (902, 6)]
