@@ -177,7 +177,7 @@ class Trail:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.findings: list[tuple[int, str, str]] = []
-        self.counts: Counter[str] = Counter()
+        self.counts, self.reached = Counter[str](), dict[str, int]()  # What was read; each epoch's last offset so far.
         self.not_checked = ["whether more happened after the last checkpoint, or anything was never recorded"]
         self.origin, self.log = options.key.name, options.key.name.rpartition("/")[2]
         self.top: Path = options.folder / "audit" / "v1" / self.log
@@ -192,9 +192,8 @@ class Trail:
         self.revoked: dict[str, int] = {}  # A key's text, and the last size that it may have signed.
         self.signed: dict[int, bytes] = {}  # Size and root of every checkpoint that counts.
         self.ends: list[int] = []  # Every size that was signed, cosigned or not: batches end there.
-        self.kept = 0  # The size of the checkpoint that the auditor kept.
+        self.kept = self.size = 0  # Of the checkpoint that the auditor kept; behind the last manifest that holds.
         self.before: Manifest | None = NOTHING  # The manifest before, where it is there and holds.
-        self.size = 0  # Behind the last manifest that holds.
         self.last: tuple[str, int, int] | None = None  # Epoch, offset, time of the event before, where that holds.
         self.pending = 0  # Events whose hashes hold, and wait for a signed root.
 
@@ -300,6 +299,7 @@ class Trail:
                 self.give_up("the manifest behind them does not hold")
             elif not (self.pending or said["size_after"] == self.kept or low - said["count"] < said["first"] <= high):
                 self.last = None
+                self.reached.update({epoch: to for epoch, _, to in said["ranges"]})
                 self.counts["batches not asked for"] += 1
             elif said["name"] not in self.files:
                 self.find(INCOMPLETE, said["name"], f"events {said['first']} to {said['size_after'] - 1} are missing")
@@ -377,15 +377,16 @@ class Trail:
         expect(time > until or epoch != before, f"event {seq} to be later than the one before: a clock went back")
         if time <= until:
             self.find(WARNING, f"event {seq}", "in this new epoch the clock goes back")
-        if before and offset != last + 1 and (epoch == before or offset > last):
-            self.find(INCOMPLETE, f"event {seq}", f"offsets {last + 1} to {offset - 1} have no event")
+        expected = self.reached.get(epoch, last) + 1  # Where a restore is undone, its epoch goes on where it was left.
+        if before and (offset > expected or (epoch == before and offset != expected)):
+            self.find(INCOMPLETE, f"event {seq}", f"offsets {expected} to {offset - 1} have no event")
         if seq == 0 and offset != 1:
             self.find(WARNING, "event 0", f"the trail begins at offset {offset}: of what was before it is silent")
         silence = (time - until) // 1_000_000 if self.last else 0
         if silence > self.options.heartbeat > 0:
             what = f"{silence} s without an event before it" + (", and then a start" if starts else "")
             self.find(WARNING if starts else INCOMPLETE, f"event {seq}", what)
-        self.last = found
+        self.last, self.reached[epoch] = found, offset
 
     def give_up(self, why: str) -> None:
         """What hangs together up to here, but on no signature, stays unproven."""

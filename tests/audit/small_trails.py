@@ -280,6 +280,13 @@ def version_line(lock: Lock, *, latest: bool) -> dict[str, Any]:
     }
 
 
+def undone(offset: int) -> list[list[list[dict[str, Any]]]]:
+    """Batches behind three events: of a restore, and from this offset on of what came when it was undone."""
+    other = [event(3, epoch="e" * 32, offset=2)]
+    back = [event(4, offset=offset), event(5, offset=offset + 1)]
+    return [[[*other, *back]], [other, back]]
+
+
 def ranges(events: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
     """[epoch, first, last] of the events' offsets."""
     open_: list[Any] = []

@@ -39,6 +39,7 @@ from tests.audit.small_trails import (
     event,
     leaf,
     small_trail,
+    undone,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,22 @@ def test_a_plain_copy_says_that_locks_were_not_checked(tmp_path: Path, capsys: p
     said = verify(capsys, small_trail().write(tmp_path, locks=False))
     assert said["verdict"] == "VERIFIED"
     assert any(each.startswith("locks") for each in said["not_checked"])
+
+
+@pytest.mark.parametrize(("offset", "lacks"), [(4, ""), (6, "offsets 4 to 5")])
+def test_a_restore_that_was_undone_goes_on_where_its_epoch_was_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], offset: int, lacks: str
+) -> None:
+    """Offset 3, then another epoch, then offset 4: nothing is missing. Within a batch, and from one to another."""
+    for number, batches in enumerate(undone(offset)):
+        trail = small_trail(3)
+        for each in batches:
+            trail.batch(each)
+        trail.checkpoint()
+        folder = trail.write(tmp_path / str(number))
+        expected = [f"INCOMPLETE event 4: {lacks} have no event"] if lacks else []
+        assert texts(verify(capsys, folder)) == expected
+        assert texts(verify(capsys, folder, "--from-seq", 3)) == expected
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.__name__)

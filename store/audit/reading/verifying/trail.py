@@ -7,7 +7,7 @@ back in order.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Final
@@ -116,6 +116,7 @@ class Verification:
             if not (kept or unsigned or _is_wanted(manifest, asked)):
                 self._skipped += 1
                 self._hold_to_root(manifest, root)
+                self._walk.reached.update({epoch: end for epoch, _, end in manifest.ranges})
                 continue
             unsigned = root is None
             task = Task(
@@ -189,11 +190,16 @@ class Verification:
         elif seq == 0 and first.offset != 1:
             what = f"the trail begins at offset {first.offset}, and says nothing of what was before"
             self._evidence.find(Kind.WARNING, "event 0", what)
+        reached = self._walk.reached
         for (epoch, start, end), (next_epoch, next_start, _) in pairwise(places):
             seq += end - start + 1
-            if next_start != end + 1 and (next_epoch == epoch or next_start > end):
-                gap = f"offsets {end + 1} to {next_start - 1} of epoch {next_epoch} have no event"
+            reached[epoch] = end
+            expected = reached.get(next_epoch, end) + 1  # A restore that is undone goes on where its epoch was left.
+            if next_start > expected or (next_epoch == epoch and next_start != expected):
+                gap = f"offsets {expected} to {next_start - 1} of epoch {next_epoch} have no event"
                 self._evidence.find(Kind.INCOMPLETE, f"event {seq}", gap)
+        epoch, _, end = places[-1]
+        reached[epoch] = end
 
     def _give_up(self, why: str) -> None:
         if self._walk.pending:
@@ -262,6 +268,8 @@ class _Walk:
     pending: int = 0
     """Events whose hashes hold, and wait for a signed root."""
     last: Place | None = None
+    reached: dict[str, int] = field(default_factory=dict)
+    """The last offset of each epoch so far."""
 
 
 def _is_wanted(manifest: Manifest, asked: Request) -> bool:

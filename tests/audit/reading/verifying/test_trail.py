@@ -22,7 +22,18 @@ from store.env.worm_folder import FolderWorm
 from store.env.worm_memory import MemoryWorm
 from store.ids import Timestamp
 from tests.audit.attacks import ATTACKS, Attack
-from tests.audit.small_trails import FIRST_KEY, LOG, SECOND_KEY, START, WITNESS, Stored, Trail, event, small_trail
+from tests.audit.small_trails import (
+    FIRST_KEY,
+    LOG,
+    SECOND_KEY,
+    START,
+    WITNESS,
+    Stored,
+    Trail,
+    event,
+    small_trail,
+    undone,
+)
 
 KEY = read_key(FIRST_KEY.vkey)
 UNTIL = Timestamp(2_110_838_400_000_000)
@@ -234,6 +245,20 @@ def test_a_new_epoch_goes_on_from_an_earlier_offset(tmp_path: Path) -> None:
     trail.checkpoint()
     outcome = verify(folder_of(trail, tmp_path))
     assert (outcome.verdict, outcome.findings.kept) == (Verdict.VERIFIED, [])
+
+
+@pytest.mark.parametrize(("offset", "lacks"), [(4, ""), (6, "offsets 4 to 5")])
+def test_a_restore_that_was_undone_goes_on_where_its_epoch_was_left(tmp_path: Path, offset: int, lacks: str) -> None:
+    """Offset 3, then another epoch, then offset 4: nothing is missing. Within a batch, and from one to another."""
+    for number, batches in enumerate(undone(offset)):
+        trail = small_trail(3)
+        for each in batches:
+            trail.batch(each)
+        trail.checkpoint()
+        store = folder_of(trail, tmp_path / str(number))
+        expected = [f"INCOMPLETE event 4: {lacks} of epoch {LOG} have no event"] if lacks else []
+        assert texts(verify(store)) == expected
+        assert texts(verify(store, first_seq=3)) == expected
 
 
 def test_a_gap_within_a_batch_is_found(tmp_path: Path) -> None:
