@@ -1,8 +1,9 @@
 """A write-once store in a folder: the embedded default, so that a trail is kept from the first call on.
 
-What it keeps: nothing here overwrites or removes an object, shortens a lock or loses one in a crash; files and notes
-are read-only (0444). What it cannot: whoever may write to the folder can change every byte of it, and so can root. That
-it was done is found (hashes, signatures), not prevented. Where that is not enough, name a bucket with Object Lock.
+What it keeps: nothing here overwrites an object, removes one before its lock is over or under a hold, shortens a lock
+or loses one in a crash; files and notes are read-only (0444). What it cannot: whoever may write to the folder can
+change every byte of it, and so can root. That it was done is found (hashes, signatures), not prevented. Where that is
+not enough, name a bucket with Object Lock.
 
 Layout, for whoever reads it without us. `<key>` holds the bytes of the oldest version. `<key>.lock` holds what is known
 of the versions, newest first: {"v": 1, "versions": [{"version_id", "size", "sha256", "stored_at", "marker", "latest",
@@ -214,6 +215,26 @@ class FolderWorm:
         with self._said(key), self._changing(key):
             self._renote(key, self._find(key, version_id), legal_hold=on)
 
+    def remove(self, key: str) -> None:
+        """Remove an object that is not locked any more, with all its versions; nothing where there is none.
+
+        Its notes go last: after a crash between, they say what is to be removed. Protected: a lock or a hold forbids.
+        """
+        with self._said(key), self._changing(key):
+            path, now = self._path / key, _moment(self.now())
+            for each in (known := self._known(key)):
+                if each.legal_hold or each.event_hold:
+                    raise Protected(f"{key} is under a hold")
+                if each.retain_until is None or each.retain_until >= now:
+                    raise Protected(f"{key} is locked, or nothing says until when")
+            for each in known[:-1]:
+                if _VERSION_ID.fullmatch(each.version_id):
+                    path.with_name(f"{path.name}@{each.version_id}").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+            _notes_path(path).unlink(missing_ok=True)
+            sync_folder(path.parent)
+
     def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -334,4 +355,4 @@ def _timestamp(moment: datetime) -> Timestamp:
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MAKE_IT: Final = "`store audit init` makes one."
-_TAMPERED: Final = "Nothing here removes objects: somebody did. Verify the trail."
+_TAMPERED: Final = "Nothing here removes an object and leaves its notes: somebody did. Verify the trail."
