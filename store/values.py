@@ -205,9 +205,7 @@ def normaliser(annotation: Any) -> Normaliser | None:  # noqa: PLR0911  # One li
     if origin is Annotated:
         return normaliser(arguments[0])
     if origin in {typing.Union, types.UnionType}:
-        for inner in filter(None, map(normaliser, arguments)):
-            return _unless_none(inner)
-        return None
+        return _one_of(arguments)
     if origin in {tuple, list} and (item := normaliser(arguments[0])):
         return _for_each(item)
     if origin is dict and (item := normaliser(arguments[1])):
@@ -221,6 +219,23 @@ def _for_each(item: Normaliser) -> Normaliser:
 
 def _for_each_value(item: Normaliser) -> Normaliser:
     return lambda values: {key: item(value) for key, value in values.items()}
+
+
+def _one_of(annotations: tuple[Any, ...]) -> Normaliser | None:
+    """Of a union each value is brought to the form of its own type: an int beside a float stays an int."""
+    normals = {_type_of(each): normal for each in annotations if (normal := normaliser(each))}
+    if len(annotations) - (type(None) in annotations) == 1:
+        for inner in normals.values():
+            return _unless_none(inner)
+    if not normals:
+        return None
+    return lambda value: value if (normal := normals.get(type(value))) is None else normal(value)
+
+
+def _type_of(annotation: Any) -> Any:
+    """The class of an annotation's values."""
+    origin = typing.get_origin(annotation)
+    return _type_of(typing.get_args(annotation)[0]) if origin is Annotated else origin or annotation
 
 
 def _unless_none(inner: Normaliser) -> Normaliser:

@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgpack
@@ -15,7 +15,7 @@ from store.codec import RowCodec
 from store.errors import ConstraintViolation
 from store.ids import INT_MAX, INT_MIN
 from store.schema import Table, column
-from store.values import SCALARS, ColumnType, Json
+from store.values import SCALARS, ColumnType, Json, normaliser
 
 
 class Everything(Table):
@@ -183,3 +183,24 @@ def test_every_type_has_a_name_that_leads_back(name: str, suffix: str, nullable:
 
     kind = ColumnType(name + suffix, nullable)
     assert column_type(kind.annotation(), where="here") == kind
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "form"),
+    [
+        (int | float, INT_MAX, INT_MAX),
+        (int | float, -0.0, 0.0),
+        (str | float | None, "x", "x"),
+        (str | float | None, None, None),
+        (list[str | Annotated[float, ""]], ["x", -0.0], ("x", 0.0)),
+        (str | list[float], [-0.0], (0.0,)),
+        (str | dict[str, float], "x", "x"),
+        (float | None, -0.0, 0.0),
+        (int | str, "x", "x"),
+    ],
+)
+def test_a_value_of_a_union_has_the_form_of_its_own_type(annotation: Any, value: Any, form: Any) -> None:
+    """An int beside a float stays an int, however large, and a text is no float."""
+    normal = normaliser(annotation)
+    said = value if normal is None else normal(value)
+    assert (type(said), repr(said)) == (type(form), repr(form))
