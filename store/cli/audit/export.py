@@ -24,6 +24,8 @@ from store.errors import DirectoryError
 
 TOOL: Final = "verify_audit.py"
 """The verifier that goes with an export: one file that needs nothing of the store."""
+EVENT_TOOL: Final = "verify_event.py"
+"""The one beside it that checks the proof of one event."""
 README: Final = "README.txt"
 RESULT: Final = "verification.json"
 
@@ -32,11 +34,12 @@ _README: Final = """An export of an audit trail, made {now} by commitstore {vers
 It verifies without the store that wrote it. What you need: Python 3.11 or later, and
     pip install cryptography zstandard
     python {tool} . --key VKEY{part}
+    python {event_tool} EVENT.json EVENT.tlog-proof --key VKEY    # one event alone, by a proof that you were sent
 
 VKEY is the trail's verification key. Get it from the people who run the store, by another way than this folder; what
 was named when this was made is
     {key}
-A copy of {tool} from a place you trust is better than the one here: it is tools/{tool} in the source.
+Copies of both from a place you trust are better than the ones here: they are in tools/ of the source.
 
 audit/v1/{log}/
     batch/       the events, as JSON Lines in zstd: `zstdcat FILE | jq` shows them
@@ -111,13 +114,15 @@ def _explain(trail: Opened, into: Path, outcome: Outcome, *, asked: str, locks: 
     """The page, the verifier and what was found."""
     if locks:
         write_new(into / ".worm.json", b'{"retention_days":1,"v":1}')
-    write_new(into / TOOL, verifier())
+    for each in (TOOL, EVENT_TOOL):
+        write_new(into / each, tool(each))
     write_new(into / RESULT, msgspec.json.format(msgspec.json.encode(line_of(outcome))))
     page = _README.format(
         now=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}",
         version=version(),
         url=outcome.store,
         tool=TOOL,
+        event_tool=EVENT_TOOL,
         part=asked,
         key=trail.key or "none: the trail's own key was believed",
         log=trail.log,
@@ -126,19 +131,19 @@ def _explain(trail: Opened, into: Path, outcome: Outcome, *, asked: str, locks: 
     write_new(into / README, page.encode())
 
 
-def verifier() -> bytes:
-    """The auditors' verifier: of the source tree, or as it was installed. DirectoryError: it is gone."""
-    beside = Path(store.__file__).parents[1] / "tools" / TOOL
+def tool(name: str) -> bytes:
+    """A verifier for auditors: of the source tree, or as it was installed. DirectoryError: it is gone."""
+    beside = Path(store.__file__).parents[1] / "tools" / name
     if beside.is_file():
         return beside.read_bytes()
     try:
-        found = [each for each in metadata.files("commitstore") or () if each.name == TOOL]
+        found = [each for each in metadata.files("commitstore") or () if each.name == name]
     except metadata.PackageNotFoundError:
         found = []
-    for each in [*(Path(str(one.locate())) for one in found), Path(sys.prefix) / "share" / "commitstore" / TOOL]:
+    for each in [*(Path(str(one.locate())) for one in found), Path(sys.prefix) / "share" / "commitstore" / name]:
         if each.is_file():
             return each.read_bytes()
-    raise DirectoryError(f"{TOOL} is not installed", hint="Take it from tools/ of the source")
+    raise DirectoryError(f"{name} is not installed", hint="Take it from tools/ of the source")
 
 
 def version() -> str:

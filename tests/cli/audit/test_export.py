@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from store.cli.audit.export import verifier
+from store.cli.audit.export import EVENT_TOOL, TOOL, tool
 from tests.audit.attacks import delete_marker, missing_batch, new_version, one_bit
 from tests.audit.small_trails import FIRST_KEY, small_trail
 from tests.cli.history import error, events, run
@@ -27,7 +27,9 @@ def test_an_export_verifies_alone_and_by_the_store(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "README.txt").read_text()
     assert "python verify_audit.py . --key VKEY\n" in page
     assert FIRST_KEY.vkey in page
-    assert (tmp_path / "out" / "verify_audit.py").read_bytes() == verifier()
+    for each in (TOOL, EVENT_TOOL):
+        assert (tmp_path / "out" / each).read_bytes() == tool(each)
+        assert f"python {each} " in page
 
 
 def test_a_part_verifies_as_that_part(tmp_path: Path) -> None:
