@@ -308,9 +308,9 @@ def store_of(places: Places, options: AuditOptions, clock: Clock) -> WormStore:
     return open_worm(options.store or str(places.bucket), clock, endpoint=options.endpoint, region=options.region)
 
 
-def note_verified(places: Places, *, at: Timestamp, events: int, code: int) -> None:
-    """Note that the store's own trail was verified, and what came out, for status and metrics."""
-    whole_at = verified_at(places) if code else at
+def note_verified(places: Places, *, at: Timestamp, events: int, code: int, part: bool) -> None:
+    """Note that the store's own trail, or a part of it, was verified, and what came out, for status and metrics."""
+    whole_at = verified_at(places) if code or part else at
     unfinished = places.verified.with_name(f"{places.verified.name}.{os.getpid()}")
     unfinished.write_bytes(msgspec.json.encode({"at": at, "events": events, "exit": int(code), "whole_at": whole_at}))
     unfinished.replace(places.verified)

@@ -127,7 +127,13 @@ def verify(  # Options of a command.
     outcome, notes = _run(trail, request, against, snapshot, jobs or os.cpu_count() or 1, json=json)
     tell(outcome, notes, json=json)
     if trail.places is not None:
-        note_verified(trail.places, at=SystemClock().wall(), events=outcome.counts.events_proven, code=outcome.verdict)
+        note_verified(
+            trail.places,
+            at=SystemClock().wall(),
+            events=outcome.counts.events_proven,
+            code=outcome.verdict,
+            part=_is_part(request),
+        )
     raise typer.Exit(int(outcome.verdict))
 
 
@@ -184,9 +190,14 @@ def _satisfied(policy: Policy) -> Cosigned:
     return cosigned
 
 
+def _is_part(request: Request) -> bool:
+    """Whether not all events were asked for."""
+    return (request.since, request.until, request.first_seq, request.last_seq) != (START, FAR, 0, LAST_SEQ)
+
+
 def _snapshot_of(text: str, trail: Opened, request: Request) -> AgainstSnapshot:
     """The snapshot that DIR, DIR:NAME or NAME says. NothingThere: there is none. ConfigError: a part does not do."""
-    if (request.since, request.until, request.first_seq, request.last_seq) != (START, FAR, 0, LAST_SEQ):
+    if _is_part(request):
         hint = "Leave --from, --to, --from-seq and --to-seq away, or --against-snapshot"
         raise ConfigError("what a snapshot holds follows from all events, found a part asked for", hint=hint)
     folder, name = Path(text), ""

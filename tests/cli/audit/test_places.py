@@ -84,9 +84,9 @@ def test_when_it_was_verified_is_read_from_a_note(tmp_path: Path, text: str | No
 
 
 def test_a_verification_that_found_something_is_none_that_found_it_whole(tmp_path: Path) -> None:
-    """What the last good one said stays."""
+    """Neither is one of a part. What the last good one of all said stays."""
     places = places_of(tmp_path / "data", OPTIONS)
     places.folder.mkdir()
-    for at, code in ((5, 1), (7, 0), (9, 2)):
-        note_verified(places, at=Timestamp(at), events=3, code=code)
+    for at, code, part in ((5, 1, False), (7, 0, False), (9, 2, False), (11, 0, True)):
+        note_verified(places, at=Timestamp(at), events=3, code=code, part=part)
         assert verified_at(places) == (0 if at == 5 else 7)

@@ -28,6 +28,8 @@ def test_a_stores_own_trail_is_named_by_its_data_directory(folder: Path) -> None
     noted = json.loads((folder / "data.audit" / "verified.json").read_text())
     assert (noted["events"], noted["exit"]) == (said["counts"]["events_proven"], 0)
     assert verified_at(places_of(folder / "data", AuditOptions())) == noted["at"] > 0
+    run("audit", "verify", "data", "--to-seq", "1", cwd=folder)
+    assert verified_at(places_of(folder / "data", AuditOptions())) == noted["at"]
 
 
 def test_the_folder_beside_the_data_directory_names_it_too(folder: Path) -> None:
