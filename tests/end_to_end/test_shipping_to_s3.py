@@ -84,7 +84,7 @@ def test_a_trail_arrives_through_trouble(proxy: Proxy, seed: int) -> None:
     What is under way arrives in any order, but nothing once its process is gone: this server takes taken keys.
     """
     dice = random.Random(seed)  # noqa: S311  # The same trouble each time.
-    store = S3Worm(BUCKET, f"trouble-{seed}", endpoint=proxy.url, region="us-east-1")
+    store = S3Worm(BUCKET, f"trouble-{seed}", endpoint=proxy.url, region="us-east-1", read_timeout_s=5)
     prepare_bucket(store, retention=Retention(1))
     ledger, clock = MemoryLedger(), RealTime()
     rows = Rows(ledger, LOG)
