@@ -43,6 +43,8 @@ WELL_S: Final = 600.0
 """Seconds after which a process that ran so long counts as having been well."""
 SILENCE_MAX_S: Final = 600.0
 """Seconds it may say nothing: longer than the slowest request to a bucket, with its repetitions."""
+TOLD_MAX: Final = 1_000
+"""Characters of why the process ended that the log keeps."""
 STATUS, ACT = "status", "act"
 
 logger: Final = logging.getLogger(__name__)
@@ -191,7 +193,7 @@ class Auditing:
 
     async def _work(self) -> None:
         """One process after the other, until the server stops."""
-        failures = 0
+        failures, told = 0, ""
         while not self._stopping:
             ended = await self._run()
             if self._stopping:
@@ -200,6 +202,9 @@ class Auditing:
             pause = min(RETRY_MAX_S, RETRY_MIN_S * 2.0 ** min(failures - 1, 16))
             self.problem = ended.problem or "the audit process ended by itself"
             logger.error("the audit trail is not written: %s; trying again in %.0f s", self.problem, pause)
+            if self.problem != told:  # One that cannot begin says the same each time.
+                told = self.problem
+                self._record({"what": f"the process that ships ended: {told[:TOLD_MAX]}"})
             await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:
@@ -253,8 +258,13 @@ class Auditing:
             self.status, self._heard_at = content, self._engine.world.clock.monotonic()
             self.problem = str(content.get("problem") or "")
             self._heed(full=bool(content.get("full")))
-        elif kind == ACT and not self._stopping and self._engine.housekeeping.has_room:
+        elif kind == ACT and not self._stopping:
             logger.warning("audit: %s", content.get("what"))
+            self._record(content)
+
+    def _record(self, content: Mapping[str, Any]) -> None:
+        """What became of the trail is an administrative act, where there is room for it."""
+        if self._engine.housekeeping.has_room:
             with self._runner.whole():
                 self._engine.write_path.record(Kind.ADMIN, REASON, encode([content, []]))
             self._runner.wake()

@@ -98,6 +98,14 @@ def test_what_the_process_says_is_told_by_metrics_and_to_operators(audited: Audi
         assert tenant.request("GET", "/v1/audit", token=reads).status == 403
 
 
+def acts_of(tenant: RealTenant) -> list[dict[str, Any]]:
+    """What the log tells of the trail, from the start; all of it the store's own."""
+    tail = tenant.on_loop(lambda: [each for each in tenant.engine.feed.tail(0) or () if each.reducer == "audit"])  # type: ignore[arg-type]  # From the start.
+    acts = [msgspec.msgpack.decode(each.args) for each in tail]
+    assert all(who == [] for _, who in acts)
+    return [what for what, _ in acts]
+
+
 @pytest.mark.parametrize("how", [["fail", "no ledger"], ["say", {"event": "nonsense"}]])
 def test_a_process_that_ends_is_started_again_and_calls_go_on(audited: Audited, how: list[Any]) -> None:
     """However it ended; why is said, and forgotten when it is well again."""
@@ -128,12 +136,22 @@ def test_a_process_that_is_asked_for_is_started_at_once(audited: Audited, monkey
 
 
 def test_a_process_that_is_killed_is_started_again(audited: Audited) -> None:
-    """As by the system when memory runs out."""
+    """As by the system when memory runs out, or by somebody; the log tells it."""
     with audited(["say", STATUS], HANG) as tenant:
         wait_for_status(tenant)
         os.kill(tenant.on_loop(lambda: tenant.service.auditing.pid) or 0, signal.SIGKILL)
         tenant.wait_until(lambda: tenant.service.auditing.starts >= 2)
         write(tenant)
+        (act,) = acts_of(tenant)
+        assert act["what"].startswith("the process that ships ended: ")
+        assert "SIGKILL" in act["what"]
+
+
+def test_a_process_that_cannot_begin_is_told_once(audited: Audited) -> None:
+    """However often it is tried."""
+    with audited(["fail", "no ledger"]) as tenant:
+        tenant.wait_until(lambda: tenant.service.auditing.starts >= 3)
+        assert len(acts_of(tenant)) == 1
 
 
 def test_a_full_ledger_refuses_calls_and_lets_reads_go_on(audited: Audited) -> None:
@@ -167,8 +185,7 @@ def test_what_the_process_did_is_a_record(audited: Audited) -> None:
     """A key that came, a ledger that was made anew: an administrative act as others."""
     with audited(["say", {"event": "act", "what": "a new key signs"}], ["say", STATUS], HANG) as tenant:
         wait_for_status(tenant)
-        tail = tenant.on_loop(lambda: [each for each in tenant.engine.feed.tail(0) or () if each.reducer == "audit"])  # type: ignore[arg-type]  # From the start.
-        assert [msgspec.msgpack.decode(each.args) for each in tail] == [[{"what": "a new key signs"}, []]]
+        assert {"what": "a new key signs"} in acts_of(tenant)
 
 
 def test_a_heartbeat_is_a_record(audited: Audited) -> None:
