@@ -27,9 +27,12 @@ from store.cli.output import note, print_json, stdout
 from store.cli.upkeep.acts import BY_HAND, note_switch, noted, settle
 from store.cli.upkeep.preview import agree, tell_next
 from store.engine.directory import FOLDERS, GENERATION, MARKER, RESTORING
+from store.engine.loading import end_of_log
 from store.env.posix import PosixDisk, SystemEntropy
-from store.errors import DirectoryError
+from store.errors import DirectoryError, StoreError
 from store.ids import Offset
+from store.log.segment import segment_offsets
+from store.log.survey import read_header
 from store.upkeep import generations
 
 
@@ -206,7 +209,7 @@ def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
             return
         back = generations.previous(disk)
         assert back is not None
-        note_switch(root, "undo", back, {"reason": BY_HAND, "left": left.name})
+        note_switch(root, "undo", back, {"reason": BY_HAND, "left": left.name, **_end_of(left)})
         generations.undo(disk)
         said = f"undone: {generation_of(root)} is in force, as if nothing had been restored"
         _done({"event": "undone", "generation": str(generation_of(root)), "left": str(left)}, said, json=json)
@@ -215,6 +218,15 @@ def undo_restored(root: Path, *, yes: bool, dry_run: bool, json: bool) -> None:
             tell_next([serve, (f"rm -r {shlex.quote(str(left))}", "when nothing in it is of use any more")])
     finally:
         disk.unlock()
+
+
+def _end_of(left: Path) -> dict[str, object]:
+    """Which history is left, and how far it had come: its calls were answered, whether the trail tells them or not."""
+    with suppress(StoreError, OSError):  # It is left because it is damaged, or gone, perhaps.
+        disk = PosixDisk(left, read_only=True)
+        for segment in segment_offsets(disk)[-1:]:
+            return {"epoch": read_header(disk, segment).epoch.hex(), "last_offset": end_of_log(disk)}
+    return {}
 
 
 def _previous(disk: PosixDisk, root: Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -139,8 +140,11 @@ def test_a_restore_in_place_its_undo_and_its_confirmation(data: Path) -> None:
     run("restore", "data", "--to-offset", "6", cwd=here)
     ((name, what),) = told(data)
     assert (name, what["offset"], what["state"]) == ("restore", 6, DONE)
+    left = logged(data)[-1].offset
     run("restore", "data", "--undo", cwd=here)
-    assert [(name, what["state"]) for name, what in told(data)] == [("undo", DONE)]
+    ((name, what),) = told(data)
+    assert (name, what["state"], what["last_offset"]) == ("undo", DONE, left)
+    assert len(what["epoch"]) == 32
     run("restore", "data", "--to-offset", "7", cwd=here)
     run("restore", "data", "--undo", cwd=here)
     found = [(name, what["state"]) for name, what in told(data)]
@@ -148,6 +152,17 @@ def test_a_restore_in_place_its_undo_and_its_confirmation(data: Path) -> None:
     run("restore", "data", "--to-offset", "8", cwd=here)
     run("restore", "data", "--confirm", cwd=here)
     assert [(name, what["state"]) for name, what in told(data)] == [("restore", DONE), ("confirm", DONE)]
+
+
+@pytest.mark.parametrize("gone", ["log", ""])
+def test_what_is_damaged_or_gone_can_be_left_all_the_same(data: Path, gone: str) -> None:
+    """An undo says how far that history had come only where something tells it."""
+    here = data.parent
+    run("restore", "data", "--to-offset", "6", cwd=here)
+    shutil.rmtree(generation_of(data) / gone)
+    run("restore", "data", "--undo", cwd=here)
+    (*_, (name, what)) = told(data)
+    assert (name, what["state"], "last_offset" in what) == ("undo", DONE, False)
 
 
 def test_what_was_being_logged_is_settled_before_another_generation_comes_into_force(data: Path) -> None:
