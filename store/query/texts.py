@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from store.query.budget import work
+from store.query.kinds import INT4_MIN
 from store.query.problems import Trouble
 
 TEXT_SIZE_MAX: Final = 16 << 20
@@ -74,6 +75,8 @@ def left(text: str, count: int) -> str:
 
 def right(text: str, count: int) -> str:
     """The last characters, or all but the first where the count is negative."""
+    if count == INT4_MIN:  # PostgreSQL finds no such number without its sign, and takes the whole text.
+        return text
     return text[-count:] if count else ""
 
 
