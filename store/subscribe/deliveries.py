@@ -11,6 +11,7 @@ from typing import Final
 
 from store.errors import CallError
 from store.ids import Offset, QueryId
+from store.query.budget import FOLLOWED_STEPS
 from store.query.live import LiveQuery
 from store.subscribe.beginning import begin
 from store.subscribe.delivery import Delivery, Recipient, State
@@ -89,7 +90,8 @@ class Deliveries:
     @staticmethod
     def _advance(delivery: Delivery) -> State:
         try:
-            return delivery.advance()
+            with FOLLOWED_STEPS:
+                return delivery.advance()
         except CallError as error:
             delivery.recipient.refuse(delivery.query, error)
             return State.DONE

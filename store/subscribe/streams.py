@@ -8,6 +8,7 @@ from typing import Final
 
 from store.engine.engine import Engine
 from store.ids import Offset, QueryId
+from store.query.budget import FOLLOWED_STEPS
 from store.query.live import LiveQuery
 from store.subscribe.delivery import State
 from store.subscribe.first_rows import FirstRows
@@ -82,4 +83,5 @@ class Streams:
             if not self.join(stream):
                 return State.WAITING
             shaped.begin(stream, lambda: self.leave(stream))
-        return State.GOING if shaped.advance(self._options.first_rows_kept_max) else State.DONE
+        with FOLLOWED_STEPS:
+            return State.GOING if shaped.advance(self._options.first_rows_kept_max) else State.DONE

@@ -14,6 +14,7 @@ from typing import Any, Final
 from store.errors import CallError, Overloaded
 from store.ids import Key, TableId
 from store.query.access import candidates
+from store.query.budget import FOLLOWED_STEPS
 from store.query.live import LiveQuery
 from store.query.membership import Membership, Share
 from store.query.routing import MemberUse, member_uses
@@ -207,7 +208,8 @@ class Subqueries:
     @staticmethod
     def _put(node: Subquery, about: Mapping[Key, Write]) -> None:
         try:
-            node.membership.move(node.put(about))
+            with FOLLOWED_STEPS:
+                node.membership.move(node.put(about))
         except CallError as error:
             node.error = error
 
@@ -241,7 +243,8 @@ class Subqueries:
             self._put(node, about)
             return
         try:
-            was = node.membership.move(node.moved(about, pasts))
+            with FOLLOWED_STEPS:
+                was = node.membership.move(node.moved(about, pasts))
             if was:
                 pasts[node.membership] = was
                 self._spread(node, was, asked, written)

@@ -14,6 +14,7 @@ from store.engine.engine import Engine
 from store.engine.identity import Caller
 from store.errors import CallError, Denied
 from store.ids import Offset, QueryId, TableId
+from store.query.budget import FOLLOWED_STEPS
 from store.query.live import LiveQuery, compile_live
 from store.query.results import Room
 from store.subscribe.absence import Absence
@@ -240,7 +241,8 @@ class Subscriptions:
         pasts, failed = self.subqueries.settle(transaction.writes, asked) if self._resting else ({}, {})
         for followed, about in asked.items():
             try:
-                change = followed.answer(about, pasts)
+                with FOLLOWED_STEPS:
+                    change = followed.answer(about, pasts)
             except CallError as error:
                 failed[followed] = error
             else:

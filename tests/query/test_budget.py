@@ -3,7 +3,7 @@
 import pytest
 
 from store.errors import Overloaded
-from store.query.budget import ROWS_A_LOOK, Budget
+from store.query.budget import FOLLOWED_STEPS, FOLLOWED_STEPS_MAX, ROWS_A_LOOK, Budget, work
 from store.query.options import Options
 
 
@@ -27,3 +27,14 @@ def test_rows_may_be_counted_at_once() -> None:
     budget.spend(10)
     with pytest.raises(Overloaded):
         budget.spend()
+
+
+def test_a_followed_query_has_its_steps_anew_each_time() -> None:
+    """What another took, or it took before, does not count; outside of it nothing does."""
+    for _ in range(3):
+        with FOLLOWED_STEPS:
+            work(FOLLOWED_STEPS_MAX)
+    with pytest.raises(Overloaded) as refused, FOLLOWED_STEPS:
+        work(FOLLOWED_STEPS_MAX + 1)
+    assert refused.value.details == {"limit": "followed_steps_max"}
+    work(FOLLOWED_STEPS_MAX + 1)

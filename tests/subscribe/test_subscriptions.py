@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.query import budget
 from store.subscribe.followed import Followed
 from store.subscribe.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from store.subscribe.options import Options
@@ -173,6 +174,29 @@ def test_many_equality_queries_do_not_slow_a_change(monkeypatch: pytest.MonkeyPa
 
 DIVIDED: Final = "SELECT * FROM books WHERE 6 / copies > 2"
 FAILED: Final = ["failure", "subscribe", 1, 0, "malformed_query"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM books WHERE lower(author) LIKE '%z_z%'",
+        "SELECT id FROM books WHERE copies IN (SELECT copies FROM books WHERE lower(author) LIKE '%z_z%')",
+        "SELECT lower(author), count(*) FROM books GROUP BY lower(author)",
+    ],
+)
+def test_a_query_whose_rows_take_too_long_ends_alone(sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call waits for it. When its rows come and when they change: it is told the bound, and others go on."""
+    monkeypatch.setattr(budget, "FOLLOWED_STEPS_MAX", 1_000)
+    client = Shelf().client()
+    assert client.asks(["subscribe", 1, sql], ["subscribe", 2, ALL_BOOKS])[0][0] == "subscribed"
+    client.asks(["call", 1, "put", [1, "a" * 100]])
+    heard = client.asks(["call", 2, "put", [2, "a" * 2_000]])
+    (failure,) = (each for each in heard if each[0] == "failure")
+    assert failure[1:3] + failure[4:5] == ["subscribe", 1, "overloaded"]
+    assert "1000 steps" in failure[5]
+    assert [each[0] for each in heard if each[0] != "failure"] == ["delta", "result"]
+    heard = client.asks(["subscribe", 3, sql])
+    assert any(each[:3] == ["failure", "subscribe", 3] for each in heard)
 
 
 @each_subprotocol
