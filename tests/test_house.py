@@ -29,7 +29,7 @@ BANNED_ATTRIBUTES = {
 }
 """Attributes nobody calls there, by the module or class they belong to."""
 ALLOWED_CALLS = {
-    ("store/query/kinds.py", "hash"): "As in values.py.",
+    ("store/query/types/kinds.py", "hash"): "As in values.py.",
     ("store/values.py", "hash"): "The hash of a str, for a dict in RAM: nothing iterates in its order.",
 }
 """(file, name): why it may."""
@@ -104,8 +104,8 @@ def test_what_only_looks_like_one_is_not() -> None:
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
     "store/ids.py": "Names for integers: there is nothing to run.",
-    "store/query/statement.py": "Fields: held by tests/query/test_parsing.py.",
-    "store/query/words.py": "Words: held by tests/query/test_lexing.py.",
+    "store/query/syntax/statement.py": "Fields: held by tests/query/syntax/test_parsing.py.",
+    "store/query/syntax/words.py": "Words: held by tests/query/syntax/test_lexing.py.",
     "store/transaction.py": "Fields: held by tests/test_codec.py and by the worked example of log/FORMAT.md.",
     "store/env/world.py": "Protocols: held by tests/contracts/ for all who claim them.",
     "store/__main__.py": "The door to store/cli.",
@@ -169,31 +169,24 @@ SHARED_TESTS = {
     "store/client/transport.py": "tests/client/test_connection.py",
     **dict.fromkeys(
         [
-            f"store/query/{each}.py"
-            for each in (
-                "casts",
-                "coercion",
-                "conditions",
-                "constructs",
-                "documents",
-                "expressions",
-                "functions",
-                "kinds",
-                "numbers",
-                "texts",
-            )
+            *[
+                f"store/query/types/{each}.py"
+                for each in ("casts", "documents", "functions", "kinds", "numbers", "texts")
+            ],
+            *[f"store/query/meaning/{each}.py" for each in ("coercion", "conditions", "constructs", "expressions")],
         ],
-        "tests/query/test_compiling.py",
+        "tests/query/meaning/test_compiling.py",
     ),
+    "store/query/access.py": "tests/query/test_asking.py",
+    "store/query/shaping/aggregates.py": "tests/query/test_asking.py",
+    "store/query/shaping/grouping.py": "tests/query/test_asking.py",
+    "store/query/problems.py": "tests/query/syntax/test_parsing.py",
     **dict.fromkeys(
-        [f"store/query/{each}.py" for each in ("access", "aggregates", "grouping")], "tests/query/test_asking.py"
+        [f"store/query/syntax/{each}.py" for each in ("nodes", "tree", "values")], "tests/query/syntax/test_parsing.py"
     ),
-    **dict.fromkeys(
-        [f"store/query/{each}.py" for each in ("nodes", "problems", "tree", "values")], "tests/query/test_parsing.py"
-    ),
-    "store/query/projecting.py": "tests/query/test_live.py",
+    "store/query/shaping/projecting.py": "tests/query/test_live.py",
     "store/query/routing.py": "tests/query/test_live.py",
-    "store/query/tables.py": "tests/query/test_live.py",
+    "store/query/meaning/tables.py": "tests/query/test_live.py",
     **dict.fromkeys(
         [f"store/server/{each}.py" for each in ("maintenance_options", "works", "workshop")],
         "tests/server/test_maintenance.py",

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from store.ids import Key
 from store.query.budget import Budget
-from store.query.expressions import Evaluate, Expression
-from store.query.membership import Membership
+from store.query.meaning.expressions import Evaluate, Expression
+from store.query.meaning.membership import Membership
 from store.query.routing import branches, equalities, member_terms, same_form, terms
 from store.schema import ColumnSchema, TableSchema
 from store.tables.database import Database

@@ -14,17 +14,17 @@ from typing import Any, Final, NamedTuple
 
 from store.query.access import Access, Join, access, fill
 from store.query.budget import Budget
-from store.query.compiling import Compiler
-from store.query.grouping import GroupScope, group_scope
-from store.query.lexing import QUERY_LENGTH_MAX
 from store.query.live import TableScope, check_parameters
-from store.query.membership import Membership
-from store.query.ordering import SortKey, bound, meaning, sort_keys
-from store.query.parsing import parse
+from store.query.meaning.compiling import Compiler
+from store.query.meaning.membership import Membership
+from store.query.meaning.tables import ResultColumn, TableSource, find_sources
 from store.query.problems import malformed
-from store.query.projecting import is_whole, outputs, row_maker
-from store.query.statement import Select
-from store.query.tables import ResultColumn, TableSource, find_sources
+from store.query.shaping.grouping import GroupScope, group_scope
+from store.query.shaping.ordering import SortKey, bound, meaning, sort_keys
+from store.query.shaping.projecting import is_whole, outputs, row_maker
+from store.query.syntax.lexing import QUERY_LENGTH_MAX
+from store.query.syntax.parsing import parse
+from store.query.syntax.statement import Select
 from store.schema import Schema
 from store.tables.database import Database
 from store.values import encode

@@ -20,19 +20,19 @@ from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from store.ids import QueryId
-from store.query.compiling import Compiler
-from store.query.expressions import Expression
-from store.query.grouping import GroupScope, group_scope
-from store.query.lexing import QUERY_LENGTH_MAX
-from store.query.membership import Membership, Share, compile_member
+from store.query.meaning.compiling import Compiler
+from store.query.meaning.expressions import Expression
+from store.query.meaning.membership import Membership, Share, compile_member
+from store.query.meaning.tables import ResultColumn, TableSource, column_expression, find_column, find_sources
 from store.query.options import Followed
-from store.query.parsing import parse
 from store.query.problems import malformed
-from store.query.projecting import Projected, is_whole, outputs, row_maker
 from store.query.routing import Equality, MemberUse, Range, equalities, member_uses, ranges
-from store.query.shapes import Shape, shape
-from store.query.statement import Aggregate, Column, Member, Statement, Value
-from store.query.tables import ResultColumn, TableSource, column_expression, find_column, find_sources
+from store.query.shaping.grouping import GroupScope, group_scope
+from store.query.shaping.projecting import Projected, is_whole, outputs, row_maker
+from store.query.shaping.shapes import Shape, shape
+from store.query.syntax.lexing import QUERY_LENGTH_MAX
+from store.query.syntax.parsing import parse
+from store.query.syntax.statement import Aggregate, Column, Member, Statement, Value
 from store.schema import Schema, TableSchema
 from store.values import encode
 

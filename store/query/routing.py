@@ -8,9 +8,9 @@ Laws: every equality and every range holds for every row that the condition is t
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from store.query.expressions import Expression
-from store.query.kinds import NUMBERS, Kind
-from store.query.membership import Membership
+from store.query.meaning.expressions import Expression
+from store.query.meaning.membership import Membership
+from store.query.types.kinds import NUMBERS, Kind
 from store.schema import ColumnSchema
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from store.ids import Key, Offset
 from store.query.access import candidates
 from store.query.live import LiveQuery
-from store.query.membership import Membership
+from store.query.meaning.membership import Membership
 from store.subscribe.changes import Past
 from store.subscribe.encoding import Encoding
 from store.tables.database import Database

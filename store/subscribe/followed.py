@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 from store.errors import CallError, MalformedQuery
 from store.ids import Key
 from store.query.live import LiveQuery
-from store.query.membership import Membership
-from store.query.results import Move
+from store.query.meaning.membership import Membership
+from store.query.shaping.results import Move
 from store.subscribe.broadcast import Broadcast
 from store.subscribe.changes import Change, Told
 from store.subscribe.encoding import Encoding, WireKey

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from store.errors import CallError
 from store.ids import Key
-from store.query.expressions import Expression
+from store.query.meaning.expressions import Expression
 from store.query.routing import same_form
 from store.tables.table import HashIndex, StoredTable
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from store.query.lexing import QUERY_LENGTH_MAX as _QUERY_LENGTH_MAX
 from store.query.options import FOLLOWED_GROUPS_MAX as _FOLLOWED_GROUPS_MAX
 from store.query.options import FOLLOWED_ROWS_MAX as _FOLLOWED_ROWS_MAX
 from store.query.options import FOLLOWED_VALUES_MAX as _FOLLOWED_VALUES_MAX
@@ -11,6 +10,7 @@ from store.query.options import ROWS_RETURNED_MAX as _ROWS_RETURNED_MAX
 from store.query.options import TIME_MAX_MS as _TIME_MAX_MS
 from store.query.options import Followed
 from store.query.options import Options as QueryOptions
+from store.query.syntax.lexing import QUERY_LENGTH_MAX as _QUERY_LENGTH_MAX
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from store.errors import Denied, MalformedQuery
 from store.ids import Offset
 from store.query.asking import compile_question
 from store.query.budget import Budget
-from store.query.parsing import parse
-from store.query.statement import tables_of
+from store.query.syntax.parsing import parse
+from store.query.syntax.statement import tables_of
 from store.subscribe.messages import ColumnInfo, TableInfo
 from store.subscribe.options import Options
 from store.values import encode

@@ -9,7 +9,7 @@ from typing import Final
 from store.errors import CallError
 from store.ids import Offset
 from store.query.live import LiveQuery
-from store.query.results import Forgotten
+from store.query.shaping.results import Forgotten
 from store.subscribe.absence import Absence
 from store.subscribe.beginning import RowsDelivery, ShownDelivery, begin, prepare
 from store.subscribe.delivery import Recipient, State

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from store.ids import Key
-from store.query.expressions import Expression
 from store.query.intervals import Intervals
-from store.query.membership import Membership
+from store.query.meaning.expressions import Expression
+from store.query.meaning.membership import Membership
 from store.query.routing import Equality, MemberTerm, Range, branches, equalities, member_terms, ranges, terms
 from store.schema import TableSchema
 from store.subscribe.changes import Change

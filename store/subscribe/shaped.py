@@ -17,7 +17,7 @@ from store.ids import Key
 from store.query.access import candidates
 from store.query.live import LiveQuery
 from store.query.options import Followed as Bounds
-from store.query.results import Forgotten, Move, Result, ResultChange, Room
+from store.query.shaping.results import Forgotten, Move, Result, ResultChange, Room
 from store.subscribe.changes import Told
 from store.subscribe.encoding import WireKey
 from store.subscribe.first_rows import LOOKED_UP_MAX, FirstRows

@@ -16,7 +16,7 @@ from store.ids import Key, TableId
 from store.query.access import candidates
 from store.query.budget import FOLLOWED_STEPS
 from store.query.live import LiveQuery
-from store.query.membership import Membership, Share
+from store.query.meaning.membership import Membership, Share
 from store.query.routing import MemberUse, member_uses
 from store.subscribe.followed import Followed
 from store.subscribe.lookups import Lookup

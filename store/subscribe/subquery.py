@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from store.errors import CallError
 from store.ids import Key
-from store.query.membership import Membership
+from store.query.meaning.membership import Membership
 from store.query.routing import MemberUse, member_uses
 from store.subscribe.followed import look
 from store.subscribe.lookups import Lookup

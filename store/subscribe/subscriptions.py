@@ -16,7 +16,7 @@ from store.errors import CallError, Denied
 from store.ids import Offset, QueryId, TableId
 from store.query.budget import FOLLOWED_STEPS
 from store.query.live import LiveQuery, compile_live
-from store.query.results import Room
+from store.query.shaping.results import Room
 from store.subscribe.absence import Absence
 from store.subscribe.broadcast import BROADCAST_MIN, Broadcast
 from store.subscribe.changes import Change, Past

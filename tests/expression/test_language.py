@@ -41,13 +41,13 @@ from store.expression import (
     trim,
     upper,
 )
-from store.query.compiling import Compiler
-from store.query.expressions import Expression
 from store.query.live import TableScope, compile_live
+from store.query.meaning.compiling import Compiler
+from store.query.meaning.expressions import Expression
+from store.query.meaning.tables import find_sources
 from store.query.options import Followed
-from store.query.parsing import parse
-from store.query.tables import find_sources
-from store.query.words import FUNCTIONS, OPERATORS, SPECIAL_FUNCTIONS
+from store.query.syntax.parsing import parse
+from store.query.syntax.words import FUNCTIONS, OPERATORS, SPECIAL_FUNCTIONS
 from store.values import Json
 from tests.query.examples import ROW
 from tests.query.scenes import SCHEMA, Other, Sample, compiled, samples

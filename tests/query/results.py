@@ -12,7 +12,7 @@ from store.query.asking import compile_question
 from store.query.budget import Budget
 from store.query.live import LiveQuery, compile_live
 from store.query.options import Followed, Options
-from store.query.results import Move, ResultChange, Room
+from store.query.shaping.results import Move, ResultChange, Room
 from store.schema import Table
 from store.tables.database import Database
 from store.transaction import Op

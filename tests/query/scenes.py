@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from store.codec import RowCodec
 from store.ids import SchemaVersion, TableId
-from store.query.compiling import Compiler
-from store.query.expressions import Expression
 from store.query.live import TableScope
-from store.query.parsing import parse
-from store.query.tables import find_sources
+from store.query.meaning.compiling import Compiler
+from store.query.meaning.expressions import Expression
+from store.query.meaning.tables import find_sources
+from store.query.syntax.parsing import parse
 from store.schema import Schema, Table, column
 from store.tables.database import Database
 from store.transaction import Op

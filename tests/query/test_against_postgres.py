@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from store.errors import MalformedQuery
 from store.query.asking import compile_question
 from store.query.budget import Budget
-from store.query.kinds import text_of
 from store.query.options import Options
+from store.query.types.kinds import text_of
 from tests.query.examples import EXAMPLES, REFUSED, ROW
 from tests.query.grammar import expressions
 from tests.query.postgres import Postgres, PostgresError

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from store.errors import Denied, MalformedQuery, Overloaded
 from store.query.asking import Question, compile_question
 from store.query.budget import ROWS_A_LOOK, Budget
+from store.query.meaning.tables import ResultColumn
 from store.query.options import Options
-from store.query.tables import ResultColumn
 from store.tables.database import Database
 from store.values import Json
 from tests.query.questions import OTHERS, REFUSED, SAMPLES

@@ -8,7 +8,7 @@ import pytest
 
 from store.errors import Denied, MalformedQuery
 from store.query.live import LiveQuery, compile_live
-from store.query.tables import ResultColumn
+from store.query.meaning.tables import ResultColumn
 from store.values import Json
 from tests.query.scenes import SCHEMA, Other, Sample
 

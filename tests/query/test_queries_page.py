@@ -7,12 +7,12 @@ import pytest
 
 import store.expression
 import store.query
-from store.query import texts
-from store.query.lexing import PARAMETERS_MAX, QUERY_DEPTH_MAX, QUERY_LENGTH_MAX
-from store.query.parsing import SUBQUERY_DEPTH_MAX, parse
-from store.query.projecting import OUTPUTS_MAX
-from store.query.values import NESTING_MAX
-from store.query.words import FUNCTIONS, OPERATORS, SPECIAL_FUNCTIONS
+from store.query.shaping.projecting import OUTPUTS_MAX
+from store.query.syntax.lexing import PARAMETERS_MAX, QUERY_DEPTH_MAX, QUERY_LENGTH_MAX
+from store.query.syntax.parsing import SUBQUERY_DEPTH_MAX, parse
+from store.query.syntax.values import NESTING_MAX
+from store.query.syntax.words import FUNCTIONS, OPERATORS, SPECIAL_FUNCTIONS
+from store.query.types import texts
 from store.schema import Table, column
 from store.values import Json
 

@@ -10,8 +10,8 @@ from store.client.followings import Followings
 from store.errors import CallError
 from store.ids import Offset, QueryId
 from store.query.live import LiveQuery
-from store.query.membership import Membership
-from store.query.results import Move
+from store.query.meaning.membership import Membership
+from store.query.shaping.results import Move
 from store.subscribe.changes import Change
 from store.subscribe.delivery import Recipient
 from store.subscribe.encoding import Encoding, WireKey

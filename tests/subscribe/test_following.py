@@ -16,11 +16,12 @@ import pytest
 from store.engine.identity import SCOPES, Caller, Identity
 from store.errors import MalformedQuery
 from store.ids import ConnectionId
-from store.query import aggregates, groups, ranked, routing, topk
-from store.query.groups import Groups
+from store.query import routing
 from store.query.intervals import Intervals
-from store.query.membership import Membership
-from store.query.topk import TopK
+from store.query.meaning.membership import Membership
+from store.query.shaping import aggregates, groups, ranked, topk
+from store.query.shaping.groups import Groups
+from store.query.shaping.topk import TopK
 from store.subscribe import deliveries, first_rows, missed, routes, shaped, subqueries, subquery
 from store.subscribe import followed as followed_module
 from store.subscribe.absence import Absence

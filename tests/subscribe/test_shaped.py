@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from store.query import ranked, topk
+from store.query.shaping import ranked, topk
 from store.subscribe import deliveries, first_rows, returning, shaped
 from store.subscribe.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from store.subscribe.options import Options
