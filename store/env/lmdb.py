@@ -190,6 +190,9 @@ def _said(path: Path) -> Iterator[None]:
         full = next((each for each in (errno.ENOSPC, errno.EDQUOT) if os.strerror(each) in said), None)
         if os.strerror(errno.EIO) in said:  # What it says of a write that was cut short, too.
             said += ": the disk fails, or is full"
-        failed = OSError(f"the audit ledger {path} fails: {said}")
-        failed.errno = full
-        raise failed from None
+        if full is not None:
+            raise LedgerFull(
+                f"the disk of the audit ledger {path} is full: {os.strerror(full)}",
+                hint="Make room on it: what waits to be shipped lies there. Nothing is lost, the log holds it.",
+            ) from None
+        raise OSError(f"the audit ledger {path} fails: {said}") from None

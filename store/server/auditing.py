@@ -46,6 +46,8 @@ SILENCE_MAX_S: Final = 600.0
 TOLD_MAX: Final = 1_000
 """Characters of why the process ended that the log keeps."""
 STATUS, ACT = "status", "act"
+EXIT_FULL: Final = 17
+"""What a process ends with whose ledger has no room (store/cli/exits.py: OVERLOADED)."""
 
 logger: Final = logging.getLogger(__name__)
 
@@ -201,6 +203,8 @@ class Auditing:
             failures = 1 if ended.seconds >= WELL_S else failures + 1
             pause = min(RETRY_MAX_S, RETRY_MIN_S * 2.0 ** min(failures - 1, 16))
             self.problem = ended.problem or "the audit process ended by itself"
+            if ended.code == EXIT_FULL:  # Of its disk, say, so that it could not even tell where it stands.
+                self._heed(full=True)
             logger.error("the audit trail is not written: %s; trying again in %.0f s", self.problem, pause)
             if self.problem != told:  # One that cannot begin says the same each time.
                 told = self.problem

@@ -37,6 +37,9 @@ for act, what in script.get(verb, []):
     elif act == "litter":
         with open(os.path.join(value("--scratch"), "litter"), "w"):  # noqa: PTH118, PTH123  # As above.
             pass
+    elif act == "exit":
+        note("end")
+        sys.exit(what)
     elif act == "fail":
         note("end")
         sys.exit(json.dumps({"error": "OSError", "message": what, "hint": "", "exit": 74}))

@@ -14,6 +14,7 @@ import pytest
 
 from store.audit.options import WAKE, AuditOptions
 from store.audit.owing import CURSOR, Shipped
+from store.cli.exits import Exit
 from store.snapshot.repository import Repository
 from tests.server.upkeep import QUIET, RealTenant, kept, write
 
@@ -166,6 +167,16 @@ def test_a_full_ledger_refuses_calls_and_lets_reads_go_on(audited: Audited) -> N
         assert tenant.metrics()["store_audit_ledger_full"] == 1
         script(tenant, ["say", STATUS], HANG)
         os.kill(tenant.on_loop(lambda: tenant.service.auditing.pid) or 0, signal.SIGKILL)
+        tenant.wait_until(lambda: "audit" not in tenant.engine.admission.reasons)
+        write(tenant)
+
+
+def test_a_process_that_ended_for_want_of_room_refuses_calls_until_there_is_some(audited: Audited) -> None:
+    """On a full disk it cannot even say where it stands."""
+    with audited(["exit", int(Exit.OVERLOADED)]) as tenant:
+        tenant.wait_until(lambda: "audit" in tenant.engine.admission.reasons)
+        assert tenant.call("write", 1, "x").status == 503
+        script(tenant, ["say", STATUS], HANG)
         tenant.wait_until(lambda: "audit" not in tenant.engine.admission.reasons)
         write(tenant)
 
