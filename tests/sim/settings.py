@@ -36,10 +36,10 @@ CONSTANTS: Final = {
     "subscribe.first_rows.GATHERED_MAX": 5,
     "subscribe.shaped.MOVES_MAX": 2,
     "subscribe.shaped.PREPARED_MAX": 2,
-    "query.topk.SPARE_ROWS": 1,
-    "query.topk.LOW_ROWS": 1,
-    "query.ranked.HELD_MAX": 2,
-    "query.ranked.LOW_VALUES": 2,
+    "query.shaping.topk.SPARE_ROWS": 1,
+    "query.shaping.topk.LOW_ROWS": 1,
+    "query.shaping.ranked.HELD_MAX": 2,
+    "query.shaping.ranked.LOW_VALUES": 2,
 }
 """What is no option, in the store: as small as the rest while a history is lived."""
 SNAPSHOTS: Final = SnapshotOptions(block_size=400, keep_last=2, keep_daily=0, keep_for_s=0.5, grace_s=0.2, lease_s=60.0)
