@@ -158,12 +158,23 @@ def test_what_the_demo_suggests_works(tmp_path: Path) -> None:
     assert [words[0] for words in suggested][:4] == ["watch", "call", "query", "log"]
     assert {tuple(words[:2]) for words in suggested[4:]} <= {("audit", "status"), ("audit", "verify")}
     for words in suggested:
+        if words[:2] == ["audit", "verify"]:
+            _wait_for_a_checkpoint(tmp_path)
         ended = store(*words, *(["--count", "0"] if words[0] == "watch" else []), cwd=tmp_path)
         assert ended.returncode == Exit.DONE, ended.stderr
     serving.send_signal(signal.SIGINT)
     _, complaints = serving.communicate(timeout=30)
     assert complaints.count("git is not installed") == 1
     assert serving.returncode == Exit.DONE
+
+
+def _wait_for_a_checkpoint(folder: Path) -> None:
+    """Until something of the trail is proven: a few seconds after what happened."""
+    for _ in range(120):
+        said = store("audit", "status", "data", "--json", cwd=folder)
+        if json.loads(said.stdout)["checkpoint_events"]:
+            return
+    raise AssertionError(said.stdout)
 
 
 def test_after_a_demo_that_could_not_run_its_accounts_are_not_suggested(tmp_path: Path) -> None:
