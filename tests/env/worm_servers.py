@@ -38,7 +38,7 @@ class Server:
     """Whether it enforces what it says of locks; if not, nothing of the kind is asserted."""
 
 
-KINDS: Final = ("memory", "folder", "moto", "rgw", "real")
+KINDS: Final = ("memory", "folder", "moto", "rgw", "localstack", "real")
 
 
 @contextmanager
@@ -59,6 +59,9 @@ def worm_server(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iter
             credentials(patch, rgw_server.ACCESS_KEY, rgw_server.SECRET_KEY)
             url = request.getfixturevalue("rgw")
             yield from _s3(url, BUCKET, name, Server(_nothing, conditional=False, checks_hash=False))
+        elif kind == "localstack":
+            credentials(patch, "test", "test")
+            yield from _s3(request.getfixturevalue("localstack"), BUCKET, name, Server(_nothing))
         else:
             yield from _real(name)
 
