@@ -69,8 +69,9 @@ class Arguments:
 
         MalformedCall names the parameter, what it takes, and what was found.
         """
+        decode = self._decode
         try:
-            values = self._decode(raw)
+            values = decode(raw)
             if self._normals is None and len(canonical := encode(values)) <= ARGS_SIZE_MAX:
                 return values, canonical
         except UNSTORABLE:  # Fill in defaults, or say what is wrong.

@@ -146,7 +146,7 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
     state, log = recovered.state, recovered.log
     # Views are bound to tables, so the schema is put in force by its record before any reducer runs.
     feed = Feed(tail_size_max=options.tail_size_max, last_offset=Offset(state.last_offset - len(recovered.tail)))
-    feed.remember_all(recovered.tail)
+    feed.newest.extend(recovered.tail)
     admission = Admission(options.group_size_max)
     housekeeping = Housekeeping(world=world, log=log, admission=admission, options=options)
     housekeeping.check_start(state.last_timestamp)

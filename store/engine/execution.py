@@ -55,11 +55,11 @@ class Execution:
         touched = overlay.touched
         if touched:  # A reducer kept a table and wrote to it after its call had ended: that never was a call.
             overlay.clear()
-        deadline = self._deadline
+        deadline, apply = self._deadline, reducer.apply
         try:
             deadline.start()
             try:
-                returned = reducer.function(context, *values)
+                returned = apply(context, values)
             finally:
                 deadline.stop()
             value = NIL if returned is None else _encode_returned(reducer, returned)

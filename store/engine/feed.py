@@ -4,12 +4,11 @@ Laws: whatever a client is told (results, refusals, reads, deltas) is held here 
 was held. Followers see every transaction once, in offset order, with the tables at exactly that offset.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from store.codec import decode_transaction
+from store.engine.newest import Newest
 from store.ids import Offset
 from store.transaction import Transaction
 
@@ -48,17 +47,8 @@ class Feed:
         """Those that something is held for, in the order in which they were first told."""
         self.followers: list[Follower] = []
         """A list that never changes: who comes or goes while a transaction is evaluated disturbs no other."""
-        self._tail_size_max: Final = tail_size_max
-        self._tail: Final[deque[bytes]] = deque()
-        self._tail_first = Offset(last_offset + 1)
-        self._tail_size = 0
-        self._tail_measured = 0
-        self.remember: Final[Callable[[bytes], None]] = self._tail.append
-        """Add the next record to the tail. The oldest go when the next group is published."""
-
-    def remember_all(self, records: Iterable[bytes]) -> None:
-        """Add many to the tail, in order."""
-        self._tail.extend(records)
+        self.newest: Final = Newest(size_max=tail_size_max, last_offset=last_offset)
+        """The newest records; the write path adds each."""
 
     @property
     def waiting(self) -> int:
@@ -97,37 +87,9 @@ class Feed:
         """Release what was sealed: it is durable."""
         for receiver, parts in sealed:
             receiver.release(parts)
-        self._trim()
+        self.newest.settle()
 
     def tail(self, after: Offset) -> Sequence[Transaction] | None:
         """The transactions after an offset, or None where the tail does not reach back, or that offset is to come."""
-        place = after + 1 - self._tail_first
-        if not 0 <= place <= len(self._tail):
-            return None
-        return [decode_transaction(record) for record in islice(self._tail, place, None)]
-
-    def records(self, first: Offset, *, count_max: int, size_max: int) -> Sequence[bytes] | None:
-        """Records from `first` on, in order: as many as both bounds allow, in count and bytes, but one at least.
-
-        () where that offset is to come; None where the tail does not reach back to it.
-        """
-        tail, place = self._tail, first - self._tail_first
-        if place < 0:
-            return None
-        found: list[bytes] = []
-        size = 0
-        for at in range(place, min(place + count_max, len(tail))):
-            size += len(tail[at])
-            if found and size > size_max:
-                break
-            found.append(tail[at])
-        return found
-
-    def _trim(self) -> None:
-        """Measure what came since the last group, and let the oldest go where that is too much."""
-        tail = self._tail
-        self._tail_size += sum(map(len, islice(reversed(tail), len(tail) - self._tail_measured)))
-        while self._tail_size > self._tail_size_max:
-            self._tail_size -= len(tail.popleft())
-            self._tail_first = Offset(self._tail_first + 1)
-        self._tail_measured = len(tail)
+        records = self.newest.since(Offset(after + 1))
+        return None if records is None else [decode_transaction(record) for record in records]

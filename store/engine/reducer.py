@@ -21,6 +21,7 @@ from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 import msgspec
 
+from store.compiled import compile_function
 from store.engine.arguments import Arguments, read_parameters
 from store.engine.audit_rules import Rules, check_rules, declare
 from store.engine.dice import Random, call_seed, new_id
@@ -85,6 +86,8 @@ class Reducer(Generic[P, Returned]):
             raise TypeError(f"reducer {self.name}: its first parameter is the Context")
         hints = typing.get_type_hints(function)
         self.arguments: Final = Arguments(self.name, read_parameters(self.name, function, hints))
+        self.apply: Final = _apply(function, len(self.arguments.parameters))
+        """Calls the function with a context and a tuple of all arguments."""
         self.returns: Final[Any] = hints.get("return", Any)
         check_rules(self.name, self.arguments.parameters, audit or {})
         self.declaration: Final = declare(self.arguments.parameters, audit or {})
@@ -93,6 +96,13 @@ class Reducer(Generic[P, Returned]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Returned:
         """Run the plain function, as a test or another reducer does."""
         return self.function(*args, **kwargs)
+
+
+def _apply(function: Callable[..., Returned], count: int) -> Callable[[Context, tuple[Any, ...]], Returned]:
+    """`function(context, *values)`, written out for so many values: half of what unpacking them would cost."""
+    given = "".join(f", values[{place}]" for place in range(count))
+    text = f"def apply(context, values):\n    return function(context{given})\n"
+    return compile_function(text, f"{function.__name__}.apply", {"function": function})
 
 
 @overload

@@ -63,8 +63,8 @@ class Broadcast:
 
     def release(self, parts: list[bytes]) -> None:
         """Let out to all what was held: it is durable (Receiver)."""
-        frames, count = self._frames, len(parts)
+        frames = self._frames
         payloads = frames.payloads if parts == frames.parts else frames.make(parts)
-        size = frames.size
+        size, count = frames.size, frames.count
         for each in self._listeners:
             each.send(payloads, size, count)

@@ -36,6 +36,16 @@ WireKey = Key | msgspec.Raw
 """A key as deltas say it: a row's own, or a group's as MessagePack."""
 
 
+class Several(bytes):
+    """Encoded messages, one right behind the other: one part of what waits, and several of a frame's messages."""
+
+    messages = 1
+
+
+Told = tuple[str, int, int, msgspec.Raw | None]
+"""A Result as `Encoding.results` takes it: its tag, sequence, offset, and the value, None where it is nil."""
+
+
 class Encoding(Protocol):
     """One subprotocol. What decodes raises one of UNREADABLE; what encodes takes MessagePack for rows and values."""
 
@@ -77,6 +87,11 @@ class Encoding(Protocol):
 
     def result(self, sequence: int, offset: int, value: bytes) -> bytes:
         """A Result."""
+        ...
+
+    @property
+    def results(self) -> Callable[[Sequence[Told]], Several] | None:
+        """Many Results at once, a quarter of their price one by one; None where each is said by itself."""
         ...
 
     def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
@@ -124,7 +139,7 @@ class _MessagePack:
         return 0
 
     def frame(self, messages: Sequence[bytes]) -> bytes:
-        return concatenate(messages)
+        return array_header(count_messages(messages)) + b"".join(messages)
 
     def value(self, data: bytes) -> bytes:
         return data
@@ -134,6 +149,11 @@ class _MessagePack:
 
     def result(self, sequence: int, offset: int, value: bytes) -> bytes:
         return _encode(("result", sequence, offset, None if value == NIL else msgspec.Raw(value)))
+
+    def results(self, told: Sequence[Told]) -> Several:
+        several = Several(_encode(told)[len(array_header(len(told))) :])
+        several.messages = len(told)
+        return several
 
     def part(self, query: QueryId, rows: Sequence[bytes], keys: Sequence[WireKey]) -> bytes:
         return b"\x93" + _encode(query) + concatenate(rows) + _encode(keys)
@@ -157,6 +177,9 @@ class _Json:
 
     subprotocol = SUBPROTOCOL_JSON
     text = True
+
+    results = None
+    """One may have no form in JSON, which must harm no other."""
 
     def __init__(self) -> None:
         self._decode_frame: Final = msgspec.json.Decoder(list[ClientMessage]).decode
@@ -236,6 +259,13 @@ def _skip(text: str, place: int, sign: str) -> int:
     if match is None:
         raise ValueError(f"expected {sign!r} at character {place}")
     return match.end()
+
+
+def count_messages(parts: Sequence[bytes]) -> int:
+    """How many messages these are."""
+    if {*map(type, parts)} == {bytes}:
+        return len(parts)
+    return sum(each.messages if isinstance(each, Several) else 1 for each in parts)
 
 
 MSGPACK: Final[Encoding] = _MessagePack()

@@ -6,7 +6,7 @@ same messages in the same group share the bytes of its frames.
 
 from typing import Final
 
-from store.subscribe.encoding import Encoding
+from store.subscribe.encoding import Encoding, count_messages
 
 KEPT_SIZE_MAX: Final = 1 << 20
 """Bytes of frames that are kept for the next session; more would hold memory for nothing."""
@@ -25,10 +25,13 @@ class Frames:
         """The frames of `parts`."""
         self.size = 0
         """Bytes of the parts that were framed last."""
+        self.count = 0
+        """How many messages they are."""
 
     def make(self, parts: list[bytes]) -> list[bytes]:
         """Frames of other parts, kept until the next ones are made unless they are large."""
         size = self.size = sum(map(len, parts))
+        self.count = count_messages(parts)
         if size + len(parts) + _OVERHEAD <= self._size_max:
             payloads = [self._encoding.frame(parts)]
         else:

@@ -160,7 +160,7 @@ class Backlog(Generic[Asker]):
         for piece in self._pieces.values():
             if piece.first <= offset <= piece.last:
                 return piece
-        records = self._feed.records(offset, count_max=PIECE_COUNT_MAX, size_max=PIECE_SIZE_MAX)
+        records = self._feed.newest.records(offset, count_max=PIECE_COUNT_MAX, size_max=PIECE_SIZE_MAX)
         return self._keep(Piece(records)) if records else None
 
     def ask(self, offset: Offset, asker: Asker) -> None:

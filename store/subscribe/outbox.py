@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from store.engine.feed import Feed
 from store.errors import Overloaded
 from store.subscribe.broadcast import Broadcast
-from store.subscribe.encoding import Encoding
+from store.subscribe.encoding import Encoding, Told
 from store.subscribe.frames import Frames
 from store.subscribe.messages import CLOSE_TOO_SLOW
 from store.subscribe.options import Options
@@ -42,6 +42,8 @@ class Outbox:
         """Their bytes."""
         self.broadcast: Broadcast | None = None
         """The one that told it something last (Listener)."""
+        self._results: list[Told] = []
+        """Results that were told last, encoded when anything else is, or at the end of the frame."""
         self._feed: Final = feed
         self._receivers: Final = feed.receivers
         self._wire: Final = wire
@@ -65,6 +67,8 @@ class Outbox:
 
     def tell(self, message: bytes) -> None:
         """Hold one encoded message; a client with too much waiting is cut off."""
+        if self._results:
+            self.tell_results()
         held = self.held_bytes + len(message)
         if held + self._unsent_bytes > self._outbox_bytes_max and not self._has_room(len(message)):
             self._cut_off(f"{self._options.outbox_bytes_max} bytes")
@@ -78,6 +82,12 @@ class Outbox:
             return
         waiting.append(message)
 
+    def tell_results(self) -> None:
+        """Hold the results that were gathered, as one part."""
+        told, self._results = self._results, []
+        assert self.encoding.results is not None
+        self.tell(self.encoding.results(told))
+
     def release(self, parts: list[bytes]) -> None:
         """Let messages out in as few frames as their size allows: all of them are durable."""
         if self._closed:
@@ -86,7 +96,7 @@ class Outbox:
         payloads = frames.payloads if parts == frames.parts else frames.make(parts)  # Made once for all told the same.
         size = frames.size
         self.held_bytes -= size
-        self.send(payloads, size, len(parts))
+        self.send(payloads, size, frames.count)
 
     def send(self, payloads: list[bytes], size: int, count: int) -> None:
         """Let frames out: `count` messages of `size` bytes, all durable (Listener)."""

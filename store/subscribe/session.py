@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from store.codec import NIL
 from store.engine.denials import is_told
 from store.engine.engine import Engine
 from store.engine.idempotency import UNACKNOWLEDGED_CALLS_MAX
@@ -53,6 +54,13 @@ from store.subscribe.reading import note_reading, read
 from store.subscribe.subscriptions import Subscriptions
 from store.values import encode
 
+GATHERED_MAX: Final = 64
+"""Results that are encoded together at most."""
+GATHERED_SIZE_MAX: Final = 32
+"""Bytes of a value up to which its result is."""
+_RESULT_SIZE_MAX: Final = GATHERED_SIZE_MAX + 32
+"""Bytes that such a result has at most."""
+
 
 class _Unreadable(NamedTuple):
     """Stands where a message could not be read."""
@@ -87,6 +95,10 @@ class Session(Outbox):
         self._caller: Final = caller
         self._run: Final = engine.write_path.call
         self._encode_result: Final = encoding.result
+        self._gathered_max: Final = min(GATHERED_MAX, options.frame_size_max // _RESULT_SIZE_MAX)
+        self._gathers: Final = encoding.results is not None and self._gathered_max > 1
+        self._gathering = False
+        """Whether the frame that is worked through has many messages."""
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, LiveQuery]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
@@ -130,8 +142,13 @@ class Session(Outbox):
             messages = self._take_apart(payload)
         if len(messages) > self._messages_per_frame_max:
             self._check_count(len(messages))
-        for message in messages:
-            self._handlers[type(message)](message)
+        self._gathering = len(messages) > 1 and self._gathers
+        try:
+            for message in messages:
+                self._handlers[type(message)](message)
+        finally:
+            if self._results:
+                self.tell_results()
 
     def _take_apart(self, payload: bytes) -> list[Any]:
         """Read each message by itself, so that a bad one harms no other."""
@@ -196,23 +213,26 @@ class Session(Outbox):
         args: bytes | msgspec.Raw = message.args
         if self.text and bytes(args) == NO_ARGS:
             args = b"[]"
+        run = self._run
         try:
-            answer = self._run(
-                self._caller,
-                message.reducer,
-                args,
-                sequence=message.sequence,
-                acknowledged=self._acknowledged,
-                json=self.text,
-            )
+            answer = run(self._caller, message.reducer, args, message.sequence, self._acknowledged, "", self.text)
         except CallError as error:
             self._fail("call", message.sequence, error, message.reducer)
+            return
+        value = answer.value
+        if self._gathering and len(value) <= GATHERED_SIZE_MAX and not answer.outcome and not self._queries:
+            self._results.append(
+                ("result", message.sequence, answer.offset, None if value == NIL else msgspec.Raw(value))
+            )
+            if len(self._results) >= self._gathered_max:
+                self.tell_results()
             return
         try:
             if answer.outcome:
                 encoded = self._encode_failed(message.sequence, answer)
             else:
-                encoded = self._encode_result(message.sequence, answer.offset, answer.value)
+                encode_result = self._encode_result
+                encoded = encode_result(message.sequence, answer.offset, value)
         except UNREADABLE as error:
             encoded = self._encode_unsayable(message.sequence, answer, error)
         self.tell(encoded)

@@ -11,28 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import replace
 
-from store.codec import ROW_SIZE_MAX, UNSTORABLE
 from store.errors import ConstraintViolation
 from store.ids import Key
 from store.schema import Table
 from store.tables.database import Database, Move
 from store.tables.table import HashIndex, StoredTable
+from store.tables.updating import make_update
 from store.transaction import Op, Write
-from store.values import encode
 
 Row = TypeVar("Row", bound=Table)
 
 _INSERT: Final = int(Op.INSERT)
 _UPDATE: Final = int(Op.UPDATE)
 _DELETE: Final = int(Op.DELETE)
-
-
-_PLAIN: Final[dict[str, type]] = {"bool": bool, "int": int, "str": str, "bytes": bytes}
-"""The types of columns whose values have one form: what is encoded of just this class is read back equal."""
-_INT_BITS: Final = 63
-"""An int of so many bits, beside its sign, is in range."""
 
 
 class TableView(Generic[Row]):
@@ -53,13 +46,6 @@ class TableView(Generic[Row]):
         self._indexed_of: Final[Callable[[Any], Any] | None] = (
             attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
         )
-        guarded = {self._key_name, *(each.name for each in base.indexes)}
-        self._plain: Final = {
-            each.name: _PLAIN[each.type]
-            for each in base.schema.columns
-            if each.type in _PLAIN and each.name not in guarded
-        }
-        """By column, neither the key nor indexed: the class whose values are stored and read back as they are."""
         self.seen: Final[dict[Key, Any]] = {}
         """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
         self.writes: Final[dict[Key, Write]] = {}
@@ -78,7 +64,8 @@ class TableView(Generic[Row]):
         if not seen:
             self._touched.append(self)
         data = self._rows.get(key)
-        row: Row | None = None if data is None else self._decode(data)
+        decode = self._decode
+        row: Row | None = None if data is None else decode(data)
         seen[key] = row
         return row
 
@@ -100,32 +87,7 @@ class TableView(Generic[Row]):
 
         ConstraintViolation where there is no such row, the key itself would change, or a rule is broken.
         """
-        seen = self.seen
-        key = self._key_of(row)
-        if row is not seen.get(key):
-            return self._update(row, changes)
-        # The most frequent write, with the fewest steps: a row as it was just read, in columns that no index holds, to
-        # values that a replay would read as they are.
-        plain = self._plain
-        changed: Row = row.__copy__()
-        for name, value in changes.items():
-            kind: Any = plain.get(name)
-            if value.__class__ is not kind or (kind is int and value.bit_length() > _INT_BITS):
-                return self._update(row, changes)
-            force_setattr(changed, name, value)
-        try:
-            data = encode(changed)
-        except UNSTORABLE:
-            return self._update(row, changes)
-        before = self._rows.get(key)
-        if before is None or len(data) > ROW_SIZE_MAX:
-            return self._update(row, changes)
-        if before == data:
-            self.writes.pop(key, None)
-        else:
-            self.writes[key] = (self._id, _UPDATE, key, before, data)
-        seen[key] = changed
-        return changed
+        return self._update(row, changes)
 
     def _update(self, row: Row, changes: dict[str, Any]) -> Row:
         """Update any row in any columns, or say why not."""
@@ -134,11 +96,7 @@ class TableView(Generic[Row]):
             self._violate("primary_key", self._key_name, f"there is no row with key {key!r} to update")
         if self._key_name in changes and changes[self._key_name] != getattr(row, self._key_name):
             self._violate("primary_key", self._key_name, f"the key {key!r} never changes: delete and insert")
-        try:
-            changed = replace(row, **changes)
-        except TypeError:
-            self._unknown_column(changes)
-        read, data = self._canonical(changed)
+        read, data = self._canonical(replace(row, **changes))
         self._put(key, data, read)
         return cast("Row", read)
 
@@ -304,7 +262,8 @@ class _Views(dict[type[Table], TableView[Any]]):
         if table is None or table.codec.row_type is not row_type:
             raise TypeError(f"{row_type.__name__} is not a table of a loaded domain")
         kind: type[TableView[Any]] = TableView if table.codec.plain_key else _UuidView
-        view = self[row_type] = kind(table, self._touched, self._moving)
+        own: type[TableView[Any]] = type(f"{row_type.__name__}View", (kind,), {"update": make_update(table.schema)})
+        view = self[row_type] = own(table, self._touched, self._moving)
         return view
 
 

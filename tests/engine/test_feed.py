@@ -113,7 +113,7 @@ def test_the_tail_gives_what_came_after_an_offset() -> None:
     feed = a_feed()
     transactions = [a_transaction(offset) for offset in range(1, 6)]
     for each in transactions:
-        feed.remember(encode_transaction(each))
+        feed.newest.open.append(encode_transaction(each))
     assert feed.tail(Offset(0)) == transactions
     assert feed.tail(Offset(3)) == transactions[3:]
     assert feed.tail(Offset(5)) == []
@@ -126,12 +126,12 @@ def test_the_tail_is_bounded_by_its_bytes(last_offset: int) -> None:
     size = len(encode_transaction(a_transaction(100)))
     feed = a_feed(last_offset=last_offset, tail_size_max=3 * size)
     for offset in range(last_offset + 1, last_offset + 11):
-        feed.remember(encode_transaction(a_transaction(offset)))
+        feed.newest.open.append(encode_transaction(a_transaction(offset)))
         feed.publish(feed.seal())
     last = last_offset + 10
     assert [each.offset for each in feed.tail(Offset(last - 3)) or []] == [last - 2, last - 1, last]
     assert feed.tail(Offset(last - 4)) is None
-    feed.remember(encode_transaction(a_transaction(last + 1, size=10 * size)))
+    feed.newest.open.append(encode_transaction(a_transaction(last + 1, size=10 * size)))
     feed.publish(feed.seal())
     assert feed.tail(Offset(last)) is None
     assert feed.tail(Offset(last + 1)) == []
@@ -163,14 +163,14 @@ def test_records_are_given_as_they_are_in_bounded_pieces() -> None:
     size = len(records[0])
     feed = a_feed(tail_size_max=5 * size)
     for record in records:
-        feed.remember(record)
+        feed.newest.open.append(record)
     feed.publish(feed.seal())
-    assert feed.records(Offset(5), count_max=9, size_max=1 << 20) is None
-    assert feed.records(Offset(6), count_max=9, size_max=1 << 20) == records[5:]
-    assert feed.records(Offset(6), count_max=2, size_max=1 << 20) == records[5:7]
-    assert feed.records(Offset(7), count_max=9, size_max=3 * size) == records[6:9]
-    assert feed.records(Offset(7), count_max=9, size_max=1) == records[6:7]
-    assert feed.records(Offset(11), count_max=9, size_max=1 << 20) == []
+    assert feed.newest.records(Offset(5), count_max=9, size_max=1 << 20) is None
+    assert feed.newest.records(Offset(6), count_max=9, size_max=1 << 20) == records[5:]
+    assert feed.newest.records(Offset(6), count_max=2, size_max=1 << 20) == records[5:7]
+    assert feed.newest.records(Offset(7), count_max=9, size_max=3 * size) == records[6:9]
+    assert feed.newest.records(Offset(7), count_max=9, size_max=1) == records[6:7]
+    assert feed.newest.records(Offset(11), count_max=9, size_max=1 << 20) == []
 
 
 def test_a_follower_that_goes_while_a_transaction_is_evaluated_disturbs_no_other() -> None:

@@ -21,7 +21,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch, *, tail: bool = True) -> None:
     monkeypatch.setattr(deliveries, "AT_ONCE_MAX", 0)
     monkeypatch.setattr(deliveries, "SLICE_MS", -1.0)
     if not tail:
-        monkeypatch.setattr("store.engine.feed.Feed.records", lambda *_, **__: None)
+        monkeypatch.setattr("store.engine.newest.Newest.records", lambda *_, **__: None)
 
 
 def filled(count: int, options: Options | None = None) -> Shelf:

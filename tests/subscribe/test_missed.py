@@ -52,7 +52,7 @@ def test_pieces_hold_every_offset_once(tail: bool, monkeypatch: pytest.MonkeyPat
     shelf = written(10)
     monkeypatch.setattr(missed, "PIECE_COUNT_MAX", 3)
     if not tail:
-        monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+        monkeypatch.setattr(shelf.engine.feed.newest, "records", lambda *_, **__: None)
     last = shelf.engine.write_path.last_offset
     spans = read_all(backlog(shelf), last - 8, last)
     assert spans == [(last - 8, last - 6), (last - 5, last - 3), (last - 2, last)]
@@ -64,14 +64,14 @@ def test_a_piece_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missed, "PIECE_SIZE_MAX", 1)
     last = shelf.engine.write_path.last_offset
     assert len(read_all(backlog(shelf), last - 3, last)) == 4
-    monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+    monkeypatch.setattr(shelf.engine.feed.newest, "records", lambda *_, **__: None)
     assert len(read_all(backlog(shelf), last - 3, last)) == 4
 
 
 def test_what_is_not_durable_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that is on its way to the disk is read when it is there."""
     shelf = written(1)
-    monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+    monkeypatch.setattr(shelf.engine.feed.newest, "records", lambda *_, **__: None)
     found = backlog(shelf)
     client = shelf.client()
     client.says(["call", 1, "put", [9, "ann"]])
@@ -88,7 +88,7 @@ def test_what_is_not_durable_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -
 def test_requests_go_on_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies ahead comes first, so that one sweep serves many; then from the lowest again."""
     shelf = written(20)
-    monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+    monkeypatch.setattr(shelf.engine.feed.newest, "records", lambda *_, **__: None)
     monkeypatch.setattr(missed, "PIECE_COUNT_MAX", 2)
     found, firsts = backlog(shelf), []
     for offset in (9, 5, 12):
@@ -105,7 +105,7 @@ def test_requests_go_on_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_log_lost_is_lost_for_all_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that cannot be read there is said once, and not asked again."""
     shelf = written(5)
-    monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+    monkeypatch.setattr(shelf.engine.feed.newest, "records", lambda *_, **__: None)
 
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError("gone")
@@ -126,7 +126,7 @@ def test_what_the_log_lost_is_lost_for_all_before_it(monkeypatch: pytest.MonkeyP
 def test_a_piece_is_for_all_who_asked_for_something_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asked for any of its offsets is returned with it, but for those who have left; nobody else."""
     shelf = written(9)
-    monkeypatch.setattr(shelf.engine.feed, "records", lambda *_, **__: None)
+    monkeypatch.setattr(shelf.engine.feed.newest, "records", lambda *_, **__: None)
     monkeypatch.setattr(missed, "PIECE_COUNT_MAX", 3)
     found = backlog(shelf)
     for offset, asker in ((4, "ann"), (4, "bob"), (4, "cid"), (6, "dan"), (5, "eve"), (7, "flo")):
@@ -146,7 +146,7 @@ def test_a_query_is_evaluated_once_for_all() -> None:
     """A piece asks what changed in a query at its first asking; equal chunks are the same bytes."""
     shelf = written(3)
     last = shelf.engine.write_path.last_offset
-    records = shelf.engine.feed.records(Offset(last - 2), count_max=9, size_max=1 << 20)
+    records = shelf.engine.feed.newest.records(Offset(last - 2), count_max=9, size_max=1 << 20)
     assert records is not None
     piece = Piece(records)
     asked: list[Any] = []

@@ -161,9 +161,7 @@ def test_an_answer_that_cannot_be_said_harms_no_other(
     """It is a failure about its call, at the offset where it was recorded; the messages around it are answered."""
     client = Shelf().client(subprotocol)
     run = client.session._run
-    monkeypatch.setattr(
-        client.session, "_run", lambda *args, **more: answer if more["sequence"] == 2 else run(*args, **more)
-    )
+    monkeypatch.setattr(client.session, "_run", lambda *args: answer if args[3] == 2 else run(*args))
     heard = client.asks(["call", 1, "nothing"], ["call", 2, "nothing"], ["call", 3, "nothing"])
     assert codes(heard) == ["result", ("call", 2, "reducer_failed"), "result"]
     assert heard[1][3] == 77

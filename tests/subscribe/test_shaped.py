@@ -139,7 +139,7 @@ def test_who_comes_back_is_told_what_it_missed_as_one_change(
     if crash:
         shelf.crash()
     if not tail:
-        monkeypatch.setattr("store.engine.feed.Feed.records", lambda *_, **__: None)
+        monkeypatch.setattr("store.engine.newest.Newest.records", lambda *_, **__: None)
     top, told = back(shelf, olds[0], TOP, subprotocol)
     assert (top.resumed, sorted(top.rows.values())) == (True, [[0, 8], [4, 4]])
     assert [(offset >= newest, rows, keys) for offset, _, rows, keys in told] == [(True, [[0, 8]], [3])]

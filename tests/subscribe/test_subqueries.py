@@ -234,7 +234,7 @@ def back(shelf: Shelf, old: View, sql: str, *params: Any) -> tuple[View, list[An
 def test_what_was_missed_comes_as_one_change(tail: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
     """From memory or from the log: what it comes to, at the last offset; rows that came and went are not told."""
     if not tail:
-        monkeypatch.setattr("store.engine.feed.Feed.records", lambda *_, **__: None)
+        monkeypatch.setattr("store.engine.newest.Newest.records", lambda *_, **__: None)
     monkeypatch.setattr("store.subscribe.missed.PIECE_COUNT_MAX", 2)
     _, client = opened(("people", "ann", {"team": 1}), *LISTS, *ITEMS)
     shelf, old = away(client, OF_TEAM)

@@ -1,0 +1,88 @@
+"""The most frequent write, with the fewest steps: an update whose keywords are its table's columns.
+
+Laws: it is written as Python for each table, once, when the table is first looked at. Its short way takes a row as it
+was just read, columns that no index holds, and values that a replay would read as they are; all else goes the long
+way, `_update`, and both store the same.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec.structs import force_setattr
+
+from store.codec import ROW_SIZE_MAX, UNSTORABLE
+from store.compiled import compile_function
+from store.schema import ColumnSchema, TableSchema
+from store.transaction import Op
+from store.values import encode
+
+_PLAIN: Final = {"bool": "bool", "int": "int", "str": "str", "bytes": "bytes"}
+"""The classes of columns whose values have one form: what is encoded of just this class is read back equal."""
+_INT_BITS: Final = 63
+"""An int of so many bits, beside its sign, is in range."""
+
+_UPDATE: Final = """\
+def update(_self, _row, /, *, {parameters}):
+    _seen = _self.seen
+    _key = {key}
+    if _row is _seen.get(_key){conditions}:
+        _changed = _row.__copy__()
+{settings}
+        try:
+            _data = _encode(_changed)
+        except _UNSTORABLE:
+            return _self._update(_row, {changes})
+        _before = _self._rows.get(_key)
+        if _before is not None and len(_data) <= {size_max}:
+            if _before == _data:
+                _self.writes.pop(_key, None)
+            else:
+                _self.writes[_key] = ({table}, {op}, _key, _before, _data)
+            _seen[_key] = _changed
+            return _changed
+    return _self._update(_row, {changes})
+"""
+
+_WORDS: Final[Mapping[str, Any]] = {
+    "_unset": object(),
+    "_set": force_setattr,
+    "_encode": encode,
+    "_UNSTORABLE": UNSTORABLE,
+}
+"""What the text names. No column's name begins so."""
+
+
+def make_update(table: TableSchema) -> Callable[..., Any]:
+    """The `update` of a view of this table: `update(row, *, column=value, …)`.
+
+    TypeError, as of any function, where a keyword is none of the columns.
+    """
+    guarded = {table.primary_key, *(each.column for each in table.indexes)}
+    short = [each for each in table.columns if each.id not in guarded and each.type in _PLAIN]
+    names = [each.name for each in table.columns]
+    key = f"_row.{table.key_name}"
+    text = _UPDATE.format(
+        parameters=", ".join(f"{name}=_unset" for name in names),
+        key=f"str({key})" if table.column_by_id(table.primary_key).type == "uuid" else key,
+        conditions="".join(
+            f" and {_taken(each) if each in short else f'{each.name} is _unset'}" for each in table.columns
+        ),
+        settings="\n".join(
+            f"        if {each.name} is not _unset:\n            _set(_changed, {each.name!r}, {each.name})"
+            for each in short
+        ),
+        changes=f"{{_name: _value for _name, _value in zip({names!r}, ({', '.join(names)},)) if _value is not _unset}}",
+        size_max=ROW_SIZE_MAX,
+        table=int(table.id),
+        op=int(Op.UPDATE),
+    )
+    return compile_function(text, f"{table.name}.update", _WORDS)
+
+
+def _taken(each: ColumnSchema) -> str:
+    """The condition under which a value is not given, or is stored and read back as it is."""
+    kind = f"{each.name}.__class__ is {_PLAIN[each.type]}"
+    if each.type == "int":
+        kind += f" and {each.name}.bit_length() <= {_INT_BITS}"
+    null = f" or {each.name} is None" if each.nullable else ""
+    return f"({each.name} is _unset or {kind}{null})"
