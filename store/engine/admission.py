@@ -14,13 +14,11 @@ CLOCK: Final = "clock"
 class Admission:
     """Why calls are refused now, by reason; empty while they are taken."""
 
-    __slots__ = ("allowance", "appended", "reasons", "refused")
+    __slots__ = ("allowance", "reasons", "refused")
 
     def __init__(self, allowance: int) -> None:
         self.allowance = allowance
         """Bytes of records that may wait for one sync: what RAM and the disk's free space can bear."""
-        self.appended = 0
-        """Bytes of records that wait for the next sync; the write path adds, group commit begins anew."""
         self.reasons: Final[dict[str, str]] = {}
         self.refused: Final[dict[str, int]] = {}
         """How many calls were refused, by reason, since the start."""
@@ -38,15 +36,15 @@ class Admission:
         """This reason is gone."""
         self.reasons.pop(reason, None)
 
-    def check(self) -> None:
-        """Raise Overloaded where there is a reason to."""
+    def check(self, waiting: int) -> None:
+        """Raise Overloaded where there is a reason to. `waiting`: bytes of records that wait for the next sync."""
         for reason, message in self.reasons.items():
             self.refused[reason] = self.refused.get(reason, 0) + 1
             raise Overloaded(message, details={"reason": reason})
-        if self.appended > self.allowance:
+        if waiting > self.allowance:
             self.refused["group"] = self.refused.get("group", 0) + 1
             raise Overloaded(
-                f"{self.appended} bytes of records wait for the disk, at most {self.allowance} may",
+                f"{waiting} bytes of records wait for the disk, at most {self.allowance} may",
                 hint="Call again when you have these answers",
                 details={"reason": "group"},
             )

@@ -162,7 +162,7 @@ class Denials:
 
     def _may_write(self, *, stopping: bool = False) -> bool:
         """Whether the disk has room to spare for this."""
-        low = DISK in self._admission.reasons or self._admission.appended > self._admission.allowance
+        low = DISK in self._admission.reasons or self._write_path.is_full
         return self._housekeeping.has_room and (stopping or not low)
 
     def _is_few(self, host: str, kind: str) -> bool:

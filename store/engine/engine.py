@@ -171,7 +171,7 @@ def _assemble(world: World, domain: Domain, recovered: Recovered, options: Engin
         admission=admission,
         write_path=write_path,
         denials=Denials(write_path, admission, housekeeping, wall=clock.wall, monotonic=clock.monotonic),
-        group_commit=GroupCommit(log, feed, world.clock, admission, inline_max_ms=options.fsync_inline_max_ms),
+        group_commit=GroupCommit(log, feed, world.clock, inline_max_ms=options.fsync_inline_max_ms),
         housekeeping=housekeeping,
         acts=acts,
         report=recovered.report,

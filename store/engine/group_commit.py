@@ -7,7 +7,6 @@ or sync nothing is tried again: RAM may be ahead of disk, so the process stops.
 
 from typing import Final
 
-from store.engine.admission import Admission
 from store.engine.feed import Feed, Sealed
 from store.env.world import Clock
 from store.errors import EngineStopped
@@ -54,8 +53,7 @@ class Sync:
 class GroupCommit:
     """The policy: what is due, and where the sync runs. `inline_max_ms` is EngineOptions.fsync_inline_max_ms."""
 
-    def __init__(self, log: Commitlog, feed: Feed, clock: Clock, admission: Admission, *, inline_max_ms: float) -> None:
-        self._admission: Final = admission
+    def __init__(self, log: Commitlog, feed: Feed, clock: Clock, *, inline_max_ms: float) -> None:
         self._log: Final = log
         self._feed: Final = feed
         self._clock: Final = clock
@@ -74,7 +72,7 @@ class GroupCommit:
     @property
     def large(self) -> bool:
         """So much waits to be synced that the sync should begin now, and on a thread."""
-        return self._admission.appended >= LARGE_GROUP_SIZE
+        return self._log.unflushed_bytes >= LARGE_GROUP_SIZE
 
     @property
     def latency_ms(self) -> float:
@@ -87,7 +85,6 @@ class GroupCommit:
         assert self._running is None, "one sync at a time"
         durable = self._log.durable_offset
         inline = self.inline and not self.large
-        self._admission.appended = 0
         try:
             self._log.flush()
         except OSError as error:

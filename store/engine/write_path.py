@@ -80,6 +80,11 @@ class WritePath:
         self._references: Final = {identity: reference for reference, identity in state.identities.items()}
 
     @property
+    def is_full(self) -> bool:
+        """Whether more waits for the disk than may."""
+        return self._log.unflushed_bytes > self._admission.allowance
+
+    @property
     def last_offset(self) -> Offset:
         """The offset of the newest transaction, durable or not."""
         return self._state.last_offset
@@ -132,8 +137,8 @@ class WritePath:
         if since > self._leap_max:  # A long pause, or a jump: a wrong moment must not be logged.
             self._look_at_clock()
         admission = self._admission
-        if admission.reasons or admission.appended > admission.allowance:
-            admission.check()
+        if admission.reasons or self._log.unflushed_bytes > admission.allowance:
+            admission.check(self._log.unflushed_bytes)
         reference = caller.reference
         if reference is None:
             reference = self._identify(caller)
@@ -178,7 +183,7 @@ class WritePath:
                 f"the text and its parameters have {len(args)} bytes, at most {ARGS_SIZE_MAX} are taken",
                 hint=f"Each reading of {', '.join(tables)} is logged with all that was asked",
             )
-        self._admission.check()
+        self._admission.check(self._log.unflushed_bytes)
         return self.record(Kind.READ, act, args, caller=caller, value=encode(tables))
 
     def record(
@@ -225,7 +230,6 @@ class WritePath:
         # 4  Append, into the open batch; nothing is left that can fail to encode.
         record = encode_transaction(transaction)
         self._log.append(record)
-        self._admission.appended += len(record)
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
         self._state.absorb(transaction, record, moves, window)

@@ -59,6 +59,7 @@ class Commitlog:
     """All segments as one sequence of records, at its end. Every method but a ticket's `run` is the writer's."""
 
     __slots__ = (
+        "_batch_full_at",
         "_batch_size_max",
         "_chain",
         "_closed",
@@ -69,6 +70,7 @@ class Commitlog:
         "_flushed_offset",
         "_format",
         "_options",
+        "_record_size_max",
         "_records",
         "_segment_first_offset",
         "_stopped",
@@ -78,9 +80,9 @@ class Commitlog:
         "durable_offset",
         "epoch",
         "last_offset",
-        "pending_bytes",
         "position",
         "seed",
+        "unflushed_bytes",
     )
 
     def __init__(
@@ -101,6 +103,7 @@ class Commitlog:
         self._entropy = entropy
         self._options = options
         self._batch_size_max = options.batch_size_max
+        self._record_size_max = options.record_size_max
         self._stopped = False
         self._ticket: SyncTicket | None = None
         self._records: list[bytes]
@@ -112,6 +115,8 @@ class Commitlog:
         """The end of what was flushed, in the open segment's file."""
         self._synced_position = position
         self._closed: list[bytes] = []
+        self.unflushed_bytes = 0
+        """Bytes of the records that wait in RAM for the next flush."""
         self.last_offset = last_offset
         """Of the last record appended, in memory or not."""
         self._flushed_offset = last_offset
@@ -165,7 +170,7 @@ class Commitlog:
     @property
     def unsynced(self) -> bool:
         """Whether a sync has anything to do: flushed bytes, or appended ones once they are flushed."""
-        return self._synced_position < self.position or self.pending_bytes > 0 or bool(self._closed)
+        return self._synced_position < self.position or self.unflushed_bytes > 0 or bool(self._closed)
 
     @property
     def unvouched(self) -> bool:
@@ -179,11 +184,12 @@ class Commitlog:
 
     def append(self, record: bytes) -> None:
         """Take the record as the next offset, in memory. Nothing is kept before `flush` and `sync`."""
-        assert len(record) <= self._options.record_size_max
+        size = len(record)
+        assert size <= self._record_size_max
         self._records.append(record)
         self.last_offset += 1  # type: ignore[assignment]  # The next offset; to say so with Offset() costs a call.
-        self.pending_bytes += len(record)
-        if self.pending_bytes >= self._batch_size_max:
+        self.unflushed_bytes = unflushed = self.unflushed_bytes + size
+        if unflushed >= self._batch_full_at:
             self._close_batch()
 
     def flush(self) -> None:
@@ -270,8 +276,7 @@ class Commitlog:
     def _open_batch(self) -> None:
         self._records = []
         self._first_offset = Offset(self.last_offset + 1)
-        self.pending_bytes = 0
-        """Bytes of the records in the open batch."""
+        self._batch_full_at = self.unflushed_bytes + self._batch_size_max
         self.seed = self._entropy.bytes(SEED_SIZE)
         """The open batch's: of the next record to be appended."""
 
@@ -299,6 +304,8 @@ class Commitlog:
             raise
         self._closed = []
         self._flushed_offset = self.last_offset
+        self.unflushed_bytes = 0
+        self._batch_full_at = self._batch_size_max
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped:

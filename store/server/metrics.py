@@ -266,7 +266,7 @@ class Metrics:
             "store_idempotency_bytes": windows.size,
             "store_idempotency_clients": windows.clients,
             "store_log_segment_bytes": log.position,
-            "store_log_pending_bytes": log.pending_bytes,
+            "store_log_pending_bytes": log.unflushed_bytes,
             "store_log_segments": len(segment_offsets(engine.world.disk)),
             "store_free_bytes": engine.housekeeping.free_bytes,
             "store_recovery_seconds": report.seconds,

@@ -14,6 +14,13 @@ from store.subscribe.frames import Frames
 from store.subscribe.messages import CLOSE_TOO_SLOW
 from store.subscribe.options import Options
 
+RESULTS_MAX: Final = 64
+"""Results that are one part at most: a frame is made of whole parts."""
+GATHERED_SIZE_MAX: Final = 32
+"""Bytes of a value up to which its result is encoded with its neighbours."""
+_RESULT_SIZE_MAX: Final = GATHERED_SIZE_MAX + 32
+"""Bytes that such a result has at most."""
+
 
 class Wire(Protocol):
     """One client's connection, as its session needs it. Nothing here raises, or calls the session back."""
@@ -44,6 +51,7 @@ class Outbox:
         """The one that told it something last (Listener)."""
         self._results: list[Told] = []
         """Results that were told last, encoded when anything else is, or at the end of the frame."""
+        self._results_max: Final = max(min(RESULTS_MAX, options.frame_size_max // _RESULT_SIZE_MAX), 1)
         self._feed: Final = feed
         self._receivers: Final = feed.receivers
         self._wire: Final = wire
@@ -86,7 +94,9 @@ class Outbox:
         """Hold the results that were gathered, as one part."""
         told, self._results = self._results, []
         assert self.encoding.results is not None
-        self.tell(self.encoding.results(told))
+        size = self._results_max
+        for place in range(0, len(told), size):
+            self.tell(self.encoding.results(told[place : place + size]))
 
     def release(self, parts: list[bytes]) -> None:
         """Let messages out in as few frames as their size allows: all of them are durable."""

@@ -49,17 +49,10 @@ from store.subscribe.messages import (
 )
 from store.subscribe.messages import Query as QueryMessage
 from store.subscribe.options import Options
-from store.subscribe.outbox import Outbox, Wire
+from store.subscribe.outbox import GATHERED_SIZE_MAX, Outbox, Wire
 from store.subscribe.reading import note_reading, read
 from store.subscribe.subscriptions import Subscriptions
 from store.values import encode
-
-GATHERED_MAX: Final = 64
-"""Results that are encoded together at most."""
-GATHERED_SIZE_MAX: Final = 32
-"""Bytes of a value up to which its result is."""
-_RESULT_SIZE_MAX: Final = GATHERED_SIZE_MAX + 32
-"""Bytes that such a result has at most."""
 
 
 class _Unreadable(NamedTuple):
@@ -95,8 +88,7 @@ class Session(Outbox):
         self._caller: Final = caller
         self._run: Final = engine.write_path.call
         self._encode_result: Final = encoding.result
-        self._gathered_max: Final = min(GATHERED_MAX, options.frame_size_max // _RESULT_SIZE_MAX)
-        self._gathers: Final = encoding.results is not None and self._gathered_max > 1
+        self._gathers: Final = encoding.results is not None
         self._gathering = False
         """Whether the frame that is worked through has many messages."""
         self._acknowledged = Sequence(0)
@@ -222,10 +214,8 @@ class Session(Outbox):
         value = answer.value
         if self._gathering and len(value) <= GATHERED_SIZE_MAX and not answer.outcome and not self._queries:
             self._results.append(
-                ("result", message.sequence, answer.offset, None if value == NIL else msgspec.Raw(value))
+                ("result", message.sequence, answer.offset, None if value is NIL else msgspec.Raw(value))
             )
-            if len(self._results) >= self._gathered_max:
-                self.tell_results()
             return
         try:
             if answer.outcome:

@@ -42,13 +42,15 @@ def update(_self, _row, /, *, {parameters}):
             return _changed
     return _self._update(_row, {changes})
 """
+_SETTING: Final = """\
+        if {name} is not ...:
+            if not ({plain}):
+                return _self._update(_row, {changes})
+            _set(_changed, {name!r}, {name})
+"""
+"""A column that is not given is an Ellipsis: no column holds one, and Python knows it without looking."""
 
-_WORDS: Final[Mapping[str, Any]] = {
-    "_unset": object(),
-    "_set": force_setattr,
-    "_encode": encode,
-    "_UNSTORABLE": UNSTORABLE,
-}
+_WORDS: Final[Mapping[str, Any]] = {"_set": force_setattr, "_encode": encode, "_UNSTORABLE": UNSTORABLE}
 """What the text names. No column's name begins so."""
 
 
@@ -61,17 +63,13 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
     short = [each for each in table.columns if each.id not in guarded and each.type in _PLAIN]
     names = [each.name for each in table.columns]
     key = f"_row.{table.key_name}"
+    changes = f"{{_name: _value for _name, _value in zip({names!r}, ({', '.join(names)},)) if _value is not ...}}"
     text = _UPDATE.format(
-        parameters=", ".join(f"{name}=_unset" for name in names),
+        parameters=", ".join(f"{name}=..." for name in names),
         key=f"str({key})" if table.column_by_id(table.primary_key).type == "uuid" else key,
-        conditions="".join(
-            f" and {_taken(each) if each in short else f'{each.name} is _unset'}" for each in table.columns
-        ),
-        settings="\n".join(
-            f"        if {each.name} is not _unset:\n            _set(_changed, {each.name!r}, {each.name})"
-            for each in short
-        ),
-        changes=f"{{_name: _value for _name, _value in zip({names!r}, ({', '.join(names)},)) if _value is not _unset}}",
+        conditions="".join(f" and {each.name} is ..." for each in table.columns if each not in short),
+        settings="".join(_set(each, changes) for each in short).rstrip(),
+        changes=changes,
         size_max=ROW_SIZE_MAX,
         table=int(table.id),
         op=int(Op.UPDATE),
@@ -79,10 +77,11 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
     return compile_function(text, f"{table.name}.update", _WORDS)
 
 
-def _taken(each: ColumnSchema) -> str:
-    """The condition under which a value is not given, or is stored and read back as it is."""
-    kind = f"{each.name}.__class__ is {_PLAIN[each.type]}"
+def _set(each: ColumnSchema, changes: str) -> str:
+    """The lines that change one column, if it is given a value that is stored and read back as it is."""
+    plain = f"{each.name}.__class__ is {_PLAIN[each.type]}"
     if each.type == "int":
-        kind += f" and {each.name}.bit_length() <= {_INT_BITS}"
-    null = f" or {each.name} is None" if each.nullable else ""
-    return f"({each.name} is _unset or {kind}{null})"
+        plain += f" and {each.name}.bit_length() <= {_INT_BITS}"
+    if each.nullable:
+        plain = f"{each.name} is None or {plain}"
+    return _SETTING.format(name=each.name, plain=plain, changes=changes)

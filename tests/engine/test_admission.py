@@ -12,7 +12,7 @@ from tests.engine.scenes import a_caller, open_shop
 def test_calls_are_taken_while_there_is_no_reason_against_them() -> None:
     """At first there is none."""
     admission = Admission(1 << 20)
-    admission.check()
+    admission.check(0)
     assert admission.reasons == {}
 
 
@@ -22,10 +22,10 @@ def test_a_reason_is_told_and_counted_until_it_is_gone() -> None:
     admission.close("disk", "the disk is full")
     for _ in range(3):
         with pytest.raises(Overloaded, match="the disk is full") as refused:
-            admission.check()
+            admission.check(0)
         assert refused.value.details == {"reason": "disk"}
     admission.open("disk")
-    admission.check()
+    admission.check(0)
     assert admission.refused == {"disk": 3}
 
 
@@ -37,14 +37,14 @@ def test_every_reason_has_to_go() -> None:
     admission.open("disk")
     admission.open("never")
     with pytest.raises(Overloaded, match="jumped"):
-        admission.check()
+        admission.check(0)
 
 
 def test_what_waits_for_one_sync_is_bounded() -> None:
     """Past the allowance calls are refused, nothing is recorded, and after the sync they are taken again."""
     engine = open_shop(options=EngineOptions(group_size_max=10_000))
     caller = a_caller()
-    while engine.admission.appended <= engine.admission.allowance:
+    while not engine.write_path.is_full:
         assert engine.write_path.call(caller, "put", encode(["note", bytes(1_000)])).outcome == ""
     last = engine.write_path.last_offset
     with pytest.raises(Overloaded, match="at most 10000 may") as caught:
