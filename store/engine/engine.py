@@ -145,8 +145,8 @@ def _announce(before_migration: BeforeMigration, world: World, recovered: Recove
 def _assemble(world: World, domain: Domain, recovered: Recovered, options: EngineOptions, acts: OwedActs) -> Engine:
     state, log = recovered.state, recovered.log
     # Views are bound to tables, so the schema is put in force by its record before any reducer runs.
-    feed = Feed(tail_size_max=options.tail_size_max, last_offset=Offset(state.last_offset - len(recovered.tail)))
-    feed.newest.extend(recovered.tail)
+    feed = Feed(recovered.newest)
+    feed.newest.open_records, log.on_close = log.get_open_records, feed.newest.add
     admission = Admission(options.group_size_max)
     housekeeping = Housekeeping(world=world, log=log, admission=admission, options=options)
     housekeeping.check_start(state.last_timestamp)

@@ -37,18 +37,14 @@ Sealed = list[tuple[Receiver, list[Any]]]
 
 
 class Feed:
-    """Holds what waits for durability, and the newest part of the log for those who come back.
+    """Holds what waits for durability, and the newest part of the log for those who come back."""
 
-    `tail_size_max` bounds the records kept in RAM, in bytes.
-    """
-
-    def __init__(self, *, tail_size_max: int, last_offset: Offset) -> None:
+    def __init__(self, newest: Newest) -> None:
         self.receivers: Final[list[Receiver]] = []
         """Those that something is held for, in the order in which they were first told."""
         self.followers: list[Follower] = []
         """A list that never changes: who comes or goes while a transaction is evaluated disturbs no other."""
-        self.newest: Final = Newest(size_max=tail_size_max, last_offset=last_offset)
-        """The newest records; the write path adds each."""
+        self.newest: Final = newest
 
     @property
     def waiting(self) -> int:
@@ -87,7 +83,6 @@ class Feed:
         """Release what was sealed: it is durable."""
         for receiver, parts in sealed:
             receiver.release(parts)
-        self.newest.settle()
 
     def tail(self, after: Offset) -> Sequence[Transaction] | None:
         """The transactions after an offset, or None where the tail does not reach back, or that offset is to come."""

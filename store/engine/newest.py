@@ -1,68 +1,95 @@
 """The newest records of the log, in RAM, for those who come back.
 
-Laws: they are without a gap up to the last record. They are counted, measured and let go in pieces, not one by one: a
-call pays for one append to a list. What is kept is bounded in bytes, and of what fits at most a piece goes too early.
+Laws: they are without a gap up to the last record. They are kept as the log made them, a batch's body at a time: what a
+call appends is freed with its group, so that its memory is used again while it is warm, and nothing is counted record
+by record. What is kept is bounded in bytes; the oldest go by whole batches.
 """
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
+from store.codec import split_batch
 from store.ids import Offset
+from store.log.format import body_count
 
-PIECES: Final = 64
-"""How many pieces make up what may be kept: the oldest records go by so much at a time."""
+BODY_OVERHEAD: Final = 64
+"""Bytes that a kept body takes beside its own, as the bound counts them."""
+_GONE_MAX: Final = 1_024
+"""Places of bodies that were let go, before the others move up; more where more are kept."""
 
 
 class Newest:
-    """The records behind an offset, as many of the newest as have `size_max` bytes together."""
+    """As many of the newest records as have `size_max` bytes, and those of the log's open batch."""
 
     def __init__(self, *, size_max: int, last_offset: Offset) -> None:
+        self.open_records: Callable[[], Sequence[bytes]] = list
+        """The records of the batch that is not closed yet: the log's, once there is one."""
         self._size_max: Final = size_max
-        self._piece_size: Final = max(size_max // PIECES, 1)
-        self.open: list[bytes] = []
-        """The piece that the next record is appended to, by whoever commits."""
-        self._pieces: Final[list[list[bytes]]] = [self.open]
-        """Oldest first; the open one is the last."""
-        self._firsts: Final[list[Offset]] = [Offset(last_offset + 1)]
-        """Of each piece, the offset that its first record has, or will have."""
-        self._size = self._open_size = self._measured = 0
+        self._bodies: Final[list[bytes]] = []
+        """Of closed batches, oldest first; empty where one was let go."""
+        self._firsts: Final = array("Q")
+        """Of each, the offset of its first record."""
+        self._gone = 0
+        self._next = Offset(last_offset + 1)
+        self._size = 0
 
-    def extend(self, records: Iterable[bytes]) -> None:
-        """Add many, in order."""
-        self.open.extend(records)
-        self.settle()
+    @property
+    def first_offset(self) -> Offset:
+        """Of the oldest record that is kept, or of the next one."""
+        return Offset(self._firsts[self._gone]) if self._gone < len(self._firsts) else self._next
 
-    def settle(self) -> None:
-        """Measure what came since the last time, and let the oldest go where it is too much."""
-        new = self.open
-        size = sum(map(len, islice(new, self._measured, None) if self._measured else new))
-        self._measured = len(new)
-        self._size += size
-        self._open_size += size
-        if self._open_size >= self._piece_size:
-            self._close()
-            if self._size > self._size_max:
-                self._let_go()
+    @property
+    def last_offset(self) -> Offset:
+        """Of the newest record in a closed batch."""
+        return Offset(self._next - 1)
+
+    @property
+    def room(self) -> int:
+        """Bytes that may come before anything goes."""
+        return max(self._size_max - self._size, 0)
+
+    def add(self, first: Offset, body: bytes) -> None:
+        """Keep a batch's body: it follows on what is kept, or nothing is. One without records is passed over."""
+        count = body_count(body)
+        if not count:
+            return
+        assert first == self._next or self._gone == len(self._bodies)
+        self._firsts.append(first)
+        self._bodies.append(body)
+        self._next = Offset(first + count)
+        self._size += len(body) + BODY_OVERHEAD
+        if self._size > self._size_max:
+            self._let_go()
+
+    def bodies(self) -> Iterator[tuple[Offset, bytes]]:
+        """Each closed batch that is kept: its first offset and its body."""
+        return ((Offset(self._firsts[place]), self._bodies[place]) for place in range(self._gone, len(self._bodies)))
 
     def since(self, first: Offset) -> Iterator[bytes] | None:
-        """The records from an offset on, or None where they do not reach back to it, or it is to come.
+        """The records from an offset on, or None where they do not reach back to it, or it is past the next one.
 
         Take them before another record comes.
         """
-        place = bisect_right(self._firsts, first) - 1
-        skipped = first - self._firsts[place]
-        if place < 0 or skipped > len(self._pieces[place]):
+        records = self.open_records()
+        if first >= self._next:
+            skipped = first - self._next
+            return islice(iter(records), skipped, None) if skipped <= len(records) else None
+        place = bisect_right(self._firsts, first, lo=self._gone) - 1
+        if place < self._gone:
             return None
-        return islice(chain.from_iterable(self._pieces[place:]), skipped, None)
+        bodies = islice(self._bodies, place, None)
+        closed = chain.from_iterable(map(bytes, split_batch(body)) for body in bodies)
+        return islice(chain(closed, records), first - self._firsts[place], None)
 
     def records(self, first: Offset, *, count_max: int, size_max: int) -> Sequence[bytes] | None:
         """Records from `first` on, in order: as many as both bounds allow, in count and bytes, but one at least.
 
         () where that offset is to come; None where they do not reach back to it.
         """
-        if first < self._firsts[0]:
+        if first < self.first_offset:
             return None
         found: list[bytes] = []
         size = 0
@@ -73,33 +100,14 @@ class Newest:
             found.append(record)
         return found
 
-    def _close(self) -> None:
-        """Begin another piece; what is far larger than one becomes several."""
-        records, first = self._pieces.pop(), self._firsts.pop()
-        self.open = []
-        large = self._open_size > 2 * self._piece_size
-        for piece in (*(_cut(records, self._piece_size) if large else [records]), self.open):
-            self._pieces.append(piece)
-            self._firsts.append(first)
-            first = Offset(first + len(piece))
-        self._open_size = self._measured = 0
-
     def _let_go(self) -> None:
-        gone = 0
+        """Let the oldest go; their places are given up many at a time."""
+        bodies, gone = self._bodies, self._gone
         while self._size > self._size_max:
-            self._size -= sum(map(len, self._pieces[gone]))
+            self._size -= len(bodies[gone]) + BODY_OVERHEAD
+            bodies[gone] = b""
             gone += 1
-        del self._pieces[:gone], self._firsts[:gone]
-
-
-def _cut(records: list[bytes], size_max: int) -> list[list[bytes]]:
-    """Records in pieces that end where they have so many bytes."""
-    pieces: list[list[bytes]] = [[]]
-    size = 0
-    for record in records:
-        if size >= size_max:
-            pieces.append([])
-            size = 0
-        pieces[-1].append(record)
-        size += len(record)
-    return pieces
+        if gone > max(_GONE_MAX, len(bodies) // 2):
+            del bodies[:gone], self._firsts[:gone]
+            gone = 0
+        self._gone = gone

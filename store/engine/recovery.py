@@ -5,7 +5,6 @@ and reported; damage to what somebody may have been told is refused, with file a
 to have covered are written and synced again before they are believed. A crash in here leaves a directory that opens.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,16 +12,16 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
-from store.codec import split_batch
 from store.engine.directory import Marker, inspect, moved
 from store.engine.loading import Loaded, PassedOver, Progress, end_of_log, load
+from store.engine.newest import Newest
 from store.engine.replay import REPLAYING, Absorbing, records
 from store.engine.state import BEGINS_STORE, State
 from store.env.world import Disk, World
 from store.errors import CorruptionError, DirectoryError
 from store.ids import EPOCH_SIZE, Epoch, Offset, Position
 from store.log.commitlog import Commitlog, LogOptions
-from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, Batch, SegmentHeader, segment_name
+from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, SegmentHeader, segment_name
 from store.log.opening import Opening, TailReport
 from store.log.reader import LogReader
 from store.log.segment import create_segment, segment_offsets
@@ -31,7 +30,7 @@ from store.schema import Table
 from store.snapshot.format import SNAPSHOT_FOLDER
 from store.snapshot.repository import Repository
 
-__all__ = ["ProgressCallback", "Recovered", "RecoveryProgress", "RecoveryReport", "Tail", "records", "recover"]
+__all__ = ["ProgressCallback", "Recovered", "RecoveryProgress", "RecoveryReport", "records", "recover"]
 
 ProgressCallback = Callable[["RecoveryProgress"], None]
 
@@ -123,7 +122,7 @@ class Recovered:
 
     state: State
     log: Commitlog
-    tail: list[bytes]
+    newest: Newest
     """The newest records, for the feed to start with."""
     new_epoch: Epoch | None
     """The epoch that must open now: the directory is fresh, or a copy of another. Once its record is durable, and not
@@ -159,10 +158,11 @@ def recover(
     if new_epoch is not None and _lags(disk, state.last_offset):
         log = _begin_log(world, loaded, new_epoch, log_options)
         reason = reason if state.epochs else BEGINS_STORE
-        return Recovered(state, log, [], new_epoch, reason, _opening(timer.report(loaded, None), new_epoch, reason))
+        newest = Newest(size_max=tail_size_max, last_offset=state.last_offset)
+        return Recovered(state, log, newest, new_epoch, reason, _opening(timer.report(loaded, None), new_epoch, reason))
 
     # 4  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
-    tail = Tail(tail_size_max)
+    newest = Newest(size_max=tail_size_max, last_offset=state.last_offset)
     opening = Opening(
         disk,
         entropy=world.entropy,
@@ -173,7 +173,7 @@ def recover(
     absorbing = Absorbing(state)
     for batch in opening:
         absorbing.absorb(batch)
-        tail.add(batch)
+        newest.add(batch.first_offset, batch.body)
 
     # 5  Cut the torn tail; write and sync again what nothing vouches for; only now believe it.
     log, found = opening.finish()
@@ -187,38 +187,8 @@ def recover(
     elif new_epoch is not None:
         reason, new_epoch = BEGINS_STORE, log.epoch
     report = _opening(report, new_epoch, reason)
-    return Recovered(state, log, _tail_records(disk, loaded, tail, tail_size_max), new_epoch, reason, report)
-
-
-class Tail:
-    """The newest records of a replay, as whole batches, for the feed to start with."""
-
-    def __init__(self, size_max: int) -> None:
-        self._size_max: Final = size_max
-        self._batches: Final[deque[Batch]] = deque()
-        self.size = 0
-        """Bytes of what is kept."""
-
-    @property
-    def first_offset(self) -> Offset:
-        """Of the oldest record; 0 where there is none."""
-        return self._batches[0].first_offset if self._batches else Offset(0)
-
-    @property
-    def last_offset(self) -> Offset:
-        """Of the newest record; 0 where there is none."""
-        return self._batches[-1].last_offset if self._batches else Offset(0)
-
-    def add(self, batch: Batch) -> None:
-        """Keep a batch; the oldest go when there is more than the bound."""
-        self._batches.append(batch)
-        self.size += len(batch.body)
-        while self.size > self._size_max and len(self._batches) > 1:
-            self.size -= len(self._batches.popleft().body)
-
-    def records(self) -> list[bytes]:
-        """Every record kept, in order."""
-        return [*chain.from_iterable(map(bytes, split_batch(batch.body)) for batch in self._batches)]
+    newest = _and_before(disk, loaded, newest, tail_size_max)
+    return Recovered(state, log, newest, new_epoch, reason, report)
 
 
 def _take_back(disk: Disk, passed_over: Iterable[PassedOver]) -> None:
@@ -290,19 +260,23 @@ def _begin_segment(world: World, log: Commitlog, epoch: Epoch, options: LogOptio
     )
 
 
-def _tail_records(disk: Disk, loaded: Loaded, tail: Tail, size_max: int) -> list[bytes]:
+def _and_before(disk: Disk, loaded: Loaded, behind: Newest, size_max: int) -> Newest:
     """What was replayed, and before it what the snapshot holds already, as far as the log still has it and it fits."""
-    behind = tail.records()
     base = Offset(0) if loaded.manifest is None else loaded.manifest.offset
-    if not base or (behind and tail.first_offset != base + 1):  # It lost its oldest: nothing goes before a hole.
+    if not base or behind.first_offset != base + 1:  # It lost its oldest: nothing goes before a hole.
         return behind
-    before = Tail(size_max - tail.size)
+    joined = Newest(size_max=behind.room, last_offset=base)
     try:
-        for batch in LogReader(disk, from_offset=_segment_to_begin(disk, base, size_max - tail.size), through=base):
-            before.add(batch)
+        for batch in LogReader(disk, from_offset=_segment_to_begin(disk, base, behind.room), through=base):
+            joined.add(batch.first_offset, batch.body)
     except (CorruptionError, OSError):  # History, which nothing rests on: whoever missed it gets all rows instead.
         return behind
-    return before.records() + behind if before.last_offset == base else behind
+    if joined.last_offset != base:
+        return behind
+    whole = Newest(size_max=size_max, last_offset=base)
+    for first, body in chain(joined.bodies(), behind.bodies()):
+        whole.add(first, body)
+    return whole
 
 
 def _segment_to_begin(disk: Disk, through: Offset, size: int) -> Offset:

@@ -71,7 +71,6 @@ class WritePath:
         self._log: Final = log
         self._reducers: Final = domain.reducers
         self._feed: Final = feed
-        self._newest: Final = feed.newest
         self._admission: Final = admission
         self._wall_ns: Final = clock.wall_ns
         self._execution: Final = Execution(state.database, deadline)
@@ -233,7 +232,6 @@ class WritePath:
 
         # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
         self._state.absorb(transaction, record, moves, window)
-        self._newest.open.append(record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.
         for follower in self._feed.followers:

@@ -5,6 +5,7 @@ nothing more is accepted: RAM may be ahead of the disk, and only the next start 
 right behind an append, never before one, so the seed a reducer saw is the seed of the batch that holds its record.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from store.env.world import Disk, Entropy, File
@@ -18,6 +19,7 @@ from store.log.format import (
     SEGMENT_HEADER_SIZE,
     BatchFormat,
     SegmentHeader,
+    join_records,
     segment_name,
 )
 from store.log.options import LogOptions
@@ -31,6 +33,10 @@ class _Refusing(list[bytes]):
 
     def append(self, _record: bytes) -> NoReturn:
         raise EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")
+
+
+def _ignore(_first: Offset, _body: bytes) -> None:
+    """Nobody wants to see what is closed."""
 
 
 class SyncTicket:
@@ -80,6 +86,7 @@ class Commitlog:
         "durable_offset",
         "epoch",
         "last_offset",
+        "on_close",
         "position",
         "seed",
         "unflushed_bytes",
@@ -115,6 +122,8 @@ class Commitlog:
         """The end of what was flushed, in the open segment's file."""
         self._synced_position = position
         self._closed: list[bytes] = []
+        self.on_close: Callable[[Offset, bytes], None] = _ignore
+        """Is given each batch's first offset and body as the batch is closed, durable or not."""
         self.unflushed_bytes = 0
         """Bytes of the records that wait in RAM for the next flush."""
         self.last_offset = last_offset
@@ -176,6 +185,10 @@ class Commitlog:
     def unvouched(self) -> bool:
         """Whether something is durable that no later batch says so of; a crash now could misjudge its damage."""
         return self._vouched_offset < self.durable_offset
+
+    def get_open_records(self) -> Sequence[bytes]:
+        """The records of the open batch, in order."""
+        return self._records
 
     @property
     def stopped(self) -> bool:
@@ -281,16 +294,19 @@ class Commitlog:
         """The open batch's: of the next record to be appended."""
 
     def _close_batch(self) -> None:
-        durable_offset = self.durable_offset
-        assert self._first_offset + len(self._records) == self.last_offset + 1
-        batch, self._chain = self._format.encode(
-            self._records,
+        durable_offset, count = self.durable_offset, len(self._records)
+        assert self._first_offset + count == self.last_offset + 1
+        body = join_records(self._records)
+        batch, self._chain = self._format.frame(
+            body,
+            count,
             first_offset=self._first_offset,
             durable_offset=durable_offset,
             seed=self.seed,
             chain=self._chain,
         )
         self._closed.append(batch)
+        self.on_close(self._first_offset, body)
         self._vouched_offset = durable_offset
         self._open_batch()
 

@@ -6,7 +6,7 @@ Nothing here knows of files.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from struct import Struct, error
 from typing import Final
@@ -205,9 +205,20 @@ class BatchFormat:
         self, records: list[bytes], *, first_offset: Offset, durable_offset: Offset, seed: bytes, chain: bytes
     ) -> tuple[bytes, bytes]:
         """A whole batch, and the chain value after it. `chain` is the value before it."""
+        return self.frame(
+            join_records(records),
+            len(records),
+            first_offset=first_offset,
+            durable_offset=durable_offset,
+            seed=seed,
+            chain=chain,
+        )
+
+    def frame(
+        self, body: bytes, count: int, *, first_offset: Offset, durable_offset: Offset, seed: bytes, chain: bytes
+    ) -> tuple[bytes, bytes]:
+        """As `encode`, of records that are joined."""
         assert durable_offset < first_offset  # Nothing is durable before it is written.
-        count = len(records)
-        body = b"".join((_BODY_HEAD.pack(ARRAY32, count), *records))
         chained = _CHAINED.pack(len(body), count, first_offset, durable_offset, seed)
         after = _chain(chain, chained, body)
         return self._frame(chained, after, body), after
@@ -234,6 +245,11 @@ class BatchFormat:
     def body_checksum(self, body: bytes) -> int:
         """The salted checksum of a body."""
         return extend(self._salted, body)
+
+
+def join_records(records: Sequence[bytes]) -> bytes:
+    """A batch's body: the records as one MessagePack array."""
+    return b"".join((_BODY_HEAD.pack(ARRAY32, len(records)), *records))
 
 
 def body_count(body: bytes) -> int:

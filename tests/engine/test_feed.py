@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from store.codec import NIL, encode_transaction
 from store.engine.feed import Feed
+from store.engine.newest import Newest
 from store.ids import ConnectionId, IdentityReference, Offset, SchemaVersion, Timestamp
+from store.log.format import join_records
 from store.transaction import Kind, Transaction
 from tests.engine.scenes import OPTIONS, Watcher, call, committed, logged, memory_disk, open_shop, reopen
 
@@ -24,9 +24,9 @@ class Ear:
         self.heard.append(parts)
 
 
-def a_feed(*, last_offset: int = 0, tail_size_max: int = 1 << 20) -> Feed:
+def a_feed() -> Feed:
     """An empty feed."""
-    return Feed(tail_size_max=tail_size_max, last_offset=Offset(last_offset))
+    return Feed(Newest(size_max=1 << 20, last_offset=Offset(0)))
 
 
 def a_transaction(offset: int, size: int = 0) -> Transaction:
@@ -112,36 +112,24 @@ def test_the_tail_gives_what_came_after_an_offset() -> None:
     """Nothing after the last; None for an offset to come."""
     feed = a_feed()
     transactions = [a_transaction(offset) for offset in range(1, 6)]
-    for each in transactions:
-        feed.newest.open.append(encode_transaction(each))
+    records = [encode_transaction(each) for each in transactions]
+    feed.newest.add(Offset(1), join_records(records[:3]))
+    feed.newest.open_records = lambda: records[3:]
     assert feed.tail(Offset(0)) == transactions
     assert feed.tail(Offset(3)) == transactions[3:]
     assert feed.tail(Offset(5)) == []
     assert feed.tail(Offset(6)) is None
 
 
-@pytest.mark.parametrize("last_offset", [0, 40])
-def test_the_tail_is_bounded_by_its_bytes(last_offset: int) -> None:
-    """The oldest records go; an offset behind which one is missing is out of reach."""
-    size = len(encode_transaction(a_transaction(100)))
-    feed = a_feed(last_offset=last_offset, tail_size_max=3 * size)
-    for offset in range(last_offset + 1, last_offset + 11):
-        feed.newest.open.append(encode_transaction(a_transaction(offset)))
-        feed.publish(feed.seal())
-    last = last_offset + 10
-    assert [each.offset for each in feed.tail(Offset(last - 3)) or []] == [last - 2, last - 1, last]
-    assert feed.tail(Offset(last - 4)) is None
-    feed.newest.open.append(encode_transaction(a_transaction(last + 1, size=10 * size)))
-    feed.publish(feed.seal())
-    assert feed.tail(Offset(last)) is None
-    assert feed.tail(Offset(last + 1)) == []
-
-
-def test_a_tail_that_was_never_filled_reaches_back_to_its_start() -> None:
-    """After a start without records in RAM only the present can be asked for."""
-    feed = a_feed(last_offset=7)
-    assert feed.tail(Offset(7)) == []
-    assert feed.tail(Offset(6)) is None
+def test_the_tail_follows_the_log() -> None:
+    """A record is in it from the append on, durable or not, and after the flush as before."""
+    engine = open_shop()
+    offset = call(engine, "add", "ada").offset
+    before = engine.feed.tail(Offset(0))
+    assert before is not None
+    assert before[-1].offset == offset
+    engine.group_commit.commit()
+    assert engine.feed.tail(Offset(0)) == before == logged(memory_disk(engine))
 
 
 def test_the_tail_after_recovery_is_bounded_too() -> None:
@@ -155,22 +143,6 @@ def test_the_tail_after_recovery_is_bounded_too() -> None:
     tail = engine.feed.tail(Offset(last - 5))
     assert tail is not None
     assert [each.offset for each in tail] == list(range(last - 4, last + 1))
-
-
-def test_records_are_given_as_they_are_in_bounded_pieces() -> None:
-    """As many as both bounds allow, one at least; nothing of what is to come; None of what has gone."""
-    records = [encode_transaction(a_transaction(offset)) for offset in range(1, 11)]
-    size = len(records[0])
-    feed = a_feed(tail_size_max=5 * size)
-    for record in records:
-        feed.newest.open.append(record)
-    feed.publish(feed.seal())
-    assert feed.newest.records(Offset(5), count_max=9, size_max=1 << 20) is None
-    assert feed.newest.records(Offset(6), count_max=9, size_max=1 << 20) == records[5:]
-    assert feed.newest.records(Offset(6), count_max=2, size_max=1 << 20) == records[5:7]
-    assert feed.newest.records(Offset(7), count_max=9, size_max=3 * size) == records[6:9]
-    assert feed.newest.records(Offset(7), count_max=9, size_max=1) == records[6:7]
-    assert feed.newest.records(Offset(11), count_max=9, size_max=1 << 20) == []
 
 
 def test_a_follower_that_goes_while_a_transaction_is_evaluated_disturbs_no_other() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.engine.feed import Feed
+from store.engine.newest import Newest
 from store.ids import Offset
 from store.subscribe.broadcast import BROADCAST_MIN, HELD_SIZE_MAX, Broadcast
 from store.subscribe.encoding import MSGPACK
@@ -63,7 +64,7 @@ acts = st.lists(
 @given(acts)
 def test_everybody_hears_in_the_order_in_which_it_was_told(history: list[tuple[str, int]]) -> None:
     """However broadcasts with common sessions, single messages and syncs alternate."""
-    feed = Feed(tail_size_max=0, last_offset=Offset(0))
+    feed = Feed(Newest(size_max=0, last_offset=Offset(0)))
     ears = [Ear(feed) for _ in range(4)]
     groups = [ears[:3], ears[1:], ears]
     broadcasts = [Broadcast(group, FRAMES, feed.receivers) for group in groups]
@@ -87,7 +88,7 @@ def test_everybody_hears_in_the_order_in_which_it_was_told(history: list[tuple[s
 
 def test_what_a_broadcast_holds_is_bounded() -> None:
     """Past HELD_SIZE_MAX each session holds a delta by itself, within its own bounds."""
-    feed = Feed(tail_size_max=0, last_offset=Offset(0))
+    feed = Feed(Newest(size_max=0, last_offset=Offset(0)))
     broadcast = Broadcast([Ear(feed)], FRAMES, feed.receivers)
     assert broadcast.take(bytes(HELD_SIZE_MAX))
     assert not broadcast.take(b"1")
