@@ -123,6 +123,8 @@ def batch(log: Log, here: Segment, position: int) -> bytes:
     """FORMAT.md §3 and §6: the body of the batch at `position`, once everything about it is checked."""
     file, data, salt = here.file, here.data, here.salt
     header = header_at(here, position)
+    if header is None and here.last and not data[position:].strip(b"\0"):
+        raise Ended(WHOLE, file, position, f"{len(data) - position} blank bytes")
     if header is None:
         damaged(log, here, position, position + 1, "no batch header")
     body_checksum, length, count, first, durable, _, chain = header

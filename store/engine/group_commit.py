@@ -99,15 +99,16 @@ class GroupCommit:
         if sync.error is not None:
             raise self._stop("sync", sync.error) from sync.error
         self._running = None
-        if sync.ticket is not None:
-            self._log.complete_sync(sync.ticket)
-            try:
-                self._log.rotate_if_due(self._clock.wall())
-            except OSError as error:
-                raise self._stop("rotate", error) from error
-        self._feed.publish(sync.sealed)
-        if sync.ticket is not None:
-            self._note_latency(sync.seconds * 1000)
+        if sync.ticket is None:
+            self._feed.publish(sync.sealed)
+            return
+        self._log.complete_sync(sync.ticket)
+        self._feed.publish(sync.sealed)  # First: somebody waits for it, and for nothing of what follows.
+        try:
+            self._log.rotate_if_due(self._clock.wall())
+        except OSError as error:
+            raise self._stop("rotate", error) from error
+        self._note_latency(sync.seconds * 1000)
 
     def commit(self) -> None:
         """Begin, run and complete in one go, for whoever has nothing else to do meanwhile."""

@@ -20,6 +20,9 @@ from store.log.segment import segment_offsets
 SYSTEM_SPACE_MIN: Final = 1 << 16
 """Bytes of free disk space below which not even the store's own records are written: starts, stops and vouches."""
 
+BLANK_SHARE: Final = 16
+"""Of the disk's free space above the reserve, blank takes at most this part."""
+
 DISK: Final = "disk"
 
 
@@ -39,6 +42,7 @@ class Housekeeping:
         self.postponed: Callable[[], object] | None = None
         """What is to be recorded before calls are taken, once there is space."""
         self._written: Final = WrittenLog(log, world.disk)
+        self._written_before = 0
         self._rows: Callable[[], int] = lambda: 0
         self.policy: SnapshotPolicy | None = None
         """Judges when a snapshot is due; None where nobody would take one."""
@@ -54,6 +58,7 @@ class Housekeeping:
         self.look_at_disk()
         self.look_at_clock()
         self.vouch_when_idle()
+        self.lay_blank()
         self.look_at_policy()
         self.beat_when_due()
 
@@ -156,6 +161,18 @@ class Housekeeping:
             self._idle_offset, self._idle_since = self._log.last_offset, now
         elif self._log.unvouched and self.has_room and now - self._idle_since >= self._options.vouch_idle_ms / 1000:
             self._log.vouch()
+
+    def lay_blank(self) -> None:
+        """Keep zeros ahead of a log that grows slowly, or not at all. OSError: the log has stopped.
+
+        Whoever waits for one small sync after another waits a quarter less; large groups hide theirs.
+        """
+        written = self._written.bytes() - self._written_before
+        self._written_before += written
+        size = self._options.blank_size
+        if written <= size // 2 and self._log.blank_bytes < size // 2:
+            spare = self.free_bytes - max(self.reserve, SYSTEM_SPACE_MIN)
+            self._log.lay_blank(min(size, spare // BLANK_SHARE))
 
 
 class WrittenLog:

@@ -24,6 +24,10 @@ class EngineOptions:
     """Milliseconds without a call after which an empty batch vouches for the last one, default 50. Less narrows the
     moments in which damage to the last batch could pass for a torn tail; each vouch costs one sync."""
 
+    blank_size: int = 2 << 20
+    """Bytes of zeros kept behind a log that grows slowly, default 2 MiB; 0 for none. A sync of what is written over
+    them takes a quarter less time. More lets it grow faster before that is lost; less writes and takes less disk."""
+
     clock_jump_max_s: float = 300.0
     """Seconds the wall clock may jump, either way, before calls are refused until an operator confirms, default 300.
     Less catches smaller errors; more tolerates a machine that sleeps."""

@@ -6,7 +6,9 @@ right behind an append, never before one, so the seed a reducer saw is the seed 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from contextlib import suppress
+from errno import EDQUOT, EFBIG, ENOSPC
+from typing import Final, NoReturn
 
 from store.env.world import Disk, Entropy, File
 from store.errors import EngineStopped
@@ -26,6 +28,9 @@ from store.log.options import LogOptions
 from store.log.segment import create_segment, remove_unfinished, segment_offsets
 
 __all__ = ["Commitlog", "LogOptions", "SyncTicket"]
+
+_NO_ROOM: Final = {ENOSPC, EDQUOT, EFBIG}
+"""Errors of a write that say there is no room for it, and nothing else."""
 
 
 class _Refusing(list[bytes]):
@@ -67,6 +72,8 @@ class Commitlog:
     __slots__ = (
         "_batch_full_at",
         "_batch_size_max",
+        "_blank_unsynced",
+        "_blank_until",
         "_chain",
         "_closed",
         "_disk",
@@ -118,6 +125,9 @@ class Commitlog:
         """What later segments carry; a new one is set when its record is appended."""
         self._enter(file, header)
         self._chain = chain
+        self._blank_until = position
+        """The end of the open segment's file; before it and behind what was flushed there are zeros."""
+        self._blank_unsynced = False
         self.position = position
         """The end of what was flushed, in the open segment's file."""
         self._synced_position = position
@@ -179,7 +189,12 @@ class Commitlog:
     @property
     def unsynced(self) -> bool:
         """Whether a sync has anything to do: flushed bytes, or appended ones once they are flushed."""
-        return self._synced_position < self.position or self.unflushed_bytes > 0 or bool(self._closed)
+        return (
+            self._synced_position < self.position
+            or self.unflushed_bytes > 0
+            or bool(self._closed)
+            or self._blank_unsynced
+        )
 
     @property
     def unvouched(self) -> bool:
@@ -229,6 +244,7 @@ class Commitlog:
         self._ticket = None
         self.durable_offset = ticket.offset
         self._synced_position = ticket.end
+        self._blank_unsynced = False
 
     def sync(self) -> None:
         """Make durable what was flushed, on this thread. OSError: the log has stopped."""
@@ -261,14 +277,41 @@ class Commitlog:
         header = SegmentHeader(self._entropy.bytes(SALT_SIZE), self.epoch, first_offset, timestamp, self._chain)
         sealed = self._file
         try:
+            if self.blank_bytes:
+                sealed.truncate(self.position)
+                sealed.sync()
             self._enter(create_segment(self._disk, header), header)
         except BaseException:
             self.stop()
             raise
         sealed.close()
-        self.position = self._synced_position = Position(SEGMENT_HEADER_SIZE)
+        self.position = self._synced_position = self._blank_until = Position(SEGMENT_HEADER_SIZE)
         self._vouched_offset = self._flushed_offset
         return True
+
+    @property
+    def blank_bytes(self) -> int:
+        """Zeros that lie behind what was flushed, for what comes."""
+        return self._blank_until - self.position
+
+    def lay_blank(self, size: int) -> None:
+        """See to it that so many bytes lie blank: a sync of what is written over zeros need not change the file's size.
+
+        They want a sync, which the next one is. Where the disk is full there are fewer, which costs nothing but time.
+        Other OSErrors: the log has stopped.
+        """
+        self._refuse_if_stopped()
+        lacking = size - self.blank_bytes
+        if lacking <= 0:
+            return
+        try:
+            self._file.write(self._blank_until, bytes(lacking))
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                self.stop()
+                raise
+        self._blank_until = Position(max(self._file.size(), self.position))
+        self._blank_unsynced = True
 
     def stop(self) -> None:
         """Refuse everything from here on. A failed write or sync does this by itself."""
@@ -277,7 +320,10 @@ class Commitlog:
         self._closed = []
 
     def close(self) -> None:
-        """Release the file. What was not synced may be lost."""
+        """Release the file, without its blank. What was not synced may be lost."""
+        if self.blank_bytes and not self._stopped:
+            with suppress(OSError):  # The next start cuts it.
+                self._file.truncate(self.position)
         self._file.close()
         self.stop()
 
@@ -315,6 +361,7 @@ class Commitlog:
             for batch in self._closed:
                 self._file.write(self.position, batch)
                 self.position = Position(self.position + len(batch))
+            self._blank_until = max(self._blank_until, self.position)
         except BaseException:
             self.stop()
             raise

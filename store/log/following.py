@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from store.env.world import Disk, File
 from store.errors import CorruptionError, DirectoryError
-from store.ids import Epoch, Offset
-from store.log.format import FOLDER, Batch, segment_name
+from store.ids import Epoch, Offset, Position
+from store.log.format import BATCH_HEADER_SIZE, FOLDER, Batch, segment_name
 from store.log.segment import Place, SegmentScan, segment_offsets
 
 READ_MAX: Final = 4 << 20
@@ -42,8 +42,8 @@ class Follower:
         """Behind the last batch given out or passed, in that segment; None at its beginning."""
         self._chain: bytes | None = None
         """Behind the segment before; None where none was read."""
-        self._idle: tuple[Offset, int] | None = None
-        """(segment, bytes) in which nothing more was proven."""
+        self._idle: tuple[Offset, int, Position] | None = None
+        """(segment, bytes, the end of its batches) in which nothing more was proven."""
         self.offset = after
         """Of the last record given out, or passed."""
 
@@ -72,7 +72,7 @@ class Follower:
             file = self._open(first)
             try:
                 size = file.size()
-                if not sealed and self._idle == (first, size):
+                if not sealed and self._is_idle(file, first, size):
                     return
                 scan = self._scan(file, first, sealed=sealed)
                 for batch in _proven_of(scan, all_of_it=sealed or self._ended):
@@ -81,10 +81,16 @@ class Follower:
             finally:
                 file.close()
             if not sealed:
-                self._idle = first, size
+                self._idle = first, size, scan.position
                 return
             self._chain, self._place = scan.chain, None
             self._segment = _successor(offsets, scan)
+
+    def _is_idle(self, file: File, first: Offset, size: int) -> bool:
+        """Whether it is as it was: as long, and where it ended there is nothing, or zeros."""
+        if self._idle is None or self._idle[:2] != (first, size):
+            return False
+        return not file.read(self._idle[2], BATCH_HEADER_SIZE).strip(b"\0")
 
     def _find(self, offsets: list[Offset]) -> Offset:
         """The segment to go on in."""

@@ -88,11 +88,12 @@ class Opening:
         return log, report
 
     def _mend(self, file: File, tail: Tail) -> int:
-        """Cut, write again, and one sync for both."""
-        if tail.torn_bytes:
+        """Cut what is torn or blank, write again, and one sync for both."""
+        cut = tail.torn_bytes + tail.blank_bytes
+        if cut:
             file.truncate(tail.position)
         rewritten = self._unproven.write_again(file, tail)
-        if rewritten or tail.torn_bytes:
+        if rewritten or cut:
             file.sync()
         return rewritten
 

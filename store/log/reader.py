@@ -1,8 +1,8 @@
 """The whole log, read in order from any offset: for recovery, followers, `store log dump` and `store log verify`.
 
 Laws: reading changes nothing. Segments follow each other without a gap and in one chain. A torn tail ends the
-reading and is reported; corruption is raised. A log may be read while it is written: what was appended after the
-reader was made is not seen.
+reading and is reported; corruption is raised. A log may be read while it is written: of what was appended after the
+reader was made it may see something, and that whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,9 @@ class Tail:
     position: Position
     """Behind its last whole batch."""
     torn_bytes: int
-    """Bytes behind that, which are no batch."""
+    """Bytes behind that, which are no batch and not blank."""
+    blank_bytes: int
+    """Zeros behind all of that."""
     torn: str
     """What was found there, or "" for nothing."""
     last_offset: Offset
@@ -150,7 +152,8 @@ def _tail(scan: SegmentScan) -> Tail:
     return Tail(
         segment=scan.name,
         position=scan.position,
-        torn_bytes=scan.size - scan.position,
+        torn_bytes=scan.content_end - scan.position,
+        blank_bytes=scan.size - scan.content_end,
         torn=scan.torn,
         last_offset=Offset(scan.next_offset - 1),
         proven_offset=scan.durable_offset,

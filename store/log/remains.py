@@ -109,7 +109,8 @@ class SegmentRemains:
                 yield remnant
             else:
                 position = _find_marker(window, batches.marker, position + 1)
-        self._note(good, window.size, window.size)
+        if window.content_end(good) > good:  # Else it is blank.
+            self._note(good, window.size, window.size)
 
     def _batch_at(self, window: Window, batches: BatchFormat, position: int, *, missing: int) -> Remnant | None:
         data = window.take(position, BATCH_HEADER_SIZE)

@@ -2,7 +2,8 @@
 
 Laws: a segment gets its name when its header is on disk and everything before it is durable, so a damaged header is
 corruption and so is any damage in front of a later segment. Damage at the end of the last segment is a torn tail,
-unless a later batch says that something at or behind the damage was durable: then somebody may have been told.
+unless a later batch says that something at or behind the damage was durable: then somebody may have been told. Zeros
+up to the end of the last segment are blank: laid there for what comes, or never written.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,6 +33,10 @@ from store.log.format import (
 
 READ_SIZE: Final = 1 << 20
 """Bytes asked of the disk at a time while scanning; a larger batch is read in one piece."""
+
+
+BLANK_SIZE_MIN: Final = 4_096
+"""Zeros behind a torn batch from which they are taken for blank, not for its own."""
 
 
 def create_segment(disk: Disk, header: SegmentHeader) -> File:
@@ -70,6 +75,24 @@ class Window:
         self._data = b""
         self.size = file.size()
 
+    def forget(self) -> None:
+        """Read anew what is asked for next."""
+        self._data = b""
+
+    def content_end(self, begin: int) -> int:
+        """Where the blank begins that ends the file: at `begin` where there are but zeros, else behind what is there.
+
+        A few zeros at the end of something are a part of it.
+        """
+        end = self.size
+        while end > begin:
+            start = max(begin, end - READ_SIZE)
+            left = len(self._file.read(Position(start), end - start).rstrip(b"\0"))
+            if left:
+                return start + left if start + left + BLANK_SIZE_MIN <= self.size else self.size
+            end = start
+        return begin
+
     def take(self, position: int, length: int) -> bytes:
         """The bytes at `position`; fewer only at the end of the file."""
         begin = position - self._start
@@ -101,8 +124,8 @@ class Place(NamedTuple):
 class SegmentScan:
     """The batches of one segment, each checked whole. What is left to say stands in the fields after the last one."""
 
-    __slots__ = ("_format", "_last", "_skim_to", "_window", "chain", "durable_offset", "header", "name", "next_offset",
-                 "position", "torn")  # fmt: skip
+    __slots__ = ("_doubted", "_format", "_last", "_proof", "_skim_to", "_window", "chain", "content_end",
+                 "durable_offset", "header", "name", "next_offset", "position", "torn")  # fmt: skip
 
     def __init__(
         self,
@@ -133,7 +156,10 @@ class SegmentScan:
         self.durable_offset = Offset(first_offset - 1)
         """The highest that any whole batch here proves."""
         self.torn = ""
-        """What was found behind the last whole batch, or "" for nothing."""
+        """What was found behind the last whole batch, or "" for nothing but blank."""
+        self.content_end = self._window.size
+        """Once all is read: where the blank begins, or the end of the file."""
+        self._doubted, self._proof = -1, ""
 
     def go_on(self, place: Place) -> None:
         """Begin behind what an earlier scan of the same segment has read."""
@@ -141,7 +167,7 @@ class SegmentScan:
 
     @property
     def size(self) -> int:
-        """Bytes of the file, torn ones included."""
+        """Bytes of the file, torn ones and blank included."""
         return self._window.size
 
     def __iter__(self) -> Iterator[Batch]:
@@ -157,13 +183,16 @@ class SegmentScan:
             header = decode_header(data)
             if header is None:
                 found = f"{size - position} bytes" if size - position < BATCH_HEADER_SIZE else "damaged bytes"
-                return self._damaged(position + 1, f"expected a batch header, found {found}")
+                if self._is_end(position + 1, f"expected a batch header, found {found}"):
+                    return
+                continue
             self._check_place(header)
             end = position + BATCH_HEADER_SIZE + header.body_length
             if end > size:
-                return self._damaged(
-                    position + BATCH_HEADER_SIZE, f"expected a batch of {end - position} bytes, found {size - position}"
-                )
+                found = f"expected a batch of {end - position} bytes, found {size - position}"
+                if self._is_end(position + BATCH_HEADER_SIZE, found):
+                    return
+                continue
             after = Offset(header.first_offset + header.count)
             if after <= self._skim_to and end < size:
                 self._pass(header, end, after)
@@ -172,10 +201,10 @@ class SegmentScan:
             body = take(position + BATCH_HEADER_SIZE, header.body_length)
             checksum = body_checksum(body)
             if checksum != header.body_checksum:
-                return self._damaged(
-                    position + BATCH_HEADER_SIZE,
-                    f"expected batch checksum {header.body_checksum:08x}, found {checksum:08x}",
-                )
+                found = f"expected batch checksum {header.body_checksum:08x}, found {checksum:08x}"
+                if self._is_end(position + BATCH_HEADER_SIZE, found):
+                    return
+                continue
             self._check_content(header, data, body)
             self._pass(header, end, after)
             yield Batch(
@@ -188,7 +217,6 @@ class SegmentScan:
                 position,
                 name,
             )
-        return None
 
     def _pass(self, header: BatchHeader, end: int, after: Offset) -> None:
         """A batch is whole. What a torn one says of earlier ones is cut with it, so it does not count."""
@@ -215,16 +243,33 @@ class SegmentScan:
         if count != header.count:
             self._refuse(self.position, f"expected a body of {header.count} records, found one of {count}")
 
-    def _damaged(self, search_from: int, found: str) -> None:
-        """Decide between a torn tail and corruption, for damage at `self.position`."""
+    def _is_end(self, search_from: int, found: str) -> bool:
+        """Whether the log ends at `self.position`, where no batch is: blank, or torn. Else it is to be read once more.
+
+        CorruptionError where it is neither.
+        """
         found = f"{found} for offset {self.next_offset}"
         if not self._last:
             self._refuse(self.position, f"{found}, before a later segment")
-        for position, header in self._headers_behind(search_from):
+        self.content_end = self._window.content_end(self.position)
+        if self.content_end == self.position:
+            return True
+        if self._doubted == self.position:
+            if self._proof:
+                self._refuse(self.position, f"{found}, {self._proof}")
+            self.torn = found
+            return True
+        # Whoever writes the log may be amid it: what was read before a proof was seen is no damage yet.
+        self._doubted, self._proof = self.position, self._find_proof(search_from)
+        self._window.forget()
+        return False
+
+    def _find_proof(self, begin: int) -> str:
+        """What behind the damage says that it had been durable, or ""."""
+        for position, header in self._headers_behind(begin):
             if header.durable_offset >= self.next_offset:
-                proof = f"though the batch at byte {position} says that offset {header.durable_offset} was durable"
-                self._refuse(self.position, f"{found}, {proof}")
-        self.torn = found
+                return f"though the batch at byte {position} says that offset {header.durable_offset} was durable"
+        return ""
 
     def _headers_behind(self, begin: int) -> Iterator[tuple[int, BatchHeader]]:
         """Every intact batch header from `begin` on, wherever it starts."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from store.engine.engine import Engine
-from store.engine.housekeeping import SYSTEM_SPACE_MIN, WrittenLog
+from store.engine.housekeeping import BLANK_SHARE, SYSTEM_SPACE_MIN, WrittenLog
 from store.engine.snapshot_policy import DISK, TRANSACTIONS, SnapshotPolicy, SnapshotRequest
 from store.env.memory import PowerLoss
 from store.errors import EngineStopped, Overloaded
@@ -30,6 +30,7 @@ from tests.engine.scenes import (
     value,
 )
 
+BLANK_SIZE = OPTIONS.blank_size
 RESERVE = OPTIONS.free_space_reserve
 JUMP = int(OPTIONS.clock_jump_max_s * 1_000_000)
 
@@ -213,8 +214,8 @@ def test_what_is_due_is_a_value_that_somebody_takes_once() -> None:
     policy = with_policy(engine, transactions_between=20)
     for _ in range(20):
         committed(engine, "add", "ada")
-    before = memory_disk(engine).operations
     engine.housekeeping.tick()
+    before = memory_disk(engine).operations
     engine.housekeeping.tick()
     assert engine.housekeeping.take_request() == SnapshotRequest(TRANSACTIONS, take=True)
     engine.housekeeping.tick()
@@ -362,3 +363,44 @@ def test_a_heartbeat_comes_every_so_often_while_there_is_room() -> None:
     memory_clock(engine).advance(60_000_000)
     engine.housekeeping.tick()
     assert len(beats) == 3
+
+
+def test_zeros_lie_ahead_of_a_log_that_grows_slowly() -> None:
+    """They are synced with the next group, filled up in time, and the file does not grow with each call."""
+    engine = open_shop()
+    engine.housekeeping.tick()
+    assert engine.log.blank_bytes == BLANK_SIZE
+    assert engine.group_commit.due
+    engine.group_commit.commit()
+    assert not engine.group_commit.due
+    size = len(memory_disk(engine).content(engine.log.segment))
+    committed(engine, "add", "ada")
+    engine.housekeeping.tick()
+    assert len(memory_disk(engine).content(engine.log.segment)) == size == engine.log.position + engine.log.blank_bytes
+    for number in range(8):
+        committed(engine, "put", f"k{number}", bytes(BLANK_SIZE // 8))
+        engine.housekeeping.tick()
+    assert engine.log.blank_bytes >= BLANK_SIZE // 2
+    engine = reopen(engine)
+    assert len(rows(engine, shop.Task)) == 1
+
+
+def test_a_log_that_grows_fast_has_no_zeros_ahead() -> None:
+    """Its groups hide their syncs, and each zero would be written for nothing."""
+    engine = open_shop()
+    for number in range(3):
+        committed(engine, "put", f"k{number}", bytes(BLANK_SIZE // 3))
+    engine.housekeeping.tick()
+    assert engine.log.blank_bytes == 0
+
+
+def test_on_a_disk_with_little_space_few_zeros_are_laid() -> None:
+    """Above the reserve they take a small part of it, below it nothing."""
+    engine = open_shop()
+    leave(engine, RESERVE + 10 * BLANK_SHARE)
+    engine.housekeeping.tick()
+    assert 0 < engine.log.blank_bytes <= 10
+    engine = open_shop()
+    leave(engine, RESERVE - 1)
+    engine.housekeeping.tick()
+    assert engine.log.blank_bytes == 0

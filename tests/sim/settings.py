@@ -8,7 +8,7 @@ from store.log.options import LogOptions
 from store.snapshot.options import SnapshotOptions
 from store.subscribe.options import Options
 
-ENGINE: Final = EngineOptions(free_space_reserve=80_000, tail_size_max=8_000)
+ENGINE: Final = EngineOptions(free_space_reserve=80_000, tail_size_max=8_000, blank_size=12_000)
 LOG: Final = LogOptions(segment_size_max=3_000, batch_size_max=1_500)
 SESSIONS: Final = Options(
     frame_size_max=5_000,
