@@ -42,6 +42,7 @@ class TableView(Generic[Row]):
         self._decode: Final = codec.decode
         self._canonical: Final = codec.canonical
         self._key_of: Final = codec.key
+        self._names: Final = [each.name for each in base.schema.columns]
         self._key_name: Final = base.schema.key_name
         self._indexed_of: Final[Callable[[Any], Any] | None] = (
             attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
@@ -88,6 +89,12 @@ class TableView(Generic[Row]):
         ConstraintViolation where there is no such row, the key itself would change, or a rule is broken.
         """
         return self._update(row, changes)
+
+    def _update_given(self, row: Row, values: tuple[Any, ...]) -> Row:
+        """Update a row in those columns for which there is a value: one for each column, an Ellipsis for none."""
+        return self._update(
+            row, {name: value for name, value in zip(self._names, values, strict=True) if value is not ...}
+        )
 
     def _update(self, row: Row, changes: dict[str, Any]) -> Row:
         """Update any row in any columns, or say why not."""

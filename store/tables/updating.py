@@ -2,7 +2,7 @@
 
 Laws: it is written as Python for each table, once, when the table is first looked at. Its short way takes a row as it
 was just read, columns that no index holds, and values that a replay would read as they are; all else goes the long
-way, `_update`, and both store the same.
+way, `_update_given`, and both store the same.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ from store.schema import ColumnSchema, TableSchema
 from store.transaction import Op
 from store.values import encode
 
-_PLAIN: Final = {"bool": "bool", "int": "int", "str": "str", "bytes": "bytes"}
+_PLAIN: Final[Mapping[str, type]] = {"bool": bool, "int": int, "str": str, "bytes": bytes}
 """The classes of columns whose values have one form: what is encoded of just this class is read back equal."""
 _INT_BITS: Final = 63
 """An int of so many bits, beside its sign, is in range."""
 
 _UPDATE: Final = """\
-def update(_self, _row, /, *, {parameters}):
+def update(_self, _row, /, {parameters}):
     _seen = _self.seen
     _key = {key}
     if _row is _seen.get(_key){conditions}:
@@ -31,7 +31,7 @@ def update(_self, _row, /, *, {parameters}):
         try:
             _data = _encode(_changed)
         except _UNSTORABLE:
-            return _self._update(_row, {changes})
+            return _self._update_given(_row, ({names},))
         _before = _self._rows.get(_key)
         if _before is not None and len(_data) <= {size_max}:
             if _before == _data:
@@ -40,22 +40,27 @@ def update(_self, _row, /, *, {parameters}):
                 _self.writes[_key] = ({table}, {op}, _key, _before, _data)
             _seen[_key] = _changed
             return _changed
-    return _self._update(_row, {changes})
+    return _self._update_given(_row, ({names},))
 """
 _SETTING: Final = """\
         if {name} is not ...:
             if not ({plain}):
-                return _self._update(_row, {changes})
+                return _self._update_given(_row, ({names},))
             _set(_changed, {name!r}, {name})
 """
 """A column that is not given is an Ellipsis: no column holds one, and Python knows it without looking."""
 
-_WORDS: Final[Mapping[str, Any]] = {"_set": force_setattr, "_encode": encode, "_UNSTORABLE": UNSTORABLE}
+_WORDS: Final[Mapping[str, Any]] = {
+    "_set": force_setattr,
+    "_encode": encode,
+    "_UNSTORABLE": UNSTORABLE,
+    **{f"_{name}": kind for name, kind in _PLAIN.items()},
+}
 """What the text names. No column's name begins so."""
 
 
 def make_update(table: TableSchema) -> Callable[..., Any]:
-    """The `update` of a view of this table: `update(row, *, column=value, …)`.
+    """The `update` of a view of this table: `update(row, column=value, …)`.
 
     TypeError, as of any function, where a keyword is none of the columns.
     """
@@ -63,13 +68,13 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
     short = [each for each in table.columns if each.id not in guarded and each.type in _PLAIN]
     names = [each.name for each in table.columns]
     key = f"_row.{table.key_name}"
-    changes = f"{{_name: _value for _name, _value in zip({names!r}, ({', '.join(names)},)) if _value is not ...}}"
+    given = ", ".join(names)
     text = _UPDATE.format(
         parameters=", ".join(f"{name}=..." for name in names),
         key=f"str({key})" if table.column_by_id(table.primary_key).type == "uuid" else key,
         conditions="".join(f" and {each.name} is ..." for each in table.columns if each not in short),
-        settings="".join(_set(each, changes) for each in short).rstrip(),
-        changes=changes,
+        settings="".join(_set(each, given) for each in short).rstrip(),
+        names=given,
         size_max=ROW_SIZE_MAX,
         table=int(table.id),
         op=int(Op.UPDATE),
@@ -77,11 +82,11 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
     return compile_function(text, f"{table.name}.update", _WORDS)
 
 
-def _set(each: ColumnSchema, changes: str) -> str:
+def _set(each: ColumnSchema, names: str) -> str:
     """The lines that change one column, if it is given a value that is stored and read back as it is."""
-    plain = f"{each.name}.__class__ is {_PLAIN[each.type]}"
+    plain = f"{each.name}.__class__ is _{each.type}"
     if each.type == "int":
         plain += f" and {each.name}.bit_length() <= {_INT_BITS}"
     if each.nullable:
         plain = f"{each.name} is None or {plain}"
-    return _SETTING.format(name=each.name, plain=plain, changes=changes)
+    return _SETTING.format(name=each.name, plain=plain, names=names)
