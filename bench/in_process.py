@@ -22,7 +22,7 @@ from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
 from store.env.deadline import SignalDeadline
-from store.env.posix import PosixDisk, SystemClock, SystemEntropy
+from store.env.posix import PosixDisk, SystemClock, WriterEntropy
 from store.env.world import World
 from store.ids import ConnectionId
 from store.log.commitlog import LogOptions
@@ -48,7 +48,7 @@ def opened(
     """An engine on a directory, closed in order afterwards unless whoever serves it does that."""
     options = options or EngineOptions()
     deadline = SignalDeadline(options.reducer_time_max_ms / 1000)
-    world = World(disk=PosixDisk(directory), clock=SystemClock(), entropy=SystemEntropy(), deadline=deadline)
+    world = World(disk=PosixDisk(directory), clock=SystemClock(), entropy=WriterEntropy(), deadline=deadline)
     engine = open_engine(world, Domain.of(module), options=options, log_options=LogOptions())
     try:
         yield engine

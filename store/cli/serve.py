@@ -42,7 +42,7 @@ from store.engine.engine import Engine, Migration, open_engine
 from store.engine.recovery import RecoveryProgress, RecoveryReport
 from store.engine.reducer import Domain
 from store.env.deadline import SignalDeadline
-from store.env.posix import PosixDisk, SystemClock, SystemEntropy
+from store.env.posix import PosixDisk, SystemClock, WriterEntropy
 from store.env.world import Deadline, World
 from store.errors import ConfigError
 from store.server.app import Server
@@ -137,7 +137,7 @@ def open_tenant(options: Config, domain: Domain, deadline: Deadline) -> Engine:
     expect_not_around_one(root)
     generation = generation_of(root)
     disk = PosixDisk(generation, root=root)
-    world = World(disk, SystemClock(), SystemEntropy(), deadline)
+    world = World(disk, SystemClock(), WriterEntropy(), deadline)
 
     def before_migration(migration: Migration) -> None:
         taken = take(disk, clock=world.clock, options=options.snapshot, through=migration.offset)

@@ -20,7 +20,7 @@ from store.env.world import INODE_BITS, File
 from store.errors import DirectoryError
 from store.ids import Position, Timestamp
 
-__all__ = ["PosixDisk", "PosixFile", "SignalDeadline", "SystemClock", "SystemEntropy"]
+__all__ = ["PosixDisk", "PosixFile", "SignalDeadline", "SystemClock", "SystemEntropy", "WriterEntropy"]
 
 LOCK_NAME: Final = "lock"
 """Says the process id of who has the directory open, for the error; it is no file of the store's, so `names` leaves it
@@ -283,9 +283,17 @@ class SystemClock:
 
 
 class SystemEntropy:
-    """The kernel's generator (Entropy), asked for many bytes at once: a group commit need not wait for a system call.
+    """The kernel's generator (Entropy)."""
 
-    No byte is given out twice. A process that forks makes another in its child.
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        return os.urandom(count)
+
+
+class WriterEntropy:
+    """The same for a log's one writer, asked for many bytes at once: a group need not wait for a system call (Entropy).
+
+    For one thread of one process alone: no byte is given out twice there.
     """
 
     __slots__ = ("_ahead",)

@@ -25,7 +25,7 @@ from store.log.format import (
     segment_name,
 )
 from store.log.options import LogOptions
-from store.log.segment import create_segment, remove_unfinished, segment_offsets
+from store.log.segment import create_segment, cut_blank, remove_unfinished, segment_offsets
 
 __all__ = ["Commitlog", "LogOptions", "SyncTicket"]
 
@@ -163,9 +163,12 @@ class Commitlog:
     ) -> "Commitlog":
         """Begin a log where there is none, durably. OSError: nothing exists that `create` could not redo.
 
-        Older segments may lie beside it: where a snapshot is ahead of them, the log goes on behind the snapshot.
+        Older segments may lie beside it, without blank: where a snapshot is ahead of them, the log goes on behind it.
         """
-        assert all(each < first_offset for each in segment_offsets(disk))
+        older = segment_offsets(disk)
+        assert all(each < first_offset for each in older)
+        if older:
+            cut_blank(disk, older[-1])
         remove_unfinished(disk)
         header = SegmentHeader(entropy.bytes(SALT_SIZE), epoch, first_offset, timestamp, chain)
         before = Offset(first_offset - 1)
@@ -304,14 +307,18 @@ class Commitlog:
         lacking = size - self.blank_bytes
         if lacking <= 0:
             return
+        before = self._blank_until
         try:
-            self._file.write(self._blank_until, bytes(lacking))
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                self.stop()
-                raise
-        self._blank_until = Position(max(self._file.size(), self.position))
-        self._blank_unsynced = True
+            try:
+                self._file.write(before, bytes(lacking))
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+            self._blank_until = Position(max(self._file.size(), self.position))
+        except BaseException:
+            self.stop()
+            raise
+        self._blank_unsynced |= self._blank_until > before
 
     def stop(self) -> None:
         """Refuse everything from here on. A failed write or sync does this by itself."""

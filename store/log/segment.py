@@ -6,12 +6,13 @@ unless a later batch says that something at or behind the damage was durable: th
 up to the end of the last segment are blank: laid there for what comes, or never written.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from store.env.world import Disk, File
 from store.errors import CorruptionError
-from store.ids import Offset, Position
+from store.ids import INT_MAX, Offset, Position
 from store.log.format import (
     BATCH_HEADER_SIZE,
     CHAIN_START,
@@ -194,7 +195,7 @@ class SegmentScan:
                     return
                 continue
             after = Offset(header.first_offset + header.count)
-            if after <= self._skim_to and end < size:
+            if after <= self._skim_to and end < size and take(end, 1) != b"\0":  # Behind it is no blank.
                 self._pass(header, end, after)
                 yield header
                 continue
@@ -293,3 +294,16 @@ class SegmentScan:
         readable = self.next_offset - 1
         readable_text = f" (readable through offset {readable})" if readable > 0 else ""
         raise CorruptionError(message + readable_text, file=self.name, position=position, hint=HINT)
+
+
+def cut_blank(disk: Disk, first_offset: Offset) -> None:
+    """Cut the blank behind the log's last segment, durably; a torn tail stays. As SegmentScan where it is damaged."""
+    file = disk.open(segment_name(first_offset))
+    try:
+        scan = SegmentScan(file, first_offset, last=True, skim_to=Offset(INT_MAX))
+        deque(scan.walk(), maxlen=0)
+        if not scan.torn and scan.position < scan.size:
+            file.truncate(scan.position)
+            file.sync()
+    finally:
+        file.close()

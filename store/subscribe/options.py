@@ -36,8 +36,9 @@ class Options:
 
     outbox_messages_max: int = 1 << 20
     """Messages that may be held or unsent for one client, default 1,048,576: small ones cost more memory than their
-    bytes. More lets a client of many small messages read slowly for longer; less bounds that memory. Past it the client
-    is cut off, as past `outbox_bytes_max`."""
+    bytes. Results that are encoded together count as one while they are held, since they cost no more than one. More
+    lets a client of many small messages read slowly for longer; less bounds that memory. Past it the client is cut off,
+    as past `outbox_bytes_max`."""
 
     ahead_max: int = 1 << 20
     """Bytes of first rows, or of what was missed, that may wait for one client before more is made, default 1 MiB; at

@@ -18,7 +18,7 @@ from store.ids import Key
 from store.schema import Table
 from store.tables.database import Database, Move
 from store.tables.table import HashIndex, StoredTable
-from store.tables.updating import make_update
+from store.tables.updating import ABSENT, make_update
 from store.transaction import Op, Write
 
 Row = TypeVar("Row", bound=Table)
@@ -91,9 +91,9 @@ class TableView(Generic[Row]):
         return self._update(row, changes)
 
     def _update_given(self, row: Row, values: tuple[Any, ...]) -> Row:
-        """Update a row in those columns for which there is a value: one for each column, an Ellipsis for none."""
+        """Update a row in those columns for which there is a value: one for each column, ABSENT for none."""
         return self._update(
-            row, {name: value for name, value in zip(self._names, values, strict=True) if value is not ...}
+            row, {name: value for name, value in zip(self._names, values, strict=True) if value is not ABSENT}
         )
 
     def _update(self, row: Row, changes: dict[str, Any]) -> Row:

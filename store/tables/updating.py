@@ -21,6 +21,9 @@ _PLAIN: Final[Mapping[str, type]] = {"bool": bool, "int": int, "str": str, "byte
 _INT_BITS: Final = 63
 """An int of so many bits, beside its sign, is in range."""
 
+ABSENT: Final = object()
+"""The value of a column that is not given."""
+
 _UPDATE: Final = """\
 def update(_self, _row, /, {parameters}):
     _seen = _self.seen
@@ -33,7 +36,7 @@ def update(_self, _row, /, {parameters}):
         except _UNSTORABLE:
             return _self._update_given(_row, ({names},))
         _before = _self._rows.get(_key)
-        if _before is not None and len(_data) <= {size_max}:
+        if _before is not None and _len(_data) <= {size_max}:
             if _before == _data:
                 _self.writes.pop(_key, None)
             else:
@@ -43,20 +46,20 @@ def update(_self, _row, /, {parameters}):
     return _self._update_given(_row, ({names},))
 """
 _SETTING: Final = """\
-        if {name} is not ...:
+        if {name} is not _absent:
             if not ({plain}):
                 return _self._update_given(_row, ({names},))
             _set(_changed, {name!r}, {name})
 """
-"""A column that is not given is an Ellipsis: no column holds one, and Python knows it without looking."""
-
 _WORDS: Final[Mapping[str, Any]] = {
     "_set": force_setattr,
     "_encode": encode,
+    "_len": len,
+    "_absent": ABSENT,
     "_UNSTORABLE": UNSTORABLE,
     **{f"_{name}": kind for name, kind in _PLAIN.items()},
 }
-"""What the text names. No column's name begins so."""
+"""All that the text names: no column's name begins so, while one may be called len."""
 
 
 def make_update(table: TableSchema) -> Callable[..., Any]:
@@ -70,9 +73,9 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
     key = f"_row.{table.key_name}"
     given = ", ".join(names)
     text = _UPDATE.format(
-        parameters=", ".join(f"{name}=..." for name in names),
-        key=f"str({key})" if table.column_by_id(table.primary_key).type == "uuid" else key,
-        conditions="".join(f" and {each.name} is ..." for each in table.columns if each not in short),
+        parameters=", ".join(f"{name}=_absent" for name in names),
+        key=f"_str({key})" if table.column_by_id(table.primary_key).type == "uuid" else key,
+        conditions="".join(f" and {each.name} is _absent" for each in table.columns if each not in short),
         settings="".join(_set(each, given) for each in short).rstrip(),
         names=given,
         size_max=ROW_SIZE_MAX,

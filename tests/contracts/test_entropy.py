@@ -3,14 +3,17 @@
 import pytest
 
 from store.env.memory import SeededEntropy
-from store.env.posix import SystemEntropy
+from store.env.posix import SystemEntropy, WriterEntropy
 from store.env.world import Entropy
 
+KINDS = {"seeded": lambda: SeededEntropy(1), "system": SystemEntropy, "writer": WriterEntropy}
 
-@pytest.fixture(name="entropy", params=["seeded", "system"])
+
+@pytest.fixture(name="entropy", params=KINDS)
 def _entropy(request: pytest.FixtureRequest) -> Entropy:
     """Each of them."""
-    return SeededEntropy(1) if request.param == "seeded" else SystemEntropy()
+    entropy: Entropy = KINDS[request.param]()
+    return entropy
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 31, 32, 33, 100])

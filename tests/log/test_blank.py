@@ -2,6 +2,7 @@
 
 import errno
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from store.codec import split_batch
 from store.env.memory import MemoryDisk, PowerLoss, SeededEntropy
+from store.env.world import File
 from store.errors import CorruptionError, EngineStopped
 from store.ids import Offset, Position
 from store.log.commitlog import Commitlog, LogOptions
@@ -17,8 +19,22 @@ from store.log.format import BATCH_HEADER_SIZE
 from store.log.reader import LogReader
 from store.log.remains import remains
 from store.log.segment import BLANK_SIZE_MIN
-from store.log.survey import proven_end, segments
-from tests.log.scenes import FIRST, NOW, batches, commit, flush, new_log, read, record, records, reopen, vouch
+from store.log.survey import holds, proven_end, segments
+from tests.log.scenes import (
+    EPOCH,
+    FIRST,
+    NOW,
+    OPTIONS,
+    batches,
+    commit,
+    flush,
+    new_log,
+    read,
+    record,
+    records,
+    reopen,
+    vouch,
+)
 
 BLANK = 3 * BLANK_SIZE_MIN
 
@@ -241,3 +257,57 @@ def test_an_older_log_of_small_batches_reads_as_before() -> None:
     disk.open(FIRST).write(end, b"torn" + bytes(BLANK_SIZE_MIN - 1))
     _, replayed, report = reopen(disk)
     assert (replayed, report.cut_bytes) == ([record(1), record(2)], 4 + BLANK_SIZE_MIN - 1)
+
+
+def test_a_header_whose_body_is_blank_is_no_batch() -> None:
+    """Also for those who read headers alone: of the last batch the body counts, blank behind it or not."""
+    disk, log = blank_log()
+    begin = log.position
+    flush(log, 5)
+    content = disk.content(FIRST)
+    disk.replace(FIRST, content[: begin + BATCH_HEADER_SIZE] + bytes(len(content) - begin - BATCH_HEADER_SIZE))
+    (segment,) = segments(disk)
+    assert (segment.whole_offset, holds(disk, Offset(9), log._chain)) == (4, False)
+    _, replayed, report = reopen(disk)
+    assert (replayed, report.cut_bytes) == (records(4), BATCH_HEADER_SIZE)
+
+
+def test_a_log_that_begins_behind_another_cuts_its_blank() -> None:
+    """A snapshot may be ahead of a copied log: that ends where it ends, as any sealed segment does."""
+    disk, log = blank_log()
+    end, chain = log.position, log._chain
+    Commitlog.create(
+        disk,
+        epoch=EPOCH,
+        entropy=SeededEntropy(5),
+        timestamp=NOW,
+        options=OPTIONS,
+        first_offset=Offset(9),
+        chain=chain,
+    )
+    assert len(disk.content(FIRST)) == end
+    with pytest.raises(CorruptionError, match="expected offset 5 next"):
+        read(disk)
+
+
+def test_blank_that_cannot_be_measured_stops_the_log() -> None:
+    """Where the file ends must be known, or a sealed segment could keep zeros."""
+
+    class Sizeless:
+        """A file that has no size."""
+
+        def __init__(self, file: File) -> None:
+            self._file = file
+
+        def size(self) -> int:
+            """None at all."""
+            raise OSError(errno.EIO, "no size")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+    _, log = blank_log(0)
+    log._file = Sizeless(log._file)  # type: ignore[assignment]  # All that is asked of it.
+    with pytest.raises(OSError, match="no size"):
+        log.lay_blank(BLANK)
+    assert log.stopped

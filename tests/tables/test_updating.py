@@ -1,5 +1,6 @@
 """The written update: which way a change goes. That both ways store the same is held in test_overlay.py."""
 
+import dis
 from typing import Any
 from uuid import UUID
 
@@ -121,3 +122,36 @@ def test_every_table_has_its_own() -> None:
     """Two tables' updates take their own columns, and say whose they are."""
     note, device = (make_update(each.__table__) for each in (Note, Device))
     assert (note.__qualname__, device.__qualname__) == (f"{Note.__table__.name}.update", "devices.update")
+
+
+class Awkward(Table, name="awkward"):
+    """Columns named as what the text might use."""
+
+    str: UUID = column(primary_key=True)
+    len: int = 0
+    zip: int = 0
+    name: bytes = b""
+    writes: bool = False
+
+
+def test_a_column_may_have_the_name_of_anything() -> None:
+    """What the text names begins with an underscore, which no column's name does."""
+    key = UUID(int=7)
+    _, view, long_way = view_of(Awkward, Awkward(str=key))
+    row = view.get(key)
+    for changes in ({"len": 1}, {"zip": 2, "name": b"x"}, {"writes": True}, {}):
+        row = view.update(row, **changes)
+    assert row == Awkward(str=key, len=1, zip=2, name=b"x", writes=True)
+    assert long_way == []
+    names = [
+        instruction.argval for instruction in dis.get_instructions(view.update) if instruction.opname == "LOAD_GLOBAL"
+    ]
+    assert names
+    assert all(name.startswith("_") for name in names)
+
+
+def test_an_ellipsis_is_a_value_as_any_other() -> None:
+    """It fits no column, and is not passed over."""
+    _, notes, _ = view_of(Note, Note(id=1))
+    with pytest.raises(ConstraintViolation, match=r"notes\.text: expected str, found ellipsis"):
+        notes.update(notes.get(1), text=...)
