@@ -5,6 +5,7 @@ time. What a group's clients are told is sealed when its sync begins and release
 or sync nothing is tried again: RAM may be ahead of disk, so the process stops.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from store.engine.feed import Feed, Sealed
@@ -24,9 +25,16 @@ LATENCY_CLAMP: Final = 4
 class Sync:
     """One group on its way to the disk. `run` alone blocks, and may run on another thread."""
 
-    __slots__ = ("_clock", "error", "inline", "records", "sealed", "seconds", "ticket")
+    __slots__ = ("_monotonic", "error", "inline", "records", "sealed", "seconds", "ticket")
 
-    def __init__(self, ticket: SyncTicket | None, sealed: Sealed, records: int, clock: Clock, *, inline: bool) -> None:
+    def __init__(
+        self,
+        ticket: SyncTicket | None,
+        sealed: Sealed,
+        records: int,
+        monotonic: Callable[[], float],
+        inline: bool,  # noqa: FBT001  # By position: each group waits for it.
+    ) -> None:
         self.ticket: Final = ticket
         self.sealed: Final = sealed
         self.records: Final = records
@@ -36,18 +44,19 @@ class Sync:
         self.seconds = 0.0
         """How long the disk took; 0 where nothing was to be synced."""
         self.error: OSError | None = None
-        self._clock: Final = clock
+        self._monotonic: Final = monotonic
 
     def run(self) -> None:
         """Sync what was flushed. Never raises: an error is looked at in `complete`, on the writer's thread."""
         if self.ticket is None:
             return
-        began = self._clock.monotonic()
+        monotonic = self._monotonic
+        began = monotonic()
         try:
             self.ticket.run()
         except OSError as error:
             self.error = error
-        self.seconds = self._clock.monotonic() - began
+        self.seconds = monotonic() - began
 
 
 class GroupCommit:
@@ -57,6 +66,7 @@ class GroupCommit:
         self._log: Final = log
         self._feed: Final = feed
         self._clock: Final = clock
+        self._monotonic: Final = clock.monotonic
         self._inline_max_ms: Final = inline_max_ms
         self._running: Sync | None = None
         self._latency_ms = 0.0
@@ -81,17 +91,19 @@ class GroupCommit:
 
     def begin(self) -> Sync:
         """Write what was appended and seal what is held: they go together. EngineStopped where the write fails."""
-        self._check_running()
+        if self._stopped is not None:
+            raise self._stopped
         assert self._running is None, "one sync at a time"
-        durable = self._log.durable_offset
-        inline = self.inline and not self.large
+        log = self._log
+        inline = self.inline and log.unflushed_bytes < LARGE_GROUP_SIZE
         try:
-            self._log.flush()
+            log.flush()
         except OSError as error:
             raise self._stop("write", error) from error
-        ticket = self._log.begin_sync() if self._log.unsynced else None
-        self._running = Sync(ticket, self._feed.seal(), self._log.last_offset - durable, self._clock, inline=inline)
-        return self._running
+        ticket = log.begin_sync() if log.unsynced else None
+        records = log.last_offset - log.durable_offset
+        self._running = sync = Sync(ticket, self._feed.seal(), records, self._monotonic, inline)
+        return sync
 
     def complete(self, sync: Sync) -> None:
         """Everything of this sync is durable now: tell. EngineStopped, and nobody is told, where it failed."""
@@ -99,10 +111,11 @@ class GroupCommit:
         if sync.error is not None:
             raise self._stop("sync", sync.error) from sync.error
         self._running = None
-        if sync.ticket is None:
+        ticket = sync.ticket
+        if ticket is None:
             self._feed.publish(sync.sealed)
             return
-        self._log.complete_sync(sync.ticket)
+        self._log.complete_sync(ticket)
         self._feed.publish(sync.sealed)  # First: somebody waits for it, and for nothing of what follows.
         try:
             self._log.rotate_if_due(self._clock.wall())
@@ -122,10 +135,6 @@ class GroupCommit:
         surprise = min(latency_ms, LATENCY_CLAMP * max(bound, 1.0)) - self._latency_ms
         self._latency_ms += LATENCY_SMOOTHING * surprise
         self.inline = self._latency_ms <= bound
-
-    def _check_running(self) -> None:
-        if self._stopped is not None:
-            raise self._stopped
 
     def _stop(self, act: str, error: OSError) -> EngineStopped:
         self._stopped = EngineStopped(

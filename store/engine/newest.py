@@ -13,7 +13,6 @@ from typing import Final
 
 from store.codec import split_batch
 from store.ids import Offset
-from store.log.format import body_count
 
 BODY_OVERHEAD: Final = 64
 """Bytes that a kept body takes beside its own, as the bound counts them."""
@@ -33,13 +32,13 @@ class Newest:
         self._firsts: Final = array("Q")
         """Of each, the offset of its first record."""
         self._gone = 0
-        self._next = Offset(last_offset + 1)
+        self._next = last_offset + 1
         self._size = 0
 
     @property
     def first_offset(self) -> Offset:
         """Of the oldest record that is kept, or of the next one."""
-        return Offset(self._firsts[self._gone]) if self._gone < len(self._firsts) else self._next
+        return Offset(self._firsts[self._gone] if self._gone < len(self._firsts) else self._next)
 
     @property
     def last_offset(self) -> Offset:
@@ -51,17 +50,16 @@ class Newest:
         """Bytes that may come before anything goes."""
         return max(self._size_max - self._size, 0)
 
-    def add(self, first: Offset, body: bytes) -> None:
+    def add(self, first: Offset, body: bytes, count: int) -> None:
         """Keep a batch's body: it follows on what is kept, or nothing is. One without records is passed over."""
-        count = body_count(body)
         if not count:
             return
         assert first == self._next or self._gone == len(self._bodies)
         self._firsts.append(first)
         self._bodies.append(body)
-        self._next = Offset(first + count)
-        self._size += len(body) + BODY_OVERHEAD
-        if self._size > self._size_max:
+        self._next = first + count
+        self._size = size = self._size + len(body) + BODY_OVERHEAD
+        if size > self._size_max:
             self._let_go()
 
     def bodies(self) -> Iterator[tuple[Offset, bytes]]:

@@ -21,7 +21,7 @@ from store.env.world import Disk, World
 from store.errors import CorruptionError, DirectoryError
 from store.ids import EPOCH_SIZE, Epoch, Offset, Position
 from store.log.commitlog import Commitlog, LogOptions
-from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, SegmentHeader, segment_name
+from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, SegmentHeader, body_count, segment_name
 from store.log.opening import Opening, TailReport
 from store.log.reader import LogReader
 from store.log.segment import create_segment, segment_offsets
@@ -173,7 +173,7 @@ def recover(
     absorbing = Absorbing(state)
     for batch in opening:
         absorbing.absorb(batch)
-        newest.add(batch.first_offset, batch.body)
+        newest.add(batch.first_offset, batch.body, batch.count)
 
     # 5  Cut the torn tail; write and sync again what nothing vouches for; only now believe it.
     log, found = opening.finish()
@@ -268,14 +268,14 @@ def _and_before(disk: Disk, loaded: Loaded, behind: Newest, size_max: int) -> Ne
     joined = Newest(size_max=behind.room, last_offset=base)
     try:
         for batch in LogReader(disk, from_offset=_segment_to_begin(disk, base, behind.room), through=base):
-            joined.add(batch.first_offset, batch.body)
+            joined.add(batch.first_offset, batch.body, batch.count)
     except (CorruptionError, OSError):  # History, which nothing rests on: whoever missed it gets all rows instead.
         return behind
     if joined.last_offset != base:
         return behind
     whole = Newest(size_max=size_max, last_offset=base)
     for first, body in chain(joined.bodies(), behind.bodies()):
-        whole.add(first, body)
+        whole.add(first, body, body_count(body))
     return whole
 
 

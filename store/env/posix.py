@@ -276,10 +276,8 @@ class SystemClock:
 
     wall_ns = staticmethod(time.time_ns)
     """Nanoseconds since 1970 in UTC: the system's own function, without a step between."""
-
-    def monotonic(self) -> float:
-        """Seconds since the machine started, or another fixed moment."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """Seconds since the machine started, or another fixed moment: the system's own, too."""
 
 
 class SystemEntropy:

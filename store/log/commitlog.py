@@ -37,10 +37,10 @@ class _Refusing(list[bytes]):
     """Stands in for the open batch of a log that has stopped, so that the hot path need not ask."""
 
     def append(self, _record: bytes) -> NoReturn:
-        raise EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")
+        raise _refusal()
 
 
-def _ignore(_first: Offset, _body: bytes) -> None:
+def _ignore(_first: Offset, _body: bytes, _count: int) -> None:
     """Nobody wants to see what is closed."""
 
 
@@ -132,8 +132,8 @@ class Commitlog:
         """The end of what was flushed, in the open segment's file."""
         self._synced_position = position
         self._closed: list[bytes] = []
-        self.on_close: Callable[[Offset, bytes], None] = _ignore
-        """Is given each batch's first offset and body as the batch is closed, durable or not."""
+        self.on_close: Callable[[Offset, bytes, int], None] = _ignore
+        """Is given each batch's first offset, body and count of records as the batch is closed, durable or not."""
         self.unflushed_bytes = 0
         """Bytes of the records that wait in RAM for the next flush."""
         self.last_offset = last_offset
@@ -225,7 +225,8 @@ class Commitlog:
 
     def flush(self) -> None:
         """Hand all that was appended to the operating system, one write a batch. OSError: the log has stopped."""
-        self._refuse_if_stopped()
+        if self._stopped:
+            raise _refusal()
         if self._records:
             self._close_batch()
         if self._closed:
@@ -233,17 +234,18 @@ class Commitlog:
 
     def begin_sync(self) -> SyncTicket:
         """Prepare to make durable what was flushed: `run` the ticket, on any thread, then `complete_sync` it."""
-        self._refuse_if_stopped()
+        if self._stopped:
+            raise _refusal()
         assert self._ticket is None
-        self._ticket = SyncTicket(self, self._file, self._flushed_offset, self.position)
-        return self._ticket
+        self._ticket = ticket = SyncTicket(self, self._file, self._flushed_offset, self.position)
+        return ticket
 
     def complete_sync(self, ticket: SyncTicket) -> None:
         """What the ticket covers is durable."""
-        self._refuse_if_stopped()
+        if self._stopped:
+            raise _refusal()
         assert ticket is self._ticket
         assert ticket.finished
-        assert self.durable_offset <= ticket.offset <= self._flushed_offset
         self._ticket = None
         self.durable_offset = ticket.offset
         self._synced_position = ticket.end
@@ -347,31 +349,28 @@ class Commitlog:
         """The open batch's: of the next record to be appended."""
 
     def _close_batch(self) -> None:
-        durable_offset, count = self.durable_offset, len(self._records)
-        assert self._first_offset + count == self.last_offset + 1
-        body = join_records(self._records)
-        batch, self._chain = self._format.frame(
-            body,
-            count,
-            first_offset=self._first_offset,
-            durable_offset=durable_offset,
-            seed=self.seed,
-            chain=self._chain,
-        )
+        records, first, durable = self._records, self._first_offset, self.durable_offset
+        count = len(records)
+        assert first + count == self.last_offset + 1
+        body = join_records(records)
+        batch, self._chain = self._format.frame(body, count, first, durable, self.seed, self._chain)
         self._closed.append(batch)
-        self.on_close(self._first_offset, body)
-        self._vouched_offset = durable_offset
+        self.on_close(first, body, count)
+        self._vouched_offset = durable
         self._open_batch()
 
     def _write_closed(self) -> None:
+        position = self.position
         try:
             for batch in self._closed:
-                self._file.write(self.position, batch)
-                self.position = Position(self.position + len(batch))
-            self._blank_until = max(self._blank_until, self.position)
+                self._file.write(position, batch)
+                position += len(batch)  # type: ignore[assignment]  # As in `append`.
         except BaseException:
             self.stop()
             raise
+        self.position = position
+        if position > self._blank_until:
+            self._blank_until = position
         self._closed = []
         self._flushed_offset = self.last_offset
         self.unflushed_bytes = 0
@@ -379,4 +378,8 @@ class Commitlog:
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped:
-            raise EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")
+            raise _refusal()
+
+
+def _refusal() -> EngineStopped:
+    return EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")

@@ -205,19 +205,12 @@ class BatchFormat:
         self, records: list[bytes], *, first_offset: Offset, durable_offset: Offset, seed: bytes, chain: bytes
     ) -> tuple[bytes, bytes]:
         """A whole batch, and the chain value after it. `chain` is the value before it."""
-        return self.frame(
-            join_records(records),
-            len(records),
-            first_offset=first_offset,
-            durable_offset=durable_offset,
-            seed=seed,
-            chain=chain,
-        )
+        return self.frame(join_records(records), len(records), first_offset, durable_offset, seed, chain)
 
     def frame(
-        self, body: bytes, count: int, *, first_offset: Offset, durable_offset: Offset, seed: bytes, chain: bytes
+        self, body: bytes, count: int, first_offset: Offset, durable_offset: Offset, seed: bytes, chain: bytes
     ) -> tuple[bytes, bytes]:
-        """As `encode`, of records that are joined."""
+        """As `encode`, of records that are joined; by position, for each group waits for it."""
         assert durable_offset < first_offset  # Nothing is durable before it is written.
         chained = _CHAINED.pack(len(body), count, first_offset, durable_offset, seed)
         after = _chain(chain, chained, body)

@@ -73,8 +73,8 @@ class Encoding(Protocol):
         """One message whose raw fields are in this encoding already."""
         ...
 
-    def frame(self, messages: Sequence[bytes]) -> bytes:
-        """Encoded messages as one frame."""
+    def frame(self, parts: Sequence[bytes], count: int) -> bytes:
+        """Encoded messages as one frame: `count` of them, as `count_messages` says."""
         ...
 
     def value(self, data: bytes) -> bytes:
@@ -138,8 +138,8 @@ class _MessagePack:
             return int.from_bytes(payload[1 : 3 if lead == b"\xdc" else 5], "big")
         return 0
 
-    def frame(self, messages: Sequence[bytes]) -> bytes:
-        return array_header(count_messages(messages)) + b"".join(messages)
+    def frame(self, parts: Sequence[bytes], count: int) -> bytes:
+        return array_header(count) + b"".join(parts)
 
     def value(self, data: bytes) -> bytes:
         return data
@@ -204,8 +204,8 @@ class _Json:
     def count(self, payload: bytes) -> int:
         return payload.count(b",") if payload.count(b",") > JSON_COMMAS_MAX else 0
 
-    def frame(self, messages: Sequence[bytes]) -> bytes:
-        return b"[" + b",".join(messages) + b"]"
+    def frame(self, parts: Sequence[bytes], count: int) -> bytes:  # noqa: ARG002  # Commas count them.
+        return b"[" + b",".join(parts) + b"]"
 
     def value(self, data: bytes) -> bytes:
         return _encode_json(plain(_decode(data)))
@@ -263,6 +263,9 @@ def _skip(text: str, place: int, sign: str) -> int:
 
 def count_messages(parts: Sequence[bytes]) -> int:
     """How many messages these are."""
+    if len(parts) == 1:
+        part = parts[0]
+        return part.messages if isinstance(part, Several) else 1
     if {*map(type, parts)} == {bytes}:
         return len(parts)
     return sum(each.messages if isinstance(each, Several) else 1 for each in parts)

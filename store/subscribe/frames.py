@@ -31,11 +31,11 @@ class Frames:
     def make(self, parts: list[bytes]) -> list[bytes]:
         """Frames of other parts, kept until the next ones are made unless they are large."""
         size = self.size = sum(map(len, parts))
-        self.count = count_messages(parts)
+        count = self.count = count_messages(parts)
         if size + len(parts) + _OVERHEAD <= self._size_max:
-            payloads = [self._encoding.frame(parts)]
+            payloads = [self._encoding.frame(parts, count)]
         else:
-            payloads = [self._encoding.frame(some) for some in split(parts, self._size_max)]
+            payloads = [self._encoding.frame(some, count_messages(some)) for some in split(parts, self._size_max)]
         self.parts, self.payloads = (parts, payloads) if size <= KEPT_SIZE_MAX else ([], [])
         return payloads
 

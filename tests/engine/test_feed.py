@@ -113,7 +113,7 @@ def test_the_tail_gives_what_came_after_an_offset() -> None:
     feed = a_feed()
     transactions = [a_transaction(offset) for offset in range(1, 6)]
     records = [encode_transaction(each) for each in transactions]
-    feed.newest.add(Offset(1), join_records(records[:3]))
+    feed.newest.add(Offset(1), join_records(records[:3]), 3)
     feed.newest.open_records = lambda: records[3:]
     assert feed.tail(Offset(0)) == transactions
     assert feed.tail(Offset(3)) == transactions[3:]

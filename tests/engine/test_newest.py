@@ -25,7 +25,7 @@ class Log:
     def close(self, *records: bytes) -> None:
         """Close the open batch, with these records too."""
         self.open += records
-        self.newest.add(Offset(self._next), join_records(self.open))
+        self.newest.add(Offset(self._next), join_records(self.open), len(self.open))
         self._next += len(self.open)
         self.open = []
 
@@ -82,10 +82,10 @@ def test_a_batch_without_records_is_passed_over() -> None:
 def test_the_first_batch_may_begin_anywhere_and_the_next_follows_on_it() -> None:
     """Where nothing is kept there can be no gap; else a gap is a bug."""
     kept = Newest(size_max=1_000, last_offset=Offset(3))
-    kept.add(Offset(40), join_records([b"\x01"]))
+    kept.add(Offset(40), join_records([b"\x01"]), 1)
     assert (kept.first_offset, kept.last_offset, kept.since(Offset(4))) == (40, 40, None)
     with pytest.raises(AssertionError):
-        kept.add(Offset(42), join_records([b"\x01"]))
+        kept.add(Offset(42), join_records([b"\x01"]), 1)
 
 
 @given(

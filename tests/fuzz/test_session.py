@@ -222,7 +222,7 @@ def test_every_cut_of_a_good_frame_is_survived(subprotocol: str) -> None:
 def test_corners_of_the_codecs_are_survived(subprotocol: str, message: bytes) -> None:
     """Depth past every recursion limit, keys no dict takes, wrong times, surrogates, numbers past every width."""
     shelf, client, other, view = scene(subprotocol, named=True)
-    survive(shelf, client, client.session.encoding.frame([message]))
+    survive(shelf, client, client.session.encoding.frame([message], 1))
     check_other(shelf, other, view)
 
 

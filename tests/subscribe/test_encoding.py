@@ -72,7 +72,7 @@ def test_a_chunk_reads_back(encoding: Encoding) -> None:
 def test_a_frame_is_an_array_of_messages(encoding: Encoding) -> None:
     """Any number of messages make one array."""
     for count in (0, 1, 15, 16, 70_000):
-        assert decode(encoding, encoding.frame([encoding.value(b"\x01")] * count)) == [1] * count
+        assert decode(encoding, encoding.frame([encoding.value(b"\x01")] * count, count)) == [1] * count
 
 
 @each_encoding

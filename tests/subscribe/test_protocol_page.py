@@ -151,7 +151,7 @@ def test_the_servers_bytes_are_what_the_server_writes() -> None:
     """The server's hex example is what the encoding writes for that delta and that result."""
     part = MSGPACK.part(QueryId("q3B0m9cX1yUe5kPz7aLw"), [encode([1, "ada", 70]), encode([2, "bob", 30])], [])
     delta = MSGPACK.delta(Offset(1042), Timestamp(1767225600000000), [part])
-    assert hex_example("server") == MSGPACK.frame([delta, MSGPACK.result(1, 1042, encode(None))])
+    assert hex_example("server") == MSGPACK.frame([delta, MSGPACK.result(1, 1042, encode(None))], 2)
 
 
 def test_unknown_fields_are_ignored_and_missing_ones_take_their_default() -> None:
