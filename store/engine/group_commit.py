@@ -8,6 +8,8 @@ or sync nothing is tried again: RAM may be ahead of disk, so the process stops.
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from store.engine.feed import Feed, Sealed
 from store.env.world import Clock
 from store.errors import EngineStopped
@@ -22,29 +24,19 @@ LATENCY_CLAMP: Final = 4
 """A sync counts for at most so many times the bound (or milliseconds): one that hangs says nothing of the next."""
 
 
-class Sync:
+class Sync(msgspec.Struct):
     """One group on its way to the disk. `run` alone blocks, and may run on another thread."""
 
-    __slots__ = ("_monotonic", "error", "inline", "records", "sealed", "seconds", "ticket")
-
-    def __init__(
-        self,
-        ticket: SyncTicket | None,
-        sealed: Sealed,
-        records: int,
-        monotonic: Callable[[], float],
-        inline: bool,  # noqa: FBT001  # By position: each group waits for it.
-    ) -> None:
-        self.ticket: Final = ticket
-        self.sealed: Final = sealed
-        self.records: Final = records
-        """Transactions this sync makes durable."""
-        self.inline: Final = inline
-        """Whether it is short enough to run on the writer's own thread."""
-        self.seconds = 0.0
-        """How long the disk took; 0 where nothing was to be synced."""
-        self.error: OSError | None = None
-        self._monotonic: Final = monotonic
+    ticket: SyncTicket | None
+    sealed: Sealed
+    records: int
+    """Transactions this sync makes durable."""
+    _monotonic: Callable[[], float]
+    inline: bool
+    """Whether it is short enough to run on the writer's own thread."""
+    seconds: float = 0.0
+    """How long the disk took; 0 where nothing was to be synced."""
+    error: OSError | None = None
 
     def run(self) -> None:
         """Sync what was flushed. Never raises: an error is looked at in `complete`, on the writer's thread."""

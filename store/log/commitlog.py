@@ -10,6 +10,8 @@ from contextlib import suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Final, NoReturn
 
+import msgspec
+
 from store.env.world import Disk, Entropy, File
 from store.errors import EngineStopped
 from store.ids import Epoch, Offset, Position, Timestamp
@@ -44,17 +46,14 @@ def _ignore(_first: Offset, _body: bytes, _count: int) -> None:
     """Nobody wants to see what is closed."""
 
 
-class SyncTicket:
+class SyncTicket(msgspec.Struct):
     """One sync, which may run on another thread: it holds the file, and the offset that will be durable."""
 
-    __slots__ = ("_file", "_log", "end", "finished", "offset")
-
-    def __init__(self, log: "Commitlog", file: File, offset: Offset, end: Position) -> None:
-        self._log = log
-        self._file = file
-        self.offset = offset
-        self.end = end
-        self.finished = False
+    _log: "Commitlog"
+    _file: File
+    offset: Offset
+    end: Position
+    finished: bool = False
 
     def run(self) -> None:
         """Wait for the disk. After an OSError the log has stopped."""

@@ -147,6 +147,12 @@ class Runner:
             self._scheduled = True
             self._loop.call_soon(self._commit)
 
+    def wake_now(self) -> None:
+        """As `wake`, for the only connection there is: nothing else can arrive in this round, so nothing is awaited."""
+        if self._running is None and not self._scheduled and not self._stopping:
+            self._first_arrival = self._first_arrival or time.monotonic()
+            self._commit()
+
     async def durable(self, part: Part) -> Part:
         """Return `part` once everything it may rest on is durable."""
         waiter = Waiter(self._loop.create_future())

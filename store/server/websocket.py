@@ -115,7 +115,10 @@ class WebSocketConnection(asyncio.Protocol):
                 self._deliver(session, payload, text=text)
         if self._core.writes or self._core.events:
             self._follow_core()
-        self._service.runner.wake()
+        if len(self._open) == 1:
+            self._service.runner.wake_now()
+        else:
+            self._service.runner.wake()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  # However it was lost.
         """The client is gone: nobody is told anything any more."""
