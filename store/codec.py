@@ -139,10 +139,13 @@ def concatenate(items: Sequence[bytes]) -> bytes:
     return array_header(len(items)) + b"".join(items)
 
 
+_SHORT_ARRAYS: Final = tuple(bytes((0x90 | count,)) for count in range(16))
+
+
 def array_header(count: int) -> bytes:
     """The shortest MessagePack array header for `count` elements."""
     if count < 16:
-        return bytes((0x90 | count,))
+        return _SHORT_ARRAYS[count]
     if count < 1 << 16:
         return b"\xdc" + count.to_bytes(2, "big")
     return b"\xdd" + count.to_bytes(4, "big")

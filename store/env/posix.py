@@ -294,18 +294,20 @@ class WriterEntropy:
     For one thread of one process alone: no byte is given out twice there.
     """
 
-    __slots__ = ("_ahead",)
+    __slots__ = ("_ahead", "_given")
 
     def __init__(self) -> None:
         self._ahead = b""
+        self._given = 0
 
     def bytes(self, count: int) -> bytes:
         """`count` unpredictable bytes."""
-        ahead = self._ahead
-        if len(ahead) < count:
-            ahead += os.urandom(max(ENTROPY_AHEAD, count))
-        self._ahead = ahead[count:]
-        return ahead[:count]
+        given = self._given
+        end = given + count
+        if end > len(self._ahead):
+            self._ahead, given, end = os.urandom(max(ENTROPY_AHEAD, count)), 0, count
+        self._given = end
+        return self._ahead[given:end]
 
 
 def _generation(descriptor: int) -> int:

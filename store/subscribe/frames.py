@@ -30,7 +30,7 @@ class Frames:
 
     def make(self, parts: list[bytes]) -> list[bytes]:
         """Frames of other parts, kept until the next ones are made unless they are large."""
-        size = self.size = sum(map(len, parts))
+        size = self.size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         count = self.count = count_messages(parts)
         if size + len(parts) + _OVERHEAD <= self._size_max:
             payloads = [self._encoding.frame(parts, count)]
