@@ -73,8 +73,9 @@ class Feed:
 
     def seal(self) -> Sealed:
         """Hand out what the sync that begins now will make tellable."""
-        sealed = [(receiver, receiver.held) for receiver in self.receivers]
+        sealed: Sealed = []
         for receiver in self.receivers:
+            sealed.append((receiver, receiver.held))
             receiver.held = []
         self.receivers.clear()
         return sealed

@@ -92,7 +92,7 @@ class GroupCommit:
             log.flush()
         except OSError as error:
             raise self._stop("write", error) from error
-        ticket = log.begin_sync() if log.unsynced else None
+        ticket = log.begin_sync()
         records = log.last_offset - log.durable_offset
         self._running = sync = Sync(ticket, self._feed.seal(), records, self._monotonic, inline)
         return sync

@@ -231,10 +231,15 @@ class Commitlog:
         if self._closed:
             self._write_closed()
 
-    def begin_sync(self) -> SyncTicket:
-        """Prepare to make durable what was flushed: `run` the ticket, on any thread, then `complete_sync` it."""
+    def begin_sync(self) -> SyncTicket | None:
+        """Prepare to make durable what was flushed: `run` the ticket, on any thread, then `complete_sync` it.
+
+        None where all of it is durable.
+        """
         if self._stopped:
             raise _refusal()
+        if self._synced_position == self.position and not self._blank_unsynced:
+            return None
         assert self._ticket is None
         self._ticket = ticket = SyncTicket(self, self._file, self._flushed_offset, self.position)
         return ticket
@@ -253,8 +258,9 @@ class Commitlog:
     def sync(self) -> None:
         """Make durable what was flushed, on this thread. OSError: the log has stopped."""
         ticket = self.begin_sync()
-        ticket.run()
-        self.complete_sync(ticket)
+        if ticket is not None:
+            ticket.run()
+            self.complete_sync(ticket)
 
     def vouch(self) -> None:
         """Flush a batch that proves what is durable now; sync it as any other. Nothing where nothing needs it."""
