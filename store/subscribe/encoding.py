@@ -263,9 +263,6 @@ def _skip(text: str, place: int, sign: str) -> int:
 
 def count_messages(parts: Sequence[bytes]) -> int:
     """How many messages these are."""
-    if len(parts) == 1:
-        part = parts[0]
-        return part.messages if isinstance(part, Several) else 1
     if {*map(type, parts)} == {bytes}:
         return len(parts)
     return sum(each.messages if isinstance(each, Several) else 1 for each in parts)

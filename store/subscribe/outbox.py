@@ -100,8 +100,6 @@ class Outbox:
 
     def release(self, parts: list[bytes]) -> None:
         """Let messages out in as few frames as their size allows: all of them are durable."""
-        if self._closed:
-            return
         frames = self._frames
         payloads = frames.payloads if parts == frames.parts else frames.make(parts)  # Made once for all told the same.
         size = frames.size

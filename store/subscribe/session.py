@@ -132,9 +132,15 @@ class Session(Outbox):
             messages = self.encoding.decode_frame(payload)
         except UNREADABLE:
             messages = self._take_apart(payload)
-        if len(messages) > self._messages_per_frame_max:
-            self._check_count(len(messages))
-        self._gathering = len(messages) > 1 and self._gathers
+        count = len(messages)
+        if count == 1:
+            message = messages[0]
+            self._gathering = False
+            self._handlers[type(message)](message)
+            return
+        if count > self._messages_per_frame_max:
+            self._check_count(count)
+        self._gathering = self._gathers
         try:
             for message in messages:
                 self._handlers[type(message)](message)

@@ -33,10 +33,10 @@ def update(_self, _row, /, {parameters}):
 {settings}
         try:
             _data = _encode(_changed)
-        except _UNSTORABLE:
+            _before = _self._rows[_key]
+        except _OTHER:
             return _self._update_given(_row, ({names},))
-        _before = _self._rows.get(_key)
-        if _before is not None and _len(_data) <= {size_max}:
+        if _len(_data) <= {size_max}:
             if _before == _data:
                 _self.writes.pop(_key, None)
             else:
@@ -55,8 +55,9 @@ _WORDS: Final[Mapping[str, Any]] = {
     "_set": force_setattr,
     "_encode": encode,
     "_len": len,
+    "_type": type,
     "_absent": ABSENT,
-    "_UNSTORABLE": UNSTORABLE,
+    "_OTHER": (*UNSTORABLE, KeyError),
     **{f"_{name}": kind for name, kind in _PLAIN.items()},
 }
 """All that the text names: no column's name begins so, while one may be called len."""
@@ -87,7 +88,7 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
 
 def _set(each: ColumnSchema, names: str) -> str:
     """The lines that change one column, if it is given a value that is stored and read back as it is."""
-    plain = f"{each.name}.__class__ is _{each.type}"
+    plain = f"_type({each.name}) is _{each.type}"
     if each.type == "int":
         plain += f" and {each.name}.bit_length() <= {_INT_BITS}"
     if each.nullable:
