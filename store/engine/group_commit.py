@@ -32,8 +32,6 @@ class Sync(msgspec.Struct):
     records: int
     """Transactions this sync makes durable."""
     _monotonic: Callable[[], float]
-    inline: bool
-    """Whether it is short enough to run on the writer's own thread."""
     seconds: float = 0.0
     """How long the disk took; 0 where nothing was to be synced."""
     error: OSError | None = None
@@ -42,13 +40,12 @@ class Sync(msgspec.Struct):
         """Sync what was flushed. Never raises: an error is looked at in `complete`, on the writer's thread."""
         if self.ticket is None:
             return
-        monotonic = self._monotonic
-        began = monotonic()
+        began = self._monotonic()
         try:
             self.ticket.run()
         except OSError as error:
             self.error = error
-        self.seconds = monotonic() - began
+        self.seconds = self._monotonic() - began
 
 
 class GroupCommit:
@@ -76,6 +73,10 @@ class GroupCommit:
         """So much waits to be synced that the sync should begin now, and on a thread."""
         return self._log.unflushed_bytes >= LARGE_GROUP_SIZE
 
+    def is_short(self) -> bool:
+        """Whether what waits is best synced on the writer's own thread: by `commit`, without a Sync."""
+        return self.inline and self._log.unflushed_bytes < LARGE_GROUP_SIZE
+
     @property
     def latency_ms(self) -> float:
         """The moving average of what a sync takes, in milliseconds."""
@@ -87,15 +88,13 @@ class GroupCommit:
             raise self._stopped
         assert self._running is None, "one sync at a time"
         log = self._log
-        inline = self.inline and log.unflushed_bytes < LARGE_GROUP_SIZE
         try:
             log.flush()
         except OSError as error:
             raise self._stop("write", error) from error
-        ticket = log.begin_sync()
         records = log.last_offset - log.durable_offset
-        self._running = sync = Sync(ticket, self._feed.seal(), records, self._monotonic, inline)
-        return sync
+        self._running = Sync(log.begin_sync(), self._feed.seal(), records, self._monotonic)
+        return self._running
 
     def complete(self, sync: Sync) -> None:
         """Everything of this sync is durable now: tell. EngineStopped, and nobody is told, where it failed."""
@@ -103,23 +102,43 @@ class GroupCommit:
         if sync.error is not None:
             raise self._stop("sync", sync.error) from sync.error
         self._running = None
-        ticket = sync.ticket
-        if ticket is None:
-            self._feed.publish(sync.sealed)
-            return
-        self._log.complete_sync(ticket)
-        self._feed.publish(sync.sealed)  # First: somebody waits for it, and for nothing of what follows.
+        if sync.ticket is not None:
+            self._log.complete_sync(sync.ticket)
+        self._feed.publish(sync.sealed)
+        if sync.ticket is not None:
+            self._follow(sync.seconds)
+
+    def commit(self) -> tuple[int, float]:
+        """Write, sync and tell in one go: as begin, run and complete, with nothing made for another thread.
+
+        Returns how many transactions are durable by it, and the seconds the disk took. EngineStopped as they.
+        """
+        if self._stopped is not None:
+            raise self._stopped
+        assert self._running is None, "one sync at a time"
+        log, monotonic = self._log, self._monotonic
+        act = "write"
+        try:
+            log.flush()
+            records = log.last_offset - log.durable_offset
+            act, began = "sync", monotonic()
+            synced = log.sync()
+            seconds = monotonic() - began
+        except OSError as error:
+            raise self._stop(act, error) from error
+        self._feed.publish(self._feed.seal())
+        if not synced:
+            return 0, 0.0
+        self._follow(seconds)
+        return records, seconds
+
+    def _follow(self, seconds: float) -> None:
+        """What follows on a sync once all are told: somebody waits for that, and for nothing of this."""
         try:
             self._log.rotate_if_due(self._clock.wall())
         except OSError as error:
             raise self._stop("rotate", error) from error
-        self._note_latency(sync.seconds * 1000)
-
-    def commit(self) -> None:
-        """Begin, run and complete in one go, for whoever has nothing else to do meanwhile."""
-        sync = self.begin()
-        sync.run()
-        self.complete(sync)
+        self._note_latency(seconds * 1000)
 
     def _note_latency(self, latency_ms: float) -> None:
         """Follow the disk's latency; back to inline only well below the bound, so as not to flutter."""

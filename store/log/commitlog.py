@@ -251,16 +251,22 @@ class Commitlog:
         assert ticket is self._ticket
         assert ticket.finished
         self._ticket = None
-        self.durable_offset = ticket.offset
-        self._synced_position = ticket.end
-        self._blank_unsynced = False
+        self._note_durable(ticket.offset, ticket.end)
 
-    def sync(self) -> None:
-        """Make durable what was flushed, on this thread. OSError: the log has stopped."""
-        ticket = self.begin_sync()
-        if ticket is not None:
-            ticket.run()
-            self.complete_sync(ticket)
+    def sync(self) -> bool:
+        """Make durable what was flushed, on this thread; False where all of it is. OSError: the log has stopped."""
+        if self._stopped:
+            raise _refusal()
+        assert self._ticket is None
+        if self._synced_position == self.position and not self._blank_unsynced:
+            return False
+        try:
+            self._file.sync()
+        except BaseException:
+            self.stop()
+            raise
+        self._note_durable(self._flushed_offset, self.position)
+        return True
 
     def vouch(self) -> None:
         """Flush a batch that proves what is durable now; sync it as any other. Nothing where nothing needs it."""
@@ -345,6 +351,11 @@ class Commitlog:
         self._file = file
         self._format = BatchFormat(header.salt)
         self._segment_first_offset = header.first_offset
+
+    def _note_durable(self, offset: Offset, end: Position) -> None:
+        self.durable_offset = offset
+        self._synced_position = end
+        self._blank_unsynced = False
 
     def _open_batch(self) -> None:
         self._records = []

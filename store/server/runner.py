@@ -229,12 +229,11 @@ class Runner:
             if not group_commit.due:
                 self._first_arrival = 0.0
                 return
-            sync = group_commit.begin()
             began, self._first_arrival = self._first_arrival, 0.0
-            if sync.inline:
-                sync.run()
-                self._complete(sync, began)
+            if group_commit.is_short():
+                self._note(*group_commit.commit(), began)
                 return
+            sync = group_commit.begin()
         except BaseException as error:  # noqa: BLE001  # Whatever it is, it ends the process.
             end_process(error)
         self._running = self._loop.run_in_executor(self._executor, sync.run)
@@ -244,17 +243,18 @@ class Runner:
         self._running = None
         try:
             running.result()
-            self._complete(sync, began)
+            self._group_commit.complete(sync)
+            self._note(sync.records, sync.seconds, began)
         except BaseException as error:  # noqa: BLE001  # Whatever it is, it ends the process.
             end_process(error)
 
-    def _complete(self, sync: Sync, began: float) -> None:
-        self._group_commit.complete(sync)
-        if sync.records:
+    def _note(self, records: int, seconds: float, began: float) -> None:
+        """A group of so many transactions is done, and the disk took so long; it `began` when the first came, or 0."""
+        if records:
             metrics = self.metrics
-            metrics.call_latency.observe(time.monotonic() - began if began else sync.seconds, sync.records)
-            metrics.fsync_latency.observe(sync.seconds)
-            metrics.batch_records.observe(sync.records)
+            metrics.call_latency.observe(time.monotonic() - began if began else seconds, records)
+            metrics.fsync_latency.observe(seconds)
+            metrics.batch_records.observe(records)
         if self._group_commit.due:
             self.wake()
 

@@ -132,12 +132,13 @@ def test_a_large_group_is_due_at_once_and_has_a_thread() -> None:
     assert not commit.large
     call(engine, "add", "b" * LARGE_GROUP_SIZE)
     assert commit.large
+    assert (commit.is_short(), commit.inline) == (False, True)
     sync = commit.begin()
-    assert (sync.inline, commit.inline, commit.large) == (False, True, False)
+    assert not commit.large
     sync.run()
     commit.complete(sync)
     call(engine, "add", "cleo")
-    assert commit.begin().inline
+    assert commit.is_short()
 
 
 def test_there_is_one_sync_at_a_time() -> None:
