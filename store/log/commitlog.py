@@ -385,8 +385,7 @@ class Commitlog:
             self.stop()
             raise
         self.position = position
-        if position > self._blank_until:
-            self._blank_until = position
+        self._blank_until = max(self._blank_until, position)
         self._closed = []
         self._flushed_offset = self.last_offset
         self.unflushed_bytes = 0
