@@ -14,7 +14,7 @@ from store.cli.arguments import ConfigFile, configure
 from store.cli.directories import look_at
 from store.cli.domains import load_domain
 from store.cli.exits import Exit
-from store.cli.log_verdict import Verdict, inspect_log, rerun
+from store.cli.log_verdict import Verdict, inspect_log, rerun, was_copied
 from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, stdout, to_plain
 from store.cli.progress import Phases
 from store.engine.acts import person_of
@@ -56,7 +56,7 @@ def dump(
     start = names.begin(disk, Offset(from_))
     if start > from_ and start > FIRST_OFFSET:
         note(f"the log begins at offset {start}: what came before is in snapshots alone")
-    reader = LogReader(disk, from_offset=start, through=through)
+    reader = LogReader(disk, from_offset=start, through=through, copied=was_copied(disk))
     for batch in reader:  # Before the first to be shown, records may name tables and columns.
         for transaction, _ in records(batch):
             names.learn(transaction)

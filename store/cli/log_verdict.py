@@ -10,7 +10,7 @@ import msgspec
 from store.cli.directories import look_at
 from store.cli.exits import Exit, NothingThere
 from store.cli.moments import to_text
-from store.engine.directory import inspect, moved
+from store.engine.directory import inspect, is_copy, moved
 from store.engine.loading import load_oldest, misfit
 from store.engine.options import EngineOptions
 from store.engine.recovery import records
@@ -133,6 +133,7 @@ class _Inspection:
 
     def __init__(self, disk: PosixDisk) -> None:
         self._disk: Final = disk
+        self._copied: Final = was_copied(disk)
         self._segments = segment_offsets(disk)
         self._snapshots: Final = [each for each in Repository(disk).whole()[0] if _fits(disk, each)]
         """Newest first; whether their blocks are whole is found out where it matters."""
@@ -179,7 +180,7 @@ class _Inspection:
         self._runs.append(run)
         self._last = None
         try:
-            reader = LogReader(self._disk, from_offset=start, check_all=True, progress=told)
+            reader = LogReader(self._disk, from_offset=start, check_all=True, copied=self._copied, progress=told)
             self._bytes = max(self._bytes, reader.bytes_total)
             for batch in reader:
                 self._add(run, batch)
@@ -324,13 +325,21 @@ def _recoverable(first: Offset, first_time: Timestamp, run: _Run | None, base: s
     return Recoverable(first, last, to_text(first_time), to_text(last_time), base)
 
 
+def was_copied(disk: PosixDisk) -> bool:
+    """Whether the next start will find that this is a copy, perhaps of a log that was being written."""
+    try:
+        return is_copy(disk, inspect(disk))
+    except (CorruptionError, DirectoryError):
+        return False
+
+
 def rerun(directory: Path, domain: Domain, options: EngineOptions, verdict: Verdict, told: Progress) -> Verdict:
     """Run the log's calls again above what was found: a difference is a check that fails."""
     deadline = SignalDeadline(options.reducer_time_max_ms / 1000)
     try:
         disk = look_at(directory)
         state = load_oldest(disk, {each.__table__.name: each for each in domain.tables}).state
-        reader = LogReader(disk, from_offset=state.next_offset, progress=told)
+        reader = LogReader(disk, from_offset=state.next_offset, copied=was_copied(disk), progress=told)
         report = reexecute(reader, domain, deadline, state)
     finally:
         deadline.close()

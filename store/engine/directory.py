@@ -104,6 +104,11 @@ def moved(disk: Disk, marker: Marker) -> bool:
     return (filesystem, inode, generation) != (marker.filesystem, marker.inode, marker.generation)
 
 
+def is_copy(disk: Disk, marker: Marker | None) -> bool:
+    """Whether somebody copied these files and nothing was opened since: their log may have been written meanwhile."""
+    return marker is None or (not marker.opens and moved(disk, marker))
+
+
 def mark(disk: Disk, opens: str = "") -> None:
     """Write the marker, so that it says where it is itself; the old one stays until the new one is whole."""
     fresh = f"{MARKER}.new"

@@ -162,7 +162,7 @@ def misfit(disk: Disk, manifest: Manifest, *, ahead: bool = False) -> str:
         return f"the log begins at offset {offsets[0]}: what came between is gone"
     if _goes_on(disk, offsets, manifest):
         return ""
-    end = end_of_log(disk)
+    end = end_of_log(disk, copied=ahead)
     if manifest.offset <= end:
         return f"it is of another history: the log has another chain at offset {manifest.offset}"
     if offsets and not _may_come_behind(disk, offsets[-1], manifest, end):
@@ -177,11 +177,11 @@ def misfit(disk: Disk, manifest: Manifest, *, ahead: bool = False) -> str:
     return ""
 
 
-def end_of_log(disk: Disk) -> Offset:
-    """The last offset that lies whole in the log; 0 where there is none. CorruptionError as the reader."""
+def end_of_log(disk: Disk, *, copied: bool = False) -> Offset:
+    """The last offset that lies whole in the log; 0 where there is none. Errors, and `copied`, as the reader."""
     if not segment_offsets(disk):
         return Offset(0)
-    reader = LogReader(disk, from_offset=Offset(INT_MAX))  # Only the last segment, by its headers.
+    reader = LogReader(disk, from_offset=Offset(INT_MAX), copied=copied)  # Only the last segment, by its headers.
     deque(reader, maxlen=0)
     assert reader.tail is not None
     return reader.tail.last_offset

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
-from store.engine.directory import Marker, inspect, moved
+from store.engine.directory import Marker, inspect, is_copy, moved
 from store.engine.loading import Loaded, PassedOver, Progress, end_of_log, load
 from store.engine.newest import Newest
 from store.engine.replay import REPLAYING, Absorbing, records
@@ -147,6 +147,7 @@ def recover(
     marker = inspect(disk)
     reason = _why_an_epoch_opens(disk, marker)
     new_epoch = Epoch(world.entropy.bytes(EPOCH_SIZE)) if reason else None
+    copied = is_copy(disk, marker)
 
     # 2  Begin with the newest snapshot that holds and fits; else the one before, else none.
     loaded = load(disk, row_types, ahead=new_epoch is not None, progress=_tell(progress, lambda: Offset(0)))
@@ -155,7 +156,7 @@ def recover(
     timer = _Timer(world, began, loaded=world.clock.monotonic())
 
     # 3  A fresh directory gets its first segment; a copy whose log lags behind its snapshot, one behind that.
-    if new_epoch is not None and _lags(disk, state.last_offset):
+    if new_epoch is not None and _lags(disk, state.last_offset, copied=copied):
         log = _begin_log(world, loaded, new_epoch, log_options)
         reason = reason if state.epochs else BEGINS_STORE
         newest = Newest(size_max=tail_size_max, last_offset=state.last_offset)
@@ -168,6 +169,7 @@ def recover(
         entropy=world.entropy,
         options=log_options,
         from_offset=state.next_offset,
+        copied=copied,
         progress=partial(_tell(progress, lambda: state.last_offset), REPLAYING),
     )
     absorbing = Absorbing(state)
@@ -217,11 +219,11 @@ def _opening(report: RecoveryReport, epoch: Epoch | None, reason: str) -> Recove
     return report if epoch is None else replace(report, epoch=epoch.hex(), epoch_reason=reason)
 
 
-def _lags(disk: Disk, offset: Offset) -> bool:
+def _lags(disk: Disk, offset: Offset, *, copied: bool) -> bool:
     """Whether the log, if there is one, ends before an offset: a fresh directory's does, and a copied one's may."""
     if not Commitlog.exists(disk):
         return True
-    return bool(offset) and end_of_log(disk) < offset
+    return bool(offset) and end_of_log(disk, copied=copied) < offset
 
 
 def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions) -> Commitlog:

@@ -57,7 +57,7 @@ def replay(
     base = state.last_offset
     if base != through and _has_more(disk, loaded):
         told = None if progress is None else lambda done, total: progress(REPLAYING, done, total)
-        reader = LogReader(disk, from_offset=state.next_offset, through=through, progress=told)
+        reader = LogReader(disk, from_offset=state.next_offset, through=through, copied=ahead, progress=told)
         absorb_all(state, reader, through=through)
     return Replayed(state, loaded.manifest, state.last_offset - base, loaded.passed_over)
 

@@ -30,14 +30,18 @@ class Opening:
         entropy: Entropy,
         options: LogOptions,
         from_offset: Offset = FIRST_OFFSET,
+        copied: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        """DirectoryError: no log, or of another version. CorruptionError, here or on the way: refuse to start."""
+        """DirectoryError: no log, or of another version. CorruptionError, here or on the way: refuse to start.
+
+        `copied` as LogReader has it.
+        """
         self._disk = disk
         self._entropy = entropy
         self._options = options
         self._from_offset = from_offset
-        self._reader = LogReader(disk, from_offset=from_offset, check_all=True, progress=progress)
+        self._reader = LogReader(disk, from_offset=from_offset, check_all=True, copied=copied, progress=progress)
         self._unproven = Unproven()
 
     @property

@@ -55,13 +55,18 @@ class LogReader:
         from_offset: Offset = FIRST_OFFSET,
         through: Offset | None = None,
         check_all: bool = False,
+        copied: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        """DirectoryError: there is no log. CorruptionError: it begins behind `from_offset`."""
+        """DirectoryError: there is no log. CorruptionError: it begins behind `from_offset`.
+
+        `copied`: the directory is a copy that was not opened yet, perhaps of a log that was being written.
+        """
         self._disk = disk
         self._from_offset = from_offset
         self._through = through
         self._check_all = check_all
+        self._copied = copied
         self._progress = progress
         self._segments = _segments_from(disk, from_offset)
         sizes = [_size(disk, segment_name(first)) for first in self._segments]
@@ -80,6 +85,7 @@ class LogReader:
                     first_offset,
                     last=first_offset == self._segments[-1],
                     skim_to=Offset(0) if self._check_all else self._from_offset,
+                    copied=self._copied,
                     progress=self._told(first_offset),
                 )
                 _check_succession(before, scan)

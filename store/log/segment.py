@@ -125,7 +125,7 @@ class Place(NamedTuple):
 class SegmentScan:
     """The batches of one segment, each checked whole. What is left to say stands in the fields after the last one."""
 
-    __slots__ = ("_doubted", "_format", "_last", "_proof", "_skim_to", "_window", "chain", "content_end",
+    __slots__ = ("_copied", "_doubted", "_format", "_last", "_proof", "_skim_to", "_window", "chain", "content_end",
                  "durable_offset", "header", "name", "next_offset", "position", "torn")  # fmt: skip
 
     def __init__(
@@ -135,9 +135,13 @@ class SegmentScan:
         *,
         last: bool,
         skim_to: Offset,
+        copied: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Read the header: CorruptionError or DirectoryError. Batches before `skim_to` are passed by their headers."""
+        """Read the header: CorruptionError or DirectoryError. Batches before `skim_to` are passed by their headers.
+
+        `copied`: the file was copied by whatever copies files, perhaps while it was written.
+        """
         self.name = segment_name(first_offset)
         self.next_offset = first_offset
         """Of the record that would come next."""
@@ -150,6 +154,7 @@ class SegmentScan:
         self._format = BatchFormat(self.header.salt)
         self._last = last
         self._skim_to = skim_to
+        self._copied = copied
         self.chain = self.header.chain
         """After the last whole batch."""
         self.position = Position(SEGMENT_HEADER_SIZE)
@@ -257,13 +262,20 @@ class SegmentScan:
             return True
         if self._doubted == self.position:
             if self._proof:
-                self._refuse(self.position, f"{found}, {self._proof}")
+                if not (self._copied and self._is_hole()):
+                    self._refuse(self.position, f"{found}, {self._proof}")
+                found = f"{found}: it was copied before this was written, and what lies behind it after that"
             self.torn = found
             return True
         # Whoever writes the log may be amid it: what was read before a proof was seen is no damage yet.
         self._doubted, self._proof = self.position, self._find_proof(search_from)
         self._window.forget()
         return False
+
+    def _is_hole(self) -> bool:
+        """Whether blank begins at `self.position`, and no batch whose first byte alone was lost."""
+        data = self._window.take(self.position, BATCH_HEADER_SIZE)
+        return data[:1] == b"\0" and self._format.decode_header(self._format.marker[:1] + data[1:]) is None
 
     def _find_proof(self, begin: int) -> str:
         """What behind the damage says that it had been durable, or ""."""

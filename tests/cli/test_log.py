@@ -96,6 +96,28 @@ def test_corruption_is_told_with_its_place(data: Path) -> None:
     assert found["last_offset"] < 20
 
 
+def test_what_a_copy_lacks_in_its_last_segment_is_a_torn_tail(data: Path, tmp_path: Path) -> None:
+    """A tool that copied blank, and then what was written behind it: the next start cuts that, and it is no damage.
+
+    In a directory that is where it always was, the same bytes are corruption.
+    """
+    names = [path.name for path in segments(data)]
+    for path in segments(data)[2:]:
+        path.unlink()
+    last = segments(data)[-1]
+    content = last.read_bytes()
+    second = content.find(content[100:104], 101)  # Each batch begins with the segment's marker.
+    last.write_bytes(content[:second] + bytes(60) + content[second + 60 :])
+    shutil.copytree(data, tmp_path / "copied")
+    verify(data, exit_code=Exit.CORRUPTION)
+    found = verify(tmp_path / "copied", exit_code=Exit.TORN_TAIL)
+    assert (found["position"], found["file"].endswith(names[1])) == (second, True)
+    assert "copied" in found["message"]
+    dumped = store("log", "dump", str(tmp_path / "copied"), cwd=tmp_path)
+    assert dumped.returncode == 0
+    assert store("log", "dump", str(data), cwd=tmp_path).returncode != 0
+
+
 @pytest.mark.parametrize("missing", [0, 1])
 def test_a_missing_segment_is_a_gap(data: Path, missing: int) -> None:
     """Where a segment is gone, nothing is damaged, but the offsets do not go on."""

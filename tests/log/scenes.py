@@ -43,9 +43,11 @@ def vouch(log: Commitlog) -> None:
     log.sync()
 
 
-def reopen(disk: Disk, *, seed: int = 2, options: LogOptions = OPTIONS) -> tuple[Commitlog, list[bytes], TailReport]:
+def reopen(
+    disk: Disk, *, seed: int = 2, options: LogOptions = OPTIONS, copied: bool = False
+) -> tuple[Commitlog, list[bytes], TailReport]:
     """Open the log as recovery does: the log, the records replayed, the report."""
-    opening = Opening(disk, entropy=SeededEntropy(seed), options=options)
+    opening = Opening(disk, entropy=SeededEntropy(seed), options=options, copied=copied)
     records = [bytes(raw) for batch in opening for raw in split_batch(batch.body)]
     log, report = opening.finish()
     return log, records, report

@@ -139,6 +139,55 @@ def test_every_flipped_bit_of_a_proven_batch_is_refused() -> None:
             reopen(damaged)
 
 
+@settings(max_examples=300)
+@given(st.integers(40, 3_000), st.lists(st.integers(1, 12), min_size=1, max_size=60))
+def test_a_copy_made_piece_by_piece_opens_with_all_that_was_before_it(piece: int, counts: list[int]) -> None:
+    """A copying tool may read blank, and behind it what was written later: the copy ends where the blank began."""
+    disk, log = blank_log()
+    before, found = log.durable_offset, b""
+    for count in counts:
+        found += disk.content(FIRST)[len(found) :][:piece]
+        commit(log, count)
+    found += disk.content(FIRST)[len(found) :]
+    copied = disk.copy()
+    copied.replace(FIRST, found)
+    opened, replayed, report = reopen(copied.copy(), copied=True)
+    assert before <= len(replayed) <= log.last_offset
+    assert replayed == records(len(replayed))
+    if "copied" in report.cut_reason:
+        assert len(replayed) < log.last_offset
+        with pytest.raises(CorruptionError, match="was durable"):
+            reopen(copied.copy())
+    commit(opened)
+    assert opened.last_offset == len(replayed) + 1
+
+
+def test_a_hole_as_a_copy_has_one() -> None:
+    """Where the directory is no copy, or more than blank stands there, it is corruption as ever."""
+    disk, log = blank_log()
+    begin = log.position
+    commit(log, 2)
+    end = log.position
+    commit(log)
+    content = disk.content(FIRST)
+    for zeros in (1, 8, BATCH_HEADER_SIZE, end - begin):
+        holed = disk.copy()
+        holed.replace(FIRST, content[:begin] + bytes(zeros) + content[begin + zeros :])
+        with pytest.raises(CorruptionError, match="was durable"):
+            reopen(holed.copy())
+        if zeros == 1:  # The rest of the header says what stood there: a byte was lost, no piece of a copy.
+            with pytest.raises(CorruptionError, match="was durable"):
+                reopen(holed, copied=True)
+        else:
+            _, replayed, report = reopen(holed, copied=True)
+            assert (replayed, report.cut_bytes) == (records(4), log.position - begin)
+    for bit in range(begin * 8, end * 8, 5):
+        damaged = disk.copy()
+        damaged.flip(FIRST, bit)
+        with pytest.raises(CorruptionError, match=r"was durable|expected"):
+            reopen(damaged, copied=True)
+
+
 def test_a_flipped_bit_in_blank_is_a_tear() -> None:
     """It is no record, and nothing was lost: it is cut, and told."""
     disk, log = blank_log()

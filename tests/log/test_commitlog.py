@@ -87,9 +87,23 @@ def test_a_ticket_runs_on_another_thread() -> None:
 def test_there_is_one_sync_at_a_time() -> None:
     """A second ticket before the first is complete is a bug of the caller."""
     log = new_log(MemoryDisk())
+    flush(log)
     log.begin_sync()
-    with pytest.raises(AssertionError):
-        log.begin_sync()
+    for again in (log.begin_sync, log.sync):
+        with pytest.raises(AssertionError):
+            again()
+
+
+def test_what_is_durable_wants_no_sync() -> None:
+    """There is no ticket for it, and the disk is left alone."""
+    disk = MemoryDisk()
+    log = new_log(disk)
+    flush(log)
+    assert log.sync()
+    before = disk.operations
+    assert log.begin_sync() is None
+    assert not log.sync()
+    assert disk.operations == before
 
 
 def test_a_ticket_that_did_not_run_makes_nothing_durable() -> None:

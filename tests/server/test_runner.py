@@ -15,7 +15,7 @@ import pytest
 from store.engine.group_commit import LARGE_GROUP_SIZE
 from store.engine.options import EngineOptions
 from store.server.mint import add_token, mint_token
-from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST
+from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST, Runner
 from tests.server.scenes import LIMIT_S, serving
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +103,30 @@ def test_both_ways(tmp_path: Path, inline_max_ms: float) -> None:
     with serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=inline_max_ms)) as tenant:
         assert [tenant.call("write", number, f"note {number}").body["value"] for number in range(5)] == list(range(5))
         assert tenant.on_loop(lambda: tenant.engine.group_commit.inline) == (inline_max_ms > 0)
+
+
+def test_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only connection's group begins at once; beside another one it waits for what arrives in the same round."""
+    at_once: list[bool] = []
+    wake_now = Runner.wake_now
+
+    def noting(self: Runner) -> None:
+        wake_now(self)
+        at_once.append(not self.engine.feed.waiting and not self.engine.log.unsynced)
+
+    monkeypatch.setattr(Runner, "wake_now", noting)
+    with serving(tmp_path) as tenant, tenant.connect() as talk:
+        talk.say(["hello", ""])
+        assert talk.hear()[0][0] == "welcome"
+        talk.say(["call", 1, "write", [1, "alone"]])
+        assert talk.hear()[0][:2] == ["result", 1]
+        assert at_once == [True] * 2
+        with tenant.connect() as other:
+            other.say(["hello", ""])
+            assert other.hear()[0][0] == "welcome"
+            talk.say(["call", 2, "write", [2, "beside another"]])
+            assert talk.hear()[0][:2] == ["result", 2]
+            assert len(at_once) == 2
 
 
 def test_large_groups(tmp_path: Path) -> None:
