@@ -269,9 +269,11 @@ class Route:
                 for joint in joints.get(value, ()):
                     some += joint.watchers
         for name, intervals in self._by_range.items():
-            for value in (getattr(was, name, None), getattr(now, name, None)):
-                if value is not None:
-                    some += intervals.at(value)
+            old, new = getattr(was, name, None), getattr(now, name, None)
+            if new is not None:
+                some += intervals.at(new)
+            if old is not None and old != new:  # What stays where it is is looked for once.
+                some += intervals.at(old)
         some += self._others
 
 
