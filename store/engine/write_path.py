@@ -22,7 +22,6 @@ from store.env.world import Clock, Deadline
 from store.errors import CallError, Denied, MalformedCall, MalformedQuery, Overloaded, UnknownReducer
 from store.ids import ClientId, ConnectionId, IdentityReference, Offset, Timestamp
 from store.log.commitlog import Commitlog
-from store.tables.database import Move
 from store.transaction import COMMITTED, CallKey, Kind, Transaction
 from store.values import encode
 
@@ -88,7 +87,7 @@ class WritePath:
         """The offset of the newest transaction, durable or not."""
         return self._state.last_offset
 
-    def call(  # noqa: C901  # The route is read top to bottom, in one place.
+    def call(  # noqa: C901, PLR0912  # The route is read top to bottom, in one place.
         self,
         caller: Caller,
         name: str,
@@ -169,7 +168,17 @@ class WritePath:
             outcome,
             value,
         )
-        self._commit(transaction, moves, window)
+
+        # 4  Append, into the open batch; nothing is left that can fail to encode.
+        record = encode_transaction(transaction)
+        self._log.append(record)
+
+        # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
+        state.absorb(transaction, record, moves, window)
+
+        # 5b Evaluate: interested queries see the tables at exactly this offset.
+        for follower in self._feed.followers:
+            follower.evaluate(transaction)
         return transaction
 
     def read(self, caller: Caller, act: str, args: bytes, tables: Sequence[str]) -> Answer:
@@ -222,20 +231,12 @@ class WritePath:
             outcome=outcome,
             value=value,
         )
-        self._commit(transaction, ())
-        return transaction
-
-    def _commit(self, transaction: Transaction, moves: Sequence[Move], window: Window | None = None) -> None:
-        # 4  Append, into the open batch; nothing is left that can fail to encode.
-        record = encode_transaction(transaction)
-        self._log.append(record)
-
-        # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
-        self._state.absorb(transaction, record, moves, window)
-
-        # 5b Evaluate: interested queries see the tables at exactly this offset.
+        data = encode_transaction(transaction)  # From here on as a call.
+        self._log.append(data)
+        state.absorb(transaction, data, ())
         for follower in self._feed.followers:
             follower.evaluate(transaction)
+        return transaction
 
     def _identify(self, caller: Caller) -> IdentityReference:
         """Where the log holds the caller's claims; they are logged at the first call of an identity."""

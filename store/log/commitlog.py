@@ -359,7 +359,7 @@ class Commitlog:
 
     def _open_batch(self) -> None:
         self._records = []
-        self._first_offset = Offset(self.last_offset + 1)
+        self._first_offset: Offset = self.last_offset + 1  # type: ignore[assignment]  # As in `append`.
         self._batch_full_at = self.unflushed_bytes + self._batch_size_max
         self.seed = self._entropy.bytes(SEED_SIZE)
         """The open batch's: of the next record to be appended."""
