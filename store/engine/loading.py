@@ -160,7 +160,7 @@ def misfit(disk: Disk, manifest: Manifest, *, ahead: bool = False) -> str:
             return f"it is of another store: {manifest.store.hex()}, this one is {store.hex()}"
     if offsets and offsets[0] > manifest.offset + 1:
         return f"the log begins at offset {offsets[0]}: what came between is gone"
-    if _goes_on(disk, offsets, manifest):
+    if _goes_on(disk, offsets, manifest, copied=ahead):
         return ""
     end = end_of_log(disk, copied=ahead)
     if manifest.offset <= end:
@@ -251,12 +251,12 @@ def read_schema(manifest: Manifest) -> Schema:
         raise _contradiction(manifest, f"its schema cannot be read ({error})") from None
 
 
-def _goes_on(disk: Disk, offsets: list[Offset], manifest: Manifest) -> bool:
+def _goes_on(disk: Disk, offsets: list[Offset], manifest: Manifest, *, copied: bool) -> bool:
     """Whether the log has the snapshot's chain at its offset; a segment that begins there says it by itself."""
     following = Offset(manifest.offset + 1)
     if following in offsets and read_header(disk, following).chain == manifest.chain:
         return True
-    return holds(disk, manifest.offset, manifest.chain)
+    return holds(disk, manifest.offset, manifest.chain, copied=copied)
 
 
 def _may_come_behind(disk: Disk, last_segment: Offset, manifest: Manifest, end: Offset) -> bool:

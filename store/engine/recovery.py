@@ -157,7 +157,7 @@ def recover(
 
     # 3  A fresh directory gets its first segment; a copy whose log lags behind its snapshot, one behind that.
     if new_epoch is not None and _lags(disk, state.last_offset, copied=copied):
-        log = _begin_log(world, loaded, new_epoch, log_options)
+        log = _begin_log(world, loaded, new_epoch, log_options, copied=copied)
         reason = reason if state.epochs else BEGINS_STORE
         newest = Newest(size_max=tail_size_max, last_offset=state.last_offset)
         return Recovered(state, log, newest, new_epoch, reason, _opening(timer.report(loaded, None), new_epoch, reason))
@@ -226,7 +226,7 @@ def _lags(disk: Disk, offset: Offset, *, copied: bool) -> bool:
     return bool(offset) and end_of_log(disk, copied=copied) < offset
 
 
-def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions) -> Commitlog:
+def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions, *, copied: bool) -> Commitlog:
     """The first segment, or one behind the snapshot, whose chain goes on in it."""
     return Commitlog.create(
         world.disk,
@@ -236,6 +236,7 @@ def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions) 
         options=options,
         first_offset=loaded.state.next_offset,
         chain=CHAIN_START if loaded.manifest is None else loaded.manifest.chain,
+        copied=copied,
     )
 
 

@@ -308,13 +308,16 @@ class SegmentScan:
         raise CorruptionError(message + readable_text, file=self.name, position=position, hint=HINT)
 
 
-def cut_blank(disk: Disk, first_offset: Offset) -> None:
-    """Cut the blank behind the log's last segment, durably; a torn tail stays. As SegmentScan where it is damaged."""
+def cut_blank(disk: Disk, first_offset: Offset, *, copied: bool = False) -> None:
+    """Cut the blank behind the log's last segment, durably; a torn tail stays. As SegmentScan where it is damaged.
+
+    In a copy all goes that is behind the last whole batch: behind a hole are batches, which do not belong to its log.
+    """
     file = disk.open(segment_name(first_offset))
     try:
-        scan = SegmentScan(file, first_offset, last=True, skim_to=Offset(INT_MAX))
+        scan = SegmentScan(file, first_offset, last=True, skim_to=Offset(INT_MAX), copied=copied)
         deque(scan.walk(), maxlen=0)
-        if not scan.torn and scan.position < scan.size:
+        if (copied or not scan.torn) and scan.position < scan.size:
             file.truncate(scan.position)
             file.sync()
     finally:

@@ -126,15 +126,15 @@ def chain_at(disk: Disk, offset: Offset) -> bytes | None:
     return next(iter(chains_at(disk, offset)), None)
 
 
-def holds(disk: Disk, offset: Offset, chain: bytes) -> bool:
+def holds(disk: Disk, offset: Offset, chain: bytes, *, copied: bool = False) -> bool:
     """Whether this log had `chain` at `offset`, before or behind a vouching batch: it is the same history."""
-    return chain in chains_at(disk, offset)
+    return chain in chains_at(disk, offset, copied=copied)
 
 
-def chains_at(disk: Disk, offset: Offset) -> list[bytes]:
+def chains_at(disk: Disk, offset: Offset, *, copied: bool = False) -> list[bytes]:
     """Every chain at `offset`, the most lasting one first; [] where no batch ends there.
 
-    CorruptionError where the headers on the way are damaged.
+    CorruptionError where the headers on the way are damaged; `copied` as LogReader has it.
     """
     if offset == 0:
         return [CHAIN_START]
@@ -142,7 +142,7 @@ def chains_at(disk: Disk, offset: Offset) -> list[bytes]:
     found = [read_header(disk, first).chain for first in offsets if first == offset + 1]
     before = [first for first in offsets if first <= offset]
     if before:
-        found += _chains_in(disk, before[-1], offset)
+        found += _chains_in(disk, before[-1], offset, copied=copied and before[-1] == offsets[-1])
     return list(dict.fromkeys(found))
 
 
@@ -156,11 +156,11 @@ def read_header(disk: Disk, first_offset: Offset) -> SegmentHeader:
         file.close()
 
 
-def _chains_in(disk: Disk, first_offset: Offset, offset: Offset) -> list[bytes]:
+def _chains_in(disk: Disk, first_offset: Offset, offset: Offset, *, copied: bool) -> list[bytes]:
     found = []
     file = disk.open(segment_name(first_offset))
     try:
-        scan = _scan(file, first_offset)
+        scan = _scan(file, first_offset, copied=copied)
         for _ in scan.walk():
             if scan.next_offset - 1 == offset:
                 found.append(scan.chain)
@@ -199,9 +199,9 @@ def _inspect(disk: Disk, first_offset: Offset, *, sealed: bool, damaged: list[Co
         file.close()
 
 
-def _scan(file: File, first_offset: Offset) -> SegmentScan:
+def _scan(file: File, first_offset: Offset, *, copied: bool = False) -> SegmentScan:
     """By headers alone, but for a batch that ends the file; damage at the end is a torn tail, as in a last segment."""
-    return SegmentScan(file, first_offset, last=True, skim_to=Offset(INT_MAX))
+    return SegmentScan(file, first_offset, last=True, skim_to=Offset(INT_MAX), copied=copied)
 
 
 def _skim_through(scan: SegmentScan, damaged: list[CorruptionError] | None = None) -> tuple[Offset, bytes]:

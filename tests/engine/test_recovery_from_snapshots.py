@@ -14,6 +14,7 @@ from store.errors import CorruptionError, DirectoryError
 from store.ids import Offset
 from store.log.commitlog import LogOptions
 from store.log.format import segment_name
+from store.log.reader import LogReader
 from store.log.segment import segment_offsets
 from store.log.survey import read_header
 from tests.canonical import canonical
@@ -143,6 +144,29 @@ def test_a_copy_whose_log_lags_goes_on_behind_its_snapshot() -> None:
     assert len(engine.state.epochs) == 2
     drop_log(disk, newest)
     assert reopen(engine, log_options=LOG_OPTIONS).epoch == engine.epoch
+
+
+@pytest.mark.parametrize("back", range(2, 9))
+def test_a_copy_with_a_hole_goes_on_behind_its_snapshot(back: int) -> None:
+    """Its log was copied while it was written, with blank in place of a batch before the snapshot or behind it."""
+    engine = a_life(log_options=LogOptions(), calls=2)
+    newest = taken(memory_disk(engine)).manifest.offset
+    for _ in range(4):
+        committed(engine, "add", "eve")
+    proven(engine)
+    copied = memory_disk(engine).copy()
+    before, hole = list(LogReader(copied))[-back - 1 : -back + 1]
+    content = copied.content(hole.segment)
+    copied.replace(hole.segment, content[: hole.position] + bytes(hole.end - hole.position) + content[hole.end :])
+    clone = open_shop(copied, log_options=LogOptions(), seed=3)
+    assert clone.state.epochs[-1].reason == "copy"
+    assert clone.state.epochs[-1].first_offset == max(newest, before.last_offset) + 1
+    assert len(copied.content(hole.segment)) == before.end
+    committed(clone, "add", "bob")
+    live = canonical(clone.state)["tables"]
+    clone.close()
+    clone = open_shop(copied, log_options=LogOptions(), seed=4)
+    assert (canonical(clone.state)["tables"], len(clone.state.epochs)) == (live, 2)
 
 
 def test_a_copy_without_log_goes_on_behind_its_snapshot() -> None:
