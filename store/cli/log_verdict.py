@@ -338,8 +338,9 @@ def rerun(directory: Path, domain: Domain, options: EngineOptions, verdict: Verd
     deadline = SignalDeadline(options.reducer_time_max_ms / 1000)
     try:
         disk = look_at(directory)
-        state = load_oldest(disk, {each.__table__.name: each for each in domain.tables}).state
-        reader = LogReader(disk, from_offset=state.next_offset, copied=was_copied(disk), progress=told)
+        copied = was_copied(disk)
+        state = load_oldest(disk, {each.__table__.name: each for each in domain.tables}, ahead=copied).state
+        reader = LogReader(disk, from_offset=state.next_offset, copied=copied, progress=told)
         report = reexecute(reader, domain, deadline, state)
     finally:
         deadline.close()

@@ -82,16 +82,18 @@ def load(
     return loaded or Loaded(State(row_types), None, 0, newer_first(passed_over, than=None))
 
 
-def load_oldest(disk: Disk, row_types: Mapping[str, type[Table]], *, progress: Progress | None = None) -> Loaded:
+def load_oldest(
+    disk: Disk, row_types: Mapping[str, type[Table]], *, ahead: bool = False, progress: Progress | None = None
+) -> Loaded:
     """Where the last unbroken stretch of the log begins: an empty state, or that of the oldest snapshot in it.
 
-    Errors as `load`.
+    `ahead`, and errors, as `load`.
     """
-    first = runs(segments(disk))[-1][0].first_offset
+    first = runs(segments(disk, copied=ahead))[-1][0].first_offset
     if first == FIRST_OFFSET:
         return Loaded(State(row_types), None, 0, ())
     passed_over: list[PassedOver] = []
-    found = [each for each in candidates(disk, passed_over) if each.offset >= first - 1]
+    found = [each for each in candidates(disk, passed_over, ahead=ahead) if each.offset >= first - 1]
     loaded = _first_sound(disk, reversed(found), row_types, passed_over, progress)
     if loaded is None:
         raise _no_start(first, passed_over)

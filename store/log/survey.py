@@ -68,18 +68,18 @@ class Surveyed(Protocol):
         ...
 
 
-def segments(disk: Disk, damaged: list[CorruptionError] | None = None) -> list[SegmentInfo]:
+def segments(disk: Disk, damaged: list[CorruptionError] | None = None, *, copied: bool = False) -> list[SegmentInfo]:
     """Every segment, in order; [] where there is no log. Reads headers, and of the open one every batch's.
 
     CorruptionError for a segment header that is damaged, or damage in the open segment that a later batch shows to be
     no torn tail; where `damaged` takes these, what lies before the damage is told, as if the segment ended there.
-    DirectoryError for another version.
+    DirectoryError for another version. `copied` as LogReader has it.
     """
     if isinstance(disk, Surveyed):
         return disk.segments()
     offsets = segment_offsets(disk)
     noted: list[CorruptionError] = []
-    found = [_inspect(disk, first, sealed=first != offsets[-1], damaged=noted) for first in offsets]
+    found = [_inspect(disk, first, sealed=first != offsets[-1], damaged=noted, copied=copied) for first in offsets]
     if damaged is None and noted:
         raise noted[0]
     if damaged is not None:
@@ -171,12 +171,14 @@ def _chains_in(disk: Disk, first_offset: Offset, offset: Offset, *, copied: bool
     return found
 
 
-def _inspect(disk: Disk, first_offset: Offset, *, sealed: bool, damaged: list[CorruptionError]) -> SegmentInfo | None:
+def _inspect(
+    disk: Disk, first_offset: Offset, *, sealed: bool, damaged: list[CorruptionError], copied: bool
+) -> SegmentInfo | None:
     file = disk.open(segment_name(first_offset))
     try:
         found = _last_batch(file, first_offset) if sealed else None
         if found is None:  # The open one, or a sealed one that is damaged at its end.
-            scan = _scan(file, first_offset)
+            scan = _scan(file, first_offset, copied=copied and not sealed)
             proven, _ = _skim_through(scan, damaged)
             found = scan.header, Offset(scan.next_offset - 1), scan.chain
         header, whole, chain = found
