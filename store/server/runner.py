@@ -149,8 +149,9 @@ class Runner:
 
     def wake_now(self) -> None:
         """As `wake`, for the only connection there is: nothing else can arrive in this round, so nothing is awaited."""
+        if not self._first_arrival:
+            self._first_arrival = time.monotonic()
         if self._running is None and not self._scheduled and not self._stopping:
-            self._first_arrival = self._first_arrival or time.monotonic()
             self._commit()
 
     async def durable(self, part: Part) -> Part:
@@ -257,6 +258,8 @@ class Runner:
             metrics.batch_records.observe(records)
         if self._group_commit.due:
             self.wake()
+        else:  # What arrived meanwhile waits for no disk: the next group does not begin with it.
+            self._first_arrival = 0.0
 
     def _tick(self) -> None:
         try:

@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from store.engine.group_commit import LARGE_GROUP_SIZE
 from store.engine.options import EngineOptions
+from store.server.metrics import Histogram
 from store.server.mint import add_token, mint_token
 from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST, Runner
 from tests.server.scenes import LIMIT_S, serving
@@ -127,6 +130,50 @@ def test_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             talk.say(["call", 2, "write", [2, "beside another"]])
             assert talk.hear()[0][:2] == ["result", 2]
             assert len(at_once) == 2
+
+
+def test_alone_behind_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only connection's call has waited since it arrived: not since a sync's end, nor since what wants no sync."""
+    with (
+        serving(tmp_path, engine_options=EngineOptions(fsync_inline_max_ms=-1.0, vouch_idle_ms=1e9)) as tenant,
+        tenant.connect() as talk,
+    ):
+        talk.say(["hello", ""])
+        assert talk.hear()[0][0] == "welcome"
+        latency = tenant.service.metrics.call_latency
+        waited: list[float] = []
+
+        def noting(histogram: Histogram, value: float, _count: int = 1) -> None:
+            if histogram is latency:
+                waited.append(value)
+
+        monkeypatch.setattr(Histogram, "observe", noting)
+        tenant.gate.shut()
+        talk.say(["call", 1, "write", [1, "first"]])
+        assert tenant.gate.reached.wait(LIMIT_S)
+        talk.say(["call", 2, "write", [2, "behind it"]])
+        tenant.wait_until(lambda: tenant.engine.feed.waiting == 1)
+        arrived = time.monotonic()
+        threading.Event().wait(0.05)
+        gone_on = time.monotonic()
+        tenant.gate.open()
+        assert [talk.hear()[0][1] for _ in range(2)] == [1, 2]
+        tenant.wait_until(lambda: len(waited) == 2)
+        assert min(waited) >= gone_on - arrived
+        tenant.gate.shut()
+        talk.say(["call", 3, "write", [3, "third"]])
+        assert tenant.gate.reached.wait(LIMIT_S)
+        (session,) = tenant.on_loop(lambda: [each._session for each in tenant.service.connections])
+        talk.say(["acknowledge", 2])
+        tenant.wait_until(lambda: session._acknowledged == 2)
+        tenant.gate.open()
+        assert talk.hear()[0][1] == 3
+        threading.Event().wait(0.05)
+        called = time.monotonic()
+        talk.say(["call", 4, "write", [4, "fourth"]])
+        assert talk.hear()[0][1] == 4
+        tenant.wait_until(lambda: len(waited) == 4)
+        assert waited[-1] <= time.monotonic() - called
 
 
 def test_large_groups(tmp_path: Path) -> None:
