@@ -200,7 +200,7 @@ def _record_start(engine: Engine, recovered: Recovered, schema: Schema, configur
         record(Kind.SCHEMA, "schema", _encode_schema(schema))
     options, sensitive = dict(sorted(configuration.items())), sorted(engine.domain.sensitive)
     start = encode([code_hash(engine.domain), engine.domain.declarations, options, sensitive])
-    if engine.housekeeping.has_room or engine.group_commit.due:
+    if engine.housekeeping.has_room or engine.group_commit.is_due():
         record(Kind.LIFECYCLE, "start", start)
     else:
         engine.housekeeping.postponed = lambda: record(Kind.LIFECYCLE, "start", start)

@@ -63,9 +63,8 @@ class GroupCommit:
         self.inline = True
         """Whether the disk is so quick that syncs run on the writer's own thread, but for large groups."""
 
-    @property
-    def due(self) -> bool:
-        """Something waits to be synced or told, and no sync is running."""
+    def is_due(self) -> bool:
+        """Whether something waits to be synced or told, and no sync is running."""
         return self._running is None and (bool(self._feed.receivers) or self._log.unsynced)
 
     @property

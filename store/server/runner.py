@@ -227,7 +227,7 @@ class Runner:
             return
         group_commit = self._group_commit
         try:
-            if not group_commit.due:
+            if not group_commit.is_due():
                 self._first_arrival = 0.0
                 return
             began, self._first_arrival = self._first_arrival, 0.0
@@ -256,7 +256,7 @@ class Runner:
             metrics.call_latency.observe(time.monotonic() - began if began else seconds, records)
             metrics.fsync_latency.observe(seconds)
             metrics.batch_records.observe(records)
-        if self._group_commit.due:
+        if self._group_commit.is_due():
             self.wake()
         else:  # What arrived meanwhile waits for no disk: the next group does not begin with it.
             self._first_arrival = 0.0
@@ -271,7 +271,7 @@ class Runner:
                 act()
             except Exception:
                 logger.exception("a round of housekeeping failed")
-        if self._group_commit.due:
+        if self._group_commit.is_due():
             self.wake()
         self._collect_when_idle()
         self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)

@@ -67,18 +67,18 @@ def test_all_that_came_meanwhile_shares_one_write_and_one_sync() -> None:
 def test_nothing_is_due_when_nothing_waits() -> None:
     """An append is due, a held part is due; while a sync runs nothing is."""
     engine = open_shop()
-    assert not engine.group_commit.due
+    assert not engine.group_commit.is_due()
     call(engine, "look")
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
     sync = engine.group_commit.begin()
     call(engine, "look")
-    assert not engine.group_commit.due
+    assert not engine.group_commit.is_due()
     sync.run()
     engine.group_commit.complete(sync)
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
     engine.group_commit.commit()
     engine.feed.hold(Listener(engine), "rests on nothing new")
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
 
 
 def test_a_read_alone_needs_no_sync() -> None:

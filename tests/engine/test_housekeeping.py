@@ -102,7 +102,7 @@ def test_a_full_disk_is_not_written_to_without_need() -> None:
     for _ in range(3):
         memory_clock(engine).advance(1_000_000)
         engine.housekeeping.tick()
-    assert not engine.group_commit.due
+    assert not engine.group_commit.is_due()
     leave(engine, 10 * RESERVE)
     engine.housekeeping.tick()
     engine.group_commit.commit()
@@ -184,10 +184,10 @@ def test_after_a_short_idle_the_last_batch_is_vouched_for() -> None:
     engine.housekeeping.tick()
     memory_clock(engine).advance(40_000)
     engine.housekeeping.tick()
-    assert not engine.group_commit.due
+    assert not engine.group_commit.is_due()
     memory_clock(engine).advance(20_000)
     engine.housekeeping.tick()
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
     engine.group_commit.commit()
     assert not engine.log.unvouched
     last = list(LogReader(memory_disk(engine)))[-1]
@@ -370,9 +370,9 @@ def test_zeros_lie_ahead_of_a_log_that_grows_slowly() -> None:
     engine = open_shop()
     engine.housekeeping.tick()
     assert engine.log.blank_bytes == BLANK_SIZE
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
     engine.group_commit.commit()
-    assert not engine.group_commit.due
+    assert not engine.group_commit.is_due()
     size = len(memory_disk(engine).content(engine.log.segment))
     committed(engine, "add", "ada")
     engine.housekeeping.tick()

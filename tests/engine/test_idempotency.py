@@ -137,7 +137,7 @@ def test_a_retry_may_come_while_the_first_is_not_durable_yet() -> None:
     first = call(engine, "add", "ada", caller=caller, sequence=1)
     again = call(engine, "add", "ada", caller=caller, sequence=1)
     assert (again.offset, again.value) == (first.offset, first.value)
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
 
 
 def test_a_retry_is_answered_also_while_calls_are_refused() -> None:

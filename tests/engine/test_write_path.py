@@ -149,7 +149,7 @@ def test_what_is_denied_unknown_or_malformed_leaves_no_record(
     with pytest.raises(error):
         engine.write_path.call(caller, name, args, **key)
     assert engine.write_path.last_offset == last
-    assert not engine.group_commit.due
+    assert not engine.group_commit.is_due()
 
 
 def test_while_calls_are_refused_nothing_is_recorded() -> None:
@@ -203,7 +203,7 @@ def test_nothing_is_released_before_the_sync_has_returned() -> None:
     engine.group_commit.complete(sync)
     assert listener.heard == ["result", "a read"]
     assert all(durable >= answer.offset for durable in listener.durable)
-    assert engine.group_commit.due
+    assert engine.group_commit.is_due()
     engine.group_commit.commit()
     assert listener.heard[2:] == ["of the next group"]
 
