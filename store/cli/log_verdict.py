@@ -46,6 +46,14 @@ HINT_LOST: Final = (
 """What to do where a start would be refused."""
 
 
+HINT_TORN: Final = "A crash leaves such a tail, and nobody was told of it; the next start cuts it"
+HINT_COPIED: Final = (
+    "Copying a log while it is written leaves such a tail, and so does a crash; the next start cuts it. What came later"
+    " is in the directory that was copied"
+)
+"""What is known of a tail that a start cuts."""
+
+
 class Recoverable(msgspec.Struct, frozen=True):
     """Offsets without a hole, each of which can still be restored."""
 
@@ -253,7 +261,7 @@ class _Inspection:
         )
         return _verdict(
             Exit.TORN_TAIL,
-            hint="A crash leaves such a tail, and nobody was told of it; the next start cuts it",
+            hint=HINT_COPIED if self._copied else HINT_TORN,
             file=self._tail.segment,
             position=self._tail.position,
             torn_bytes=self._tail.torn_bytes,

@@ -113,6 +113,7 @@ def test_what_a_copy_lacks_in_its_last_segment_is_a_torn_tail(data: Path, tmp_pa
     found = verify(tmp_path / "copied", exit_code=Exit.TORN_TAIL)
     assert (found["position"], found["file"].endswith(names[1])) == (second, True)
     assert "copied" in found["message"]
+    assert "nobody was told" not in found["hint"]
     again = ("--re-execute", "--domain", "reducers.accounts")
     run = verify(tmp_path / "copied", *again, exit_code=Exit.TORN_TAIL)
     assert (run["calls"] > 0, run["different"], run["last_offset"]) == (True, 0, found["last_offset"])
