@@ -273,9 +273,19 @@ class SegmentScan:
         return False
 
     def _is_hole(self) -> bool:
-        """Whether blank begins at `self.position`, and no batch whose first byte alone was lost."""
-        data = self._window.take(self.position, BATCH_HEADER_SIZE)
-        return data[:1] == b"\0" and self._format.decode_header(self._format.marker[:1] + data[1:]) is None
+        """Whether blank begins at `self.position`, or amid a batch that was being written: no other was behind it yet.
+
+        A batch whose first byte alone was lost is no hole.
+        """
+        take, decode_header = self._window.take, self._format.decode_header
+        data = take(self.position, BATCH_HEADER_SIZE)
+        header = decode_header(data)
+        body = self.position + BATCH_HEADER_SIZE
+        if header is not None:
+            return body + header.body_length < self.size and take(body + header.body_length - 1, 2) == bytes(2)
+        if data[:1] != b"\0":
+            return take(body, 1) == b"\0"  # No batch's body begins with one.
+        return decode_header(self._format.marker[:1] + data[1:]) is None
 
     def _find_proof(self, begin: int) -> str:
         """What behind the damage says that it had been durable, or ""."""

@@ -188,6 +188,29 @@ def test_a_hole_as_a_copy_has_one() -> None:
             reopen(damaged, copied=True)
 
 
+def test_a_copy_may_have_half_of_what_was_being_written() -> None:
+    """A tool reads while a batch is written: its beginning, then blank, and in the next piece what came later."""
+    disk, log = blank_log()
+    begin = log.position
+    commit(log, 2)
+    end = log.position
+    commit(log)
+    later = log.position
+    commit(log)
+    commit(log)
+    content = disk.content(FIRST)
+    for half in range(begin + 1, end):
+        for piece_end in (end + 10, later, later + 30):
+            torn = disk.copy()
+            torn.replace(FIRST, content[:half] + bytes(piece_end - half) + content[piece_end:])
+            with pytest.raises(CorruptionError, match="was durable"):
+                reopen(torn.copy())
+            _, replayed, report = reopen(torn, copied=True)
+            whole = not content[half:end].strip(b"\0")
+            assert replayed == records(6 if whole else 4)
+            assert report.cut_bytes == log.position - (end if whole else begin)
+
+
 def test_a_flipped_bit_in_blank_is_a_tear() -> None:
     """It is no record, and nothing was lost: it is cut, and told."""
     disk, log = blank_log()
