@@ -92,14 +92,23 @@ def show_value(value: Any) -> str:
     return str(msgspec.json.decode(text)) if text.startswith('"') else text
 
 
+def header(text: str) -> str:
+    """What stands above a table or a column of one, as rich takes it: none of it is markup."""
+    return escape(text)
+
+
+def cells(row: msgspec.Struct) -> list[Text]:
+    """A row's values, by their places: a column may have a name that no attribute can have."""
+    return [Text(show_value(to_plain(getattr(row, name)))) for name in row.__struct_fields__]
+
+
 def rows_table(columns: Iterable[str], rows: Iterable[Any], *, title: str = "") -> Table:
     """Rows as a table for people."""
     table = Table(title=title or None, title_justify="left", header_style="bold")
-    names = list(columns)
-    for name in names:
-        table.add_column(name, overflow="fold")
+    for name in columns:
+        table.add_column(header(name), overflow="fold")
     for row in rows:
-        table.add_row(*[Text(show_value(to_plain(getattr(row, name)))) for name in names])
+        table.add_row(*cells(row))
     return table
 
 

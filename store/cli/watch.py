@@ -16,7 +16,7 @@ from rich.text import Text
 
 from store.cli.arguments import Authority, ConfigFile, Data, Token, Url, address_of, configure, token_of, trust
 from store.cli.call import read_value
-from store.cli.output import JsonFlag, print_json, show_value, stdout, to_plain
+from store.cli.output import JsonFlag, cells, header, print_json, stdout, to_plain
 from store.client import Change, Client, Delete, Insert, View, ViewDelta, connect
 from store.config import Config
 
@@ -86,14 +86,12 @@ async def _show_live(connecting: _Connecting, sql: str, values: list[Any], count
 
 def _picture(db: Client, view: View[Any], newest: deque[tuple[ViewDelta[Any], Change[Any]]]) -> Group:
     """The newest changes above one line that says how things stand."""
-    names = [each.name for each in view.table.columns]
-    table = Table(title=view.sql, title_justify="left", header_style="bold")
-    for name in ("offset", "time", "", *names):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    table = Table(title=header(view.sql), title_justify="left", header_style="bold")
+    for name in ("offset", "time", "", *(each.name for each in view.table.columns)):
+        table.add_column(header(name), overflow="ellipsis", no_wrap=True)
     for delta, change in newest:
         sign, style, row = _look(change)
-        cells = [Text(show_value(to_plain(getattr(row, name)))) for name in names]
-        table.add_row(Text(str(delta.offset)), Text(_clock(delta)), Text(sign), *cells, style=style)
+        table.add_row(Text(str(delta.offset)), Text(_clock(delta)), Text(sign), *cells(row), style=style)
     state = "live" if db.connected else "connection lost, coming back …"
     return Group(table, Text(f"{len(view)} rows at offset {view.offset}, {state}. Ctrl-C ends.", style="dim"))
 

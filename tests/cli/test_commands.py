@@ -102,6 +102,14 @@ def test_query_prints_rows(tenant: Tenant) -> None:
     assert ask(tenant, "query", "SELECT * FROM accounts WHERE id = 77", "--json").stdout == ""
 
 
+def test_a_column_is_shown_whatever_its_name(tenant: Tenant) -> None:
+    """Also one that no attribute can have, and one that reads like markup: a table has columns, not attributes."""
+    ended = ask(tenant, "query", 'SELECT count(*) AS "how many", sum(balance) + 1 AS "[/x]", 7 * max(id) FROM accounts')
+    assert "how many" in ended.stdout
+    assert "[/x]" in ended.stdout
+    assert "?column?" in ended.stdout
+
+
 def test_the_data_directory_holds_the_token(tenant: Tenant) -> None:
     """With --data a command finds the development token; without any token it says where it looked."""
     there = store("call", "total", "--data", "data", "--url", tenant.url, cwd=tenant.directory)
@@ -137,10 +145,11 @@ def test_watch_prints_json_lines_where_nobody_looks(tenant: Tenant) -> None:
 
 
 def test_watch_paints_on_a_terminal(tenant: Tenant) -> None:
-    """On a terminal the changes are a table that says how many rows there are and at which offset."""
+    """On a terminal the changes are a table that says how many rows there are and at which offset, without markup."""
+    sql = "SELECT id, balance AS \"the [/b]\" FROM accounts WHERE owner = 'dan'"
     leader, follower = pty.openpty()
     watching = subprocess.Popen(
-        [sys.executable, "-m", "store", "watch", "SELECT * FROM accounts WHERE owner = 'dan'", "--count", "1"],
+        [sys.executable, "-m", "store", "watch", sql, "--count", "1"],
         cwd=tenant.directory,
         env=environment(TERM="xterm", **tenant.variables),
         stdout=follower,
@@ -155,6 +164,7 @@ def test_watch_paints_on_a_terminal(tenant: Tenant) -> None:
     os.close(leader)
     assert watching.wait(30) == Exit.DONE
     assert b"12345" in painted
+    assert b"the [/b]" in painted
     assert b"1 rows at offset" in painted
 
 
