@@ -15,7 +15,7 @@ from store.cli.directories import look_at
 from store.cli.domains import load_domain
 from store.cli.exits import Exit
 from store.cli.log_verdict import Verdict, inspect_log, rerun, was_copied
-from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, stdout, to_plain
+from store.cli.output import JsonFlag, note, plain_of, print_json, show_value, shown, stdout, to_plain
 from store.cli.progress import Phases
 from store.engine.acts import person_of
 from store.engine.identity import Identity, decode_identity
@@ -225,7 +225,8 @@ def _text(transaction: Transaction, names: _Names) -> str:
     outcome = f" → {transaction.outcome}" if transaction.outcome else ""
     writes = [f"{each['op']} {each['table']} {show_value(each['key'])}" for each in names.writes(transaction)]
     changed = f": {_short('; '.join(writes))}" if writes else ""
-    return f"{transaction.offset:>10}  {_time(transaction)}  {names.sender(transaction)}  {what}{outcome}{changed}"
+    line = f"{transaction.offset:>10}  {_time(transaction)}  {names.sender(transaction)}  {what}{outcome}{changed}"
+    return shown(line)
 
 
 def _act(data: bytes) -> str:

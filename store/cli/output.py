@@ -23,6 +23,8 @@ from store.subscribe.encoding import plain
 from store.values import Json
 
 JSON_KEY: Final = "store.json"
+LINES: Final = "\n\t"
+"""What parts a text of several lines, and does a terminal no harm."""
 WIDE: Final = 140
 """Characters a line that any table fits in."""
 
@@ -86,15 +88,20 @@ def tell_json(value: Any) -> None:
     sys.stderr.flush()
 
 
+def shown(text: str, *, keep: str = "") -> str:
+    """A text that may be an attacker's, for a terminal: what is no printable character is shown by its number."""
+    return "".join(each if each.isprintable() or each in keep else f"\\u{ord(each):04x}" for each in text)
+
+
 def show_value(value: Any) -> str:
-    """A plain value for people: text as it is, all else as JSON."""
+    """A plain value for people: text as it is, in all its lines, all else as JSON."""
     text = msgspec.json.encode(value).decode()
-    return str(msgspec.json.decode(text)) if text.startswith('"') else text
+    return shown(str(msgspec.json.decode(text)) if text.startswith('"') else text, keep=LINES)
 
 
 def header(text: str) -> str:
     """What stands above a table or a column of one, as rich takes it: none of it is markup."""
-    return escape(text)
+    return escape(shown(text))
 
 
 def cells(row: msgspec.Struct) -> list[Text]:
@@ -141,7 +148,7 @@ def report(error: BaseException, *, json: bool, code: int | None = None) -> int:
         return code
     kind = f"refused: {error.reason}" if isinstance(error, Refused) else _words(_name(error))
     said = "" if isinstance(error, Refused) and message == error.reason else f": {message}"
-    stderr.print(f"[bold red]{escape(kind)}[/]{escape(said)}", soft_wrap=True)
+    stderr.print(f"[bold red]{escape(kind)}[/]{escape(shown(said, keep=LINES))}", soft_wrap=True)
     details = getattr(error, "details", None)
     if details:
         text = ", ".join(f"{name} {show_value(to_plain(value))}" for name, value in details.items())

@@ -193,6 +193,21 @@ def test_dump_tells_every_transaction(data: Path) -> None:
     assert "→ refused" in "\n".join(lines)
 
 
+def test_dump_is_one_line_whatever_a_caller_wrote(tmp_path: Path) -> None:
+    """Nobody forges a line, or moves a terminal's cursor: what is no printable character is shown by its number."""
+    world = World(PosixDisk(tmp_path / "data"), SystemClock(), SystemEntropy(), NoDeadline())
+    engine = open_engine(world, Domain.of(accounts), options=EngineOptions(), log_options=LogOptions())
+    caller = Caller(Identity("tests", "eve\x1b[2J", SCOPES), ConnectionId(1), "here")
+    engine.write_path.call(caller, "open_account", encode([1, "a\n    9  forged\x1b[2J\u202e", 5]))
+    engine.group_commit.commit()
+    engine.close()
+    dumped = store("log", "dump", str(tmp_path / "data"), cwd=tmp_path).stdout
+    (line,) = [each for each in dumped.splitlines() if "forged" in each]
+    assert "open_account" in line
+    assert "\\u001b" in line
+    assert not set("\x1b\u202e") & set(dumped)
+
+
 def test_dump_of_a_part_knows_the_names(data: Path) -> None:
     """A dump from the middle has table and column names all the same, and ends where it is told."""
     ended = store("log", "dump", str(data), "--from", "9", "--to", "11", "--json", cwd=data.parent)

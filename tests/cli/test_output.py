@@ -32,11 +32,12 @@ from tests.cli.tenant import process
         (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00Z"),
         (UUID(int=1), UUID(int=1), str(UUID(int=1))),
         (Decimal("1.5"), Decimal("1.5"), "1.5"),
+        ("a\x1b[2Jb\u202ec\n\td", "a\x1b[2Jb\u202ec\n\td", "a\\u001b[2Jb\\u202ec\n\td"),
         (Account(id=1, owner="ada"), {"id": 1, "owner": "ada", "balance": 0}, '{"id":1,"owner":"ada","balance":0}'),
     ],
 )
 def test_values_have_one_plain_form(value: Any, plain: Any, shown: str) -> None:
-    """What JSON cannot carry is text, rows are objects; people see text as it is."""
+    """What JSON cannot carry is text, rows are objects; people see text as it is, but nothing that moves a cursor."""
     assert to_plain(value) == plain
     assert show_value(to_plain(value)) == shown
 

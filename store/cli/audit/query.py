@@ -19,8 +19,8 @@ from store.audit.reading.verifying.request import Request
 from store.audit.reading.verifying.trail import Verification
 from store.cli.audit.export import version
 from store.cli.audit.trails import Endpoint, FromTrail, KeyOption, LogOption, NamedUrl, Opened, Region, open_trail
-from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, part_of, shown, tell_findings
-from store.cli.output import JsonFlag, note, print_json, print_table, to_plain
+from store.cli.audit.verify import FromSeq, FromTime, ToSeq, ToTime, part_of, tell_findings
+from store.cli.output import JsonFlag, note, print_json, print_table, shown, to_plain
 from store.cli.progress import Phases
 from store.errors import ConfigError, DirectoryError, MalformedQuery
 

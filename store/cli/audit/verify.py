@@ -33,7 +33,7 @@ from store.cli.audit.workers import batches_by
 from store.cli.directories import expect_store, look_at
 from store.cli.exits import NothingThere
 from store.cli.moments import counted, read_moment, show_brief, to_text
-from store.cli.output import JsonFlag, print_json, stdout
+from store.cli.output import JsonFlag, print_json, shown, stdout
 from store.cli.progress import Phases
 from store.env.posix import SystemClock
 from store.errors import ConfigError
@@ -326,11 +326,6 @@ def _tell_counts(outcome: Outcome) -> None:
     if counts.snapshot_rows or counts.snapshot_rows_hidden:
         hidden = counts.snapshot_rows_hidden
         _say(f"snapshot: {counted(counts.snapshot_rows, 'row')} as last written, {hidden:,} more known by key alone")
-
-
-def shown(text: str) -> str:
-    """A text that may be an attacker's, for a terminal: what is no printable character is shown by its number."""
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
 
 
 def _say(text: str, style: str = "") -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.cli.audit.verify import shown
+from store.cli.output import shown
 from store.env.posix import PosixDisk, SystemClock
 from store.env.worm_folder import FolderWorm
 from store.log.segment import segment_offsets
