@@ -8,6 +8,7 @@ An error is one line that says what is wrong, and one that says what to do; a tr
 import errno
 import sys
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,6 +26,8 @@ from store.values import Json
 JSON_KEY: Final = "store.json"
 LINES: Final = "\n\t"
 """What parts a text of several lines, and does a terminal no harm."""
+DIGITS_SHOWN: Final = 40
+"""Digits up to which a number is written without an exponent."""
 WIDE: Final = 140
 """Characters a line that any table fits in."""
 
@@ -94,7 +97,9 @@ def shown(text: str, *, keep: str = "") -> str:
 
 
 def show_value(value: Any) -> str:
-    """A plain value for people: text as it is, in all its lines, all else as JSON."""
+    """A plain value for people: text as it is, in all its lines, numbers in digits, all else as JSON."""
+    if isinstance(value, Decimal) and abs(value.adjusted()) < DIGITS_SHOWN:
+        return f"{value:f}"
     text = msgspec.json.encode(value).decode()
     return shown(str(msgspec.json.decode(text)) if text.startswith('"') else text, keep=LINES)
 

@@ -32,6 +32,8 @@ from tests.cli.tenant import process
         (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00Z"),
         (UUID(int=1), UUID(int=1), str(UUID(int=1))),
         (Decimal("1.5"), Decimal("1.5"), "1.5"),
+        (Decimal("7E+1"), Decimal("7E+1"), "70"),
+        (Decimal("7E+99"), Decimal("7E+99"), "7E+99"),
         ("a\x1b[2Jb\u202ec\n\td", "a\x1b[2Jb\u202ec\n\td", "a\\u001b[2Jb\\u202ec\n\td"),
         (Account(id=1, owner="ada"), {"id": 1, "owner": "ada", "balance": 0}, '{"id":1,"owner":"ada","balance":0}'),
     ],
