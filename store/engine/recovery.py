@@ -24,7 +24,7 @@ from store.log.commitlog import Commitlog, LogOptions
 from store.log.format import CHAIN_START, SALT_SIZE, SEGMENT_HEADER_SIZE, SegmentHeader, body_count, segment_name
 from store.log.opening import Opening, TailReport
 from store.log.reader import LogReader
-from store.log.segment import create_segment, segment_offsets
+from store.log.segment import create_segment, cut_blank, segment_offsets
 from store.log.survey import read_header
 from store.schema import Table
 from store.snapshot.format import SNAPSHOT_FOLDER
@@ -157,10 +157,12 @@ def recover(
 
     # 3  A fresh directory gets its first segment; a copy whose log lags behind its snapshot, one behind that.
     if new_epoch is not None and _lags(disk, state.last_offset, copied=copied):
-        log = _begin_log(world, loaded, new_epoch, log_options, copied=copied)
+        cut_bytes = cut_blank(disk, segment_offsets(disk)[-1], copied=True) if copied and Commitlog.exists(disk) else 0
+        log = _begin_log(world, loaded, new_epoch, log_options)
         reason = reason if state.epochs else BEGINS_STORE
         newest = Newest(size_max=tail_size_max, last_offset=state.last_offset)
-        return Recovered(state, log, newest, new_epoch, reason, _opening(timer.report(loaded, None), new_epoch, reason))
+        report = replace(timer.report(loaded, None), cut_bytes=cut_bytes)
+        return Recovered(state, log, newest, new_epoch, reason, _opening(report, new_epoch, reason))
 
     # 4  Scan and replay. Damage that somebody may have been told of raises here; a torn tail ends the scan.
     newest = Newest(size_max=tail_size_max, last_offset=state.last_offset)
@@ -226,7 +228,7 @@ def _lags(disk: Disk, offset: Offset, *, copied: bool) -> bool:
     return bool(offset) and end_of_log(disk, copied=copied) < offset
 
 
-def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions, *, copied: bool) -> Commitlog:
+def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions) -> Commitlog:
     """The first segment, or one behind the snapshot, whose chain goes on in it."""
     return Commitlog.create(
         world.disk,
@@ -236,7 +238,6 @@ def _begin_log(world: World, loaded: Loaded, epoch: Epoch, options: LogOptions, 
         options=options,
         first_offset=loaded.state.next_offset,
         chain=CHAIN_START if loaded.manifest is None else loaded.manifest.chain,
-        copied=copied,
     )
 
 

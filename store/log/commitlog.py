@@ -159,17 +159,15 @@ class Commitlog:
         options: LogOptions,
         first_offset: Offset = FIRST_OFFSET,
         chain: bytes = CHAIN_START,
-        copied: bool = False,
     ) -> "Commitlog":
         """Begin a log where there is none, durably. OSError: nothing exists that `create` could not redo.
 
         Older segments may lie beside it, without blank: where a snapshot is ahead of them, the log goes on behind it.
-        `copied` as LogReader has it.
         """
         older = segment_offsets(disk)
         assert all(each < first_offset for each in older)
         if older:
-            cut_blank(disk, older[-1], copied=copied)
+            cut_blank(disk, older[-1])
         remove_unfinished(disk)
         header = SegmentHeader(entropy.bytes(SALT_SIZE), epoch, first_offset, timestamp, chain)
         before = Offset(first_offset - 1)

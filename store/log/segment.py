@@ -318,17 +318,20 @@ class SegmentScan:
         raise CorruptionError(message + readable_text, file=self.name, position=position, hint=HINT)
 
 
-def cut_blank(disk: Disk, first_offset: Offset, *, copied: bool = False) -> None:
+def cut_blank(disk: Disk, first_offset: Offset, *, copied: bool = False) -> int:
     """Cut the blank behind the log's last segment, durably; a torn tail stays. As SegmentScan where it is damaged.
 
     In a copy all goes that is behind the last whole batch: behind a hole are batches, which do not belong to its log.
+    Returns how many torn bytes went.
     """
     file = disk.open(segment_name(first_offset))
     try:
         scan = SegmentScan(file, first_offset, last=True, skim_to=Offset(INT_MAX), copied=copied)
         deque(scan.walk(), maxlen=0)
-        if (copied or not scan.torn) and scan.position < scan.size:
-            file.truncate(scan.position)
-            file.sync()
+        if scan.position == scan.size or (scan.torn and not copied):
+            return 0
+        file.truncate(scan.position)
+        file.sync()
+        return scan.content_end - scan.position
     finally:
         file.close()

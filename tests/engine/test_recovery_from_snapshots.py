@@ -162,6 +162,7 @@ def test_a_copy_with_a_hole_goes_on_behind_its_snapshot(back: int) -> None:
     assert clone.state.epochs[-1].reason == "copy"
     assert clone.state.epochs[-1].first_offset == max(newest, before.last_offset) + 1
     assert len(copied.content(hole.segment)) == before.end
+    assert clone.report.cut_bytes == len(content) - before.end
     committed(clone, "add", "bob")
     live = canonical(clone.state)["tables"]
     clone.close()
