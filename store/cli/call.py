@@ -19,7 +19,7 @@ from store.cli.arguments import (
     token_of,
     trust,
 )
-from store.cli.output import JsonFlag, note, plain_of, print_json, rows_table, show_value, stdout, to_plain
+from store.cli.output import JsonFlag, by_column, note, plain_of, print_json, rows_table, show_value, stdout
 from store.client import connect
 from store.errors import MalformedCall
 
@@ -81,7 +81,7 @@ def query(  # Options of a command.
     rows = run(ask(), timeout_s=timeout)
     if json:
         for row in rows:
-            print_json(to_plain(row))
+            print_json(by_column(rows.table.columns, row))
         return
     stdout.print(rows_table((each.name for each in rows.table.columns), rows))
     note(f"{len(rows)} row{'' if len(rows) == 1 else 's'} at offset {rows.offset}")

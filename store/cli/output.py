@@ -21,6 +21,7 @@ from rich.text import Text
 from store.cli.exits import exit_of
 from store.errors import Refused, StoreError
 from store.subscribe.encoding import plain
+from store.subscribe.messages import ColumnInfo
 from store.values import Json
 
 JSON_KEY: Final = "store.json"
@@ -112,6 +113,14 @@ def header(text: str) -> str:
 def cells(row: msgspec.Struct) -> list[Text]:
     """A row's values, by their places: a column may have a name that no attribute can have."""
     return [Text(show_value(to_plain(getattr(row, name)))) for name in row.__struct_fields__]
+
+
+def by_column(columns: Iterable[ColumnInfo], row: msgspec.Struct) -> dict[str, Any]:
+    """A row as a JSON object, by the names the query gives its columns; a repeated one has its place for a name."""
+    found: dict[str, Any] = {}
+    for column, attribute in zip(columns, row.__struct_fields__, strict=True):
+        found[attribute if column.name in found else column.name] = to_plain(getattr(row, attribute))
+    return found
 
 
 def rows_table(columns: Iterable[str], rows: Iterable[Any], *, title: str = "") -> Table:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -16,9 +16,10 @@ from rich.text import Text
 
 from store.cli.arguments import Authority, ConfigFile, Data, Token, Url, address_of, configure, token_of, trust
 from store.cli.call import read_value
-from store.cli.output import JsonFlag, cells, header, print_json, stdout, to_plain
+from store.cli.output import JsonFlag, by_column, cells, header, print_json, stdout, to_plain
 from store.client import Change, Client, Delete, Insert, View, ViewDelta, connect
 from store.config import Config
+from store.subscribe.messages import ColumnInfo
 
 CHANGES_SHOWN: Final = 20
 """The newest changes that the live table shows."""
@@ -62,11 +63,11 @@ class _Connecting:
 
 async def _print_lines(connecting: _Connecting, sql: str, values: list[Any], count: int | None) -> None:
     async with connecting.view(sql, values) as (_, view):
-        deltas = view.deltas()
-        print_json({"event": "rows", "offset": view.offset, "rows": to_plain(list(view.values()))})
+        deltas, columns = view.deltas(), view.table.columns
+        print_json({"event": "rows", "offset": view.offset, "rows": [by_column(columns, row) for row in view.values()]})
         left = count
         while left is None or left > 0:
-            print_json(_line(await anext(deltas)))
+            print_json(_line(columns, await anext(deltas)))
             left = None if left is None else left - 1
 
 
@@ -108,12 +109,17 @@ def _clock(delta: ViewDelta[Any]) -> str:
     return datetime.fromtimestamp(delta.timestamp / 1e6, tz=UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
-def _line(delta: ViewDelta[Any]) -> dict[str, Any]:
+def _line(columns: Sequence[ColumnInfo], delta: ViewDelta[Any]) -> dict[str, Any]:
     return {
         "event": "delta",
         "offset": delta.offset,
         "timestamp": delta.timestamp,
         "reset": delta.reset,
         "anew": delta.anew and to_plain(delta.anew),
-        "changes": [{"change": type(each).__name__.lower(), **to_plain(each)} for each in delta.changes],
+        "changes": [_change(columns, each) for each in delta.changes],
     }
+
+
+def _change(columns: Sequence[ColumnInfo], change: Change[Any]) -> dict[str, Any]:
+    rows = {name: by_column(columns, getattr(change, name)) for name in ("before", "after") if hasattr(change, name)}
+    return {"change": type(change).__name__.lower(), "key": to_plain(change.key), **rows}

@@ -108,6 +108,8 @@ def test_a_column_is_shown_whatever_its_name(tenant: Tenant) -> None:
     assert "how many" in ended.stdout
     assert "[/x]" in ended.stdout
     assert "?column?" in ended.stdout
+    sql = 'SELECT id AS "class", id AS "class", owner AS "who is it" FROM accounts WHERE id = 1'
+    assert objects(ask(tenant, "query", sql, "--json").stdout) == [{"class": 1, "column_2": 1, "who is it": "ada"}]
 
 
 def test_the_data_directory_holds_the_token(tenant: Tenant) -> None:
@@ -142,6 +144,27 @@ def test_watch_prints_json_lines_where_nobody_looks(tenant: Tenant) -> None:
     assert (change["change"], change["before"]["balance"], change["after"]["balance"]) == ("update", 1, 2)
     assert updated["offset"] > inserted["offset"] > first["offset"] - 1
     assert not updated["reset"]
+
+
+def test_watch_names_columns_as_the_query_does(tenant: Tenant) -> None:
+    """In its first rows and in what changes, whatever the name."""
+    sql = "SELECT id, balance AS \"the balance\" FROM accounts WHERE owner = 'eve'"
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "store", "watch", sql, "--count", "1"],
+        cwd=tenant.directory,
+        env=environment(**tenant.variables),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    watching.stdout.readline()
+    ask(tenant, "call", "open_account", "5", "eve", "1")
+    told = json.loads(watching.stdout.readline())
+    assert watching.wait(30) == Exit.DONE
+    watching.stdout.close()
+    assert told["changes"] == [{"change": "insert", "key": 5, "after": {"id": 5, "the balance": 1}}]
+    first = store("watch", sql, "--count", "0", cwd=tenant.directory, **tenant.variables)
+    assert json.loads(first.stdout)["rows"] == [{"id": 5, "the balance": 1}]
 
 
 def test_watch_paints_on_a_terminal(tenant: Tenant) -> None:
