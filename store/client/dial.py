@@ -10,9 +10,9 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationError
 from websockets.typing import Subprotocol
 
-from store.client.errors import HINT_URL, Unreachable, handshake_error
+from store.client.errors import HINT_TOKEN, HINT_URL, Unreachable, handshake_error
 from store.client.options import ClientOptions
-from store.errors import ConfigError, ProtocolError
+from store.errors import ConfigError, Denied, ProtocolError
 from store.subscribe.messages import CLOSE_SUBPROTOCOL, SUBPROTOCOL_MSGPACK
 
 PATH: Final = "/v1/connect"
@@ -36,7 +36,7 @@ async def dial(url: str, token: Token, *, options: ClientOptions, ssl: tls.SSLCo
     try:
         socket = await open_websocket(
             url,
-            additional_headers={"Authorization": f"Bearer {token if isinstance(token, str) else token()}"},
+            additional_headers={"Authorization": f"Bearer {_sendable(token if isinstance(token, str) else token())}"},
             subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
             compression=None,
             ssl=ssl if ssl is not None or not url.startswith("wss:") else True,  # True: the system's authorities.
@@ -65,3 +65,10 @@ async def dial(url: str, token: Token, *, options: ClientOptions, ssl: tls.SSLCo
         await socket.close()
         raise ProtocolError(f"{url} does not speak {SUBPROTOCOL_MSGPACK}", close_code=CLOSE_SUBPROTOCOL, hint=HINT_URL)
     return socket
+
+
+def _sendable(token: str) -> str:
+    """The token. Denied where no header can carry it, without repeating what may be a secret."""
+    if not token.isascii() or not token.isprintable():
+        raise Denied("the token holds what no token has, such as a line break at its end", hint=HINT_TOKEN)
+    return token

@@ -192,6 +192,19 @@ def test_synced_asks_of_any_view(tenant: Tenant) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("token", ["cst_secret\n", "cst_secret\r\nHost: x", "cst_s\u20accret"])
+def test_a_token_that_cannot_be_sent_is_not_repeated(tenant: Tenant, token: str) -> None:
+    """A line break at its end, perhaps: the error says so, and keeps the token to itself."""
+
+    async def scene() -> None:
+        with pytest.raises(Denied, match="line break") as caught:
+            async with connect(tenant.url, token):
+                pass
+        assert "cst_s" not in str(caught.value)
+
+    asyncio.run(scene())
+
+
 def test_a_wrong_token_is_denied(tenant: Tenant) -> None:
     """A token the tenant does not know does not come in, and the error says what to do."""
 
