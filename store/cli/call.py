@@ -19,7 +19,17 @@ from store.cli.arguments import (
     token_of,
     trust,
 )
-from store.cli.output import JsonFlag, by_column, note, plain_of, print_json, rows_table, show_value, stdout
+from store.cli.output import (
+    JsonFlag,
+    by_column,
+    note,
+    plain_of,
+    print_json,
+    print_table,
+    rows_table,
+    show_value,
+    stdout,
+)
 from store.client import connect
 from store.errors import MalformedCall
 
@@ -83,7 +93,7 @@ def query(  # Options of a command.
         for row in rows:
             print_json(by_column(rows.table.columns, row))
         return
-    stdout.print(rows_table((each.name for each in rows.table.columns), rows))
+    print_table(rows_table((each.name for each in rows.table.columns), rows))
     note(f"{len(rows)} row{'' if len(rows) == 1 else 's'} at offset {rows.offset}")
 
 
