@@ -7,9 +7,7 @@ status and a second ship leave there). Only what keeps the ledger or the keys fr
 """
 
 import os
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -57,6 +55,7 @@ from store.cli.audit.places import (
 from store.cli.directories import Directory
 from store.cli.exits import Exit
 from store.cli.output import JsonFlag, note, print_json, stdout
+from store.cli.stopping import Stop
 from store.env.audit_keys import KeyFolder
 from store.env.hands import OwnHands, ThreadHands
 from store.env.ledger import Ledger, LedgerDamaged
@@ -94,9 +93,7 @@ def ship(
     """Ship the trail of a data directory, as `store serve` does by itself: by hand, for a store that is stopped."""
     options = configure(config, set_, tenant__data=directory)
     places = places_of(options.tenant.data, options.audit)
-    stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
+    stop = Stop()
 
     def tell(what: str) -> None:
         if json:
@@ -111,7 +108,7 @@ def ship(
             with _ends_told(places), opened_keeper(places, options.audit, tell, skip_missing=accept_gap) as keeper:
                 if follow:
                     _follow(keeper, places, options.audit, stop, json=json)
-                    if not stop.is_set():
+                    if not stop.asked:
                         continue  # A key came.
                 done = _ship_the_rest(keeper, stop, LAST_S if follow else None)
                 _say(keeper, places, options.audit, json=json)
@@ -267,10 +264,10 @@ def _expect_none_before(places: Places, store: WormStore, log: str) -> None:
         )
 
 
-def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threading.Event, *, json: bool) -> None:
+def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: Stop, *, json: bool) -> None:
     """Until it is told to end, or a key came or went."""
     keys, said, looked = _names(places.keys), 0.0, time.monotonic()
-    while not stop.is_set():
+    while not stop.asked:
         pause = keeper.step()
         now = time.monotonic()
         if now - said >= STATUS_INTERVAL_S:
@@ -288,13 +285,13 @@ def _follow(keeper: Keeper, places: Places, options: AuditOptions, stop: threadi
             stop.wait(pause)
 
 
-def _ship_the_rest(keeper: Keeper, stop: threading.Event, limit_s: float | None) -> bool:
+def _ship_the_rest(keeper: Keeper, stop: Stop, limit_s: float | None) -> bool:
     """All that is there, within the time there is; whether all of it is shipped. Without a limit, until trouble."""
     began = time.monotonic()
     keeper.finish()
     while not keeper.done:
         pause = keeper.step()
-        if limit_s is None and (stop.is_set() or keeper.trouble):
+        if limit_s is None and (stop.asked or keeper.trouble):
             break
         if limit_s is not None and time.monotonic() - began > limit_s:
             break
