@@ -193,7 +193,7 @@ def test_nobody_is_forgotten_where_no_trail_is(tmp_path: Path) -> None:
 
 def test_who_did_what_by_hand_to_a_trail_is_in_the_log(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With how it ended; the name of who was forgotten is not in it."""
-    store("audit", "forget", "ada", "data", "--yes", cwd=stopped)
+    store("audit", "forget", "olga", "data", "--yes", cwd=stopped)
     store("audit", "keys", "rotate", "data", cwd=stopped)
     store("audit", "hold", "data", cwd=stopped)
     store("audit", "rebuild", "data", "--yes", cwd=stopped)
@@ -209,7 +209,7 @@ def test_who_did_what_by_hand_to_a_trail_is_in_the_log(stopped: Path, monkeypatc
         ("keys rotate", FAILED),
     ]
     assert all(who == ME for _, who in acts)
-    assert b"ada" not in b"".join(args)
+    assert b"olga" not in b"".join(args)
 
 
 def test_a_hold_is_put_and_lifted(stopped: Path) -> None:
