@@ -21,6 +21,7 @@ import msgspec
 
 from bench.in_process import clients, open_accounts, opened, rounds
 from bench.machine import pin
+from store.tables.overlay import TableView
 
 CALLS: Final = 100_000
 IN_FLIGHT: Final = 40
@@ -34,7 +35,6 @@ STEPS: Final = (
     ("run", "store.engine.execution", "Execution.run"),
     ("run: get", "store.tables.overlay", "TableView.get"),
     ("run: update", "store.tables.overlay", "TableView.update"),
-    ("run: write set", "store.tables.overlay", "Overlay.write_set"),
     ("run: clear", "store.tables.overlay", "Overlay.clear"),
     ("encode", "store.engine.write_path", "encode_transaction"),
     ("append", "store.log.commitlog", "Commitlog.append"),
@@ -43,7 +43,7 @@ STEPS: Final = (
     ("answer", "store.subscribe.session", "Session.tell"),
     ("flush+checksum", "store.log.commitlog", "Commitlog.flush"),
     ("seal", "store.engine.feed", "Feed.seal"),
-    ("sync", "store.log.commitlog", "SyncTicket.run"),
+    ("sync", "store.log.commitlog", "Commitlog.sync"),
     ("publish", "store.engine.feed", "Feed.publish"),
 )
 """(step, module, function) in the order of the route; "a: b" is inside "a"."""
@@ -127,6 +127,11 @@ def measure(directory: Path, *, frame_calls: int, keys: str = "uniform", named: 
     with opened(directory) as engine:
         open_accounts(engine)
         connections = clients(engine, named=named)
+        patch += [
+            (view, "update", update, watch.around("run: update", update))
+            for view in TableView.__subclasses__()
+            if (update := vars(view).get("update")) is not None  # Written as text when the table was first looked at.
+        ]
         gc.collect()
         gc.freeze()
         for turn, bursts in enumerate(sent):

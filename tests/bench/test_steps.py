@@ -1,9 +1,11 @@
 """The profile by steps."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
+from bench.profile import steps
 from bench.steps import STEPS, Stopwatch
 
 
@@ -26,3 +28,10 @@ def test_a_step_is_timed_without_the_steps_inside() -> None:
     assert watch.counts == {"inner": 1, "outer": 1}
     assert watch.seconds["outer"] < watch.seconds["inner"]
     assert watch.around("each", lambda: (number for number in range(3)), generator=True)() == [0, 1, 2]
+
+
+def test_every_step_is_taken(tmp_path: Path) -> None:
+    """Where nothing is followed nothing is evaluated; a step that no call takes otherwise is told as costing nothing."""
+    profile = steps(tmp_path, frame_calls=40)
+    assert {each.name for each in profile.steps if not each.count} == {"evaluate"}
+    assert profile.missing == []
