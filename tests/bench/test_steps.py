@@ -31,7 +31,7 @@ def test_a_step_is_timed_without_the_steps_inside() -> None:
 
 
 def test_every_step_is_taken(tmp_path: Path) -> None:
-    """Where nothing is followed nothing is evaluated; a step that no call takes otherwise is told as costing nothing."""
+    """But where nothing is followed nothing is evaluated: what no call takes is told as costing nothing."""
     profile = steps(tmp_path, frame_calls=40)
     assert {each.name for each in profile.steps if not each.count} == {"evaluate"}
     assert profile.missing == []
