@@ -45,16 +45,17 @@ class Execution:
 
     def __init__(self, database: Database, deadline: Deadline) -> None:
         self._overlay: Final = Overlay(database)
+        self._touched: Final = self._overlay.touched
+        self._moving: Final = self._overlay.moving
         self._deadline: Final = deadline
         self.view: Final = self._overlay.view
         """The tables as each run's Context shows them."""
 
     def run(self, reducer: Reducer[Any, Any], context: Context, values: tuple[Any, ...]) -> Outcome:
         """Run a reducer on its arguments and take its net writes; the overlay is empty again afterwards."""
-        overlay = self._overlay
-        touched = overlay.touched
+        touched = self._touched
         if touched:  # A reducer kept a table and wrote to it after its call had ended: that never was a call.
-            overlay.clear()
+            self._overlay.clear()
         deadline, apply = self._deadline, reducer.apply
         try:
             deadline.start()
@@ -63,16 +64,16 @@ class Execution:
             finally:
                 deadline.stop()
             value = NIL if returned is None else _encode_returned(reducer, returned)
-            writes = tuple(touched[0].writes.values()) if len(touched) == 1 else overlay.write_set()
+            writes = tuple(touched[0].writes.values()) if len(touched) == 1 else self._overlay.write_set()
             if len(writes) > _FEW_WRITES:
                 _check_size(reducer, writes)
-            return COMMITTED, value, writes, overlay.moves() if overlay.moving else ()
+            return COMMITTED, value, writes, self._overlay.moves() if self._moving else ()
         except BaseException as error:  # noqa: BLE001  # SystemExit, KeyboardInterrupt: no reducer ends the process.
             deadline.stop()
             return _fail(reducer, error)
         finally:
             if touched:
-                overlay.clear()
+                self._overlay.clear()
 
 
 def _fail(reducer: Reducer[Any, Any], error: BaseException) -> Outcome:
