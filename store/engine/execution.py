@@ -58,18 +58,21 @@ class Execution:
             self._overlay.clear()
         deadline, apply = self._deadline, reducer.apply
         try:
-            deadline.start()
+            deadline.runs += 1
+            deadline.running = True
+            if not deadline.armed:
+                deadline.arm()
             try:
                 returned = apply(context, values)
             finally:
-                deadline.stop()
+                deadline.running = False
             value = NIL if returned is None else _encode_returned(reducer, returned)
             writes = tuple(touched[0].writes.values()) if len(touched) == 1 else self._overlay.write_set()
             if len(writes) > _FEW_WRITES:
                 _check_size(reducer, writes)
             return COMMITTED, value, writes, self._overlay.moves() if self._moving else ()
         except BaseException as error:  # noqa: BLE001  # SystemExit, KeyboardInterrupt: no reducer ends the process.
-            deadline.stop()
+            deadline.running = False
             return _fail(reducer, error)
         finally:
             if touched:

@@ -1,8 +1,7 @@
 """The timer that stops a reducer which runs too long, even `while True: pass`.
 
-Laws: starting and stopping cost a few attribute writes; stopping twice is stopping once. Nothing is raised but between
-a start and its stop, and never inside `stop` itself, so a `stop` that is the first thing in a `finally` always happens.
-The timer ticks only while reducers run; beside it a thread looks at the run's number, now and then.
+Laws: beginning and ending a run cost a few attribute writes; ending twice is ending once. Nothing is raised but between
+the two. The timer ticks only while reducers run; beside it a thread looks at the run's number, now and then.
 """
 
 import faulthandler
@@ -36,32 +35,31 @@ class SignalDeadline:
     the process with a traceback; where it waits, a thread does, as soon as it has seen that run for so long.
     """
 
-    __slots__ = ("_armed", "_closed", "_installed", "_limit_seconds", "_run", "_running", "_seen_at", "_seen_run")
+    __slots__ = ("_closed", "_installed", "_limit_seconds", "_seen_at", "_seen_run", "armed", "running", "runs")
 
     def __init__(self, limit_seconds: float) -> None:
         assert limit_seconds > 0
         self._limit_seconds = limit_seconds
-        self._run = 0  # Counts the starts.
-        self._running = False
-        self._armed = False
+        self.runs = 0
+        self.running = False
+        self.armed = False
         self._installed = False
         self._closed = threading.Event()
         self._seen_run = 0
         self._seen_at = 0.0
 
-    def start(self) -> None:
-        """From here on the time counts."""
-        self._run += 1
-        self._running = True
-        if not self._armed:
-            self._arm()
-
-    def stop(self) -> None:
-        """The reducer is done: nothing will be raised any more."""
-        self._running = False
+    def arm(self) -> None:
+        """From here on the timer ticks, until no run has begun for a whole tick."""
+        if not self._installed:
+            self._install()
+        self.armed = True
+        self._seen_run = 0
+        interval = self._limit_seconds / TICKS_PER_LIMIT
+        signal.setitimer(signal.ITIMER_REAL, interval, interval)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
 
     def close(self) -> None:
-        """Give the signals back; the next start takes them again."""
+        """Give the signals back; the next run takes them again."""
         if self._installed:
             self._disarm()
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -76,27 +74,18 @@ class SignalDeadline:
         threading.Thread(target=self._watch, args=(self._closed,), name="deadline", daemon=True).start()
         self._installed = True
 
-    def _arm(self) -> None:
-        if not self._installed:
-            self._install()
-        self._armed = True
-        self._seen_run = 0
-        interval = self._limit_seconds / TICKS_PER_LIMIT
-        signal.setitimer(signal.ITIMER_REAL, interval, interval)
-        signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
-
     def _disarm(self) -> None:
-        self._armed = False
+        self.armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def _tick(self, _signal: int, frame: FrameType | None) -> None:
-        run = self._run
+        run = self.runs
         if run != self._seen_run:
             self._seen_run = run
             self._seen_at = time.monotonic()
             signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
-        elif not self._running:
+        elif not self.running:
             self._disarm()  # No run began for a whole tick.
         else:
             self._judge(time.monotonic() - self._seen_at, frame)
@@ -106,7 +95,7 @@ class SignalDeadline:
         if seconds >= self._limit_seconds * STOP_FACTOR:
             _stop_process(seconds, frame)
         signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
-        if seconds >= self._limit_seconds and frame is not None and frame.f_code is not SignalDeadline.stop.__code__:
+        if seconds >= self._limit_seconds:
             raise DeadlineExceeded(f"the reducer ran longer than {self._limit_seconds:g} s")
 
     def _watch(self, closed: threading.Event) -> None:
@@ -116,8 +105,8 @@ class SignalDeadline:
         """
         seen_run = looks = 0
         while not closed.wait(self._limit_seconds):
-            run = self._run
-            looks = looks + 1 if self._running and run == seen_run else 0
+            run = self.runs
+            looks = looks + 1 if self.running and run == seen_run else 0
             seen_run = run
             if looks > STOP_FACTOR + 1:
                 main = threading.main_thread().ident or 0

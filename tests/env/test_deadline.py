@@ -15,6 +15,7 @@ from store.env.deadline import EXIT_STUCK, SignalDeadline
 from store.env.posix import PosixDisk
 from store.env.world import DeadlineExceeded
 from store.ids import Position
+from tests.contracts.deadlines import start, stop
 
 
 @pytest.fixture(name="deadline")
@@ -28,10 +29,10 @@ def _deadline() -> Iterator[SignalDeadline]:
 def guarded(deadline: SignalDeadline, reducer: Callable[[], None]) -> None:
     """Run it as the engine does: `stop` is the first thing in the `finally`."""
     try:
-        deadline.start()
+        start(deadline)
         reducer()
     finally:
-        deadline.stop()
+        stop(deadline)
 
 
 def forever() -> None:
@@ -75,8 +76,8 @@ def test_the_disk_works_while_the_timer_ticks(tmp_path: Path) -> None:
     file = PosixDisk(tmp_path).create("a")
     data = bytes(1 << 20)
     for _ in range(20):
-        deadline.start()
-        deadline.stop()
+        start(deadline)
+        stop(deadline)
         file.write(Position(0), data)
         file.sync()
         assert file.read(Position(0), len(data)) == data
@@ -122,9 +123,9 @@ def test_who_swallows_it_gets_it_again(deadline: SignalDeadline) -> None:
 
 
 def test_nothing_is_raised_between_runs(deadline: SignalDeadline) -> None:
-    """Many ticks pass over other work; the timer then rests until the next start."""
-    deadline.start()
-    deadline.stop()
+    """Many ticks pass over other work; the timer then rests until the next run."""
+    start(deadline)
+    stop(deadline)
     while signal.getitimer(signal.ITIMER_REAL)[1]:
         pass
     assert not signal.getitimer(signal.ITIMER_VIRTUAL)[0]
@@ -134,9 +135,9 @@ def test_nothing_is_raised_between_runs(deadline: SignalDeadline) -> None:
 
 def test_stopping_twice_is_stopping_once(deadline: SignalDeadline) -> None:
     """Nothing is raised after the first, and the timer comes to rest."""
-    deadline.start()
-    deadline.stop()
-    deadline.stop()
+    start(deadline)
+    stop(deadline)
+    stop(deadline)
     while signal.getitimer(signal.ITIMER_REAL)[1]:
         pass
 
@@ -146,16 +147,16 @@ def test_many_short_runs_are_not_taken_for_a_long_one(deadline: SignalDeadline) 
     ticks = 0
     seen = deadline._seen_run
     while ticks < 12:
-        deadline.start()
-        deadline.stop()
+        start(deadline)
+        stop(deadline)
         ticks += seen != deadline._seen_run
         seen = deadline._seen_run
 
 
 def test_closing_gives_the_signals_back(deadline: SignalDeadline) -> None:
     """Nothing ticks any more."""
-    deadline.start()
-    deadline.stop()
+    start(deadline)
+    stop(deadline)
     deadline.close()
     deadline.close()
     assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
@@ -167,16 +168,17 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
     script = f"""
 from store.env.deadline import SignalDeadline
 from store.env.world import DeadlineExceeded
+from tests.contracts.deadlines import start, stop
 
 def stubborn():
 {body}
 
 deadline = SignalDeadline(0.02)
 try:
-    deadline.start()
+    start(deadline)
     stubborn()
 finally:
-    deadline.stop()
+    stop(deadline)
 """
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
 
@@ -215,10 +217,10 @@ def test_a_run_that_waits_in_c_and_cannot_be_interrupted_ends_the_process() -> N
 
 
 def test_closing_ends_the_thread(deadline: SignalDeadline) -> None:
-    """And the next start has its own."""
+    """And the next run has its own."""
     for _ in range(2):
-        deadline.start()
-        deadline.stop()
+        start(deadline)
+        stop(deadline)
         (thread,) = [each for each in threading.enumerate() if each.name == "deadline"]
         deadline.close()
         thread.join()
