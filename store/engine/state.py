@@ -100,6 +100,7 @@ class State:
         """
         offset = transaction.offset
         assert offset == self.next_offset
+        assert transaction.timestamp - self.last_timestamp > 0  # So, not by comparing: it is half the price.
         self.last_offset = offset
         self.next_offset = offset + 1  # type: ignore[assignment]  # To say so with Offset() costs a call.
         self.last_timestamp = transaction.timestamp

@@ -250,6 +250,7 @@ class Commitlog:
             raise _refusal()
         assert ticket is self._ticket
         assert ticket.finished
+        assert self.durable_offset <= ticket.offset <= self._flushed_offset
         self._ticket = None
         self._note_durable(ticket.offset, ticket.end)
 
