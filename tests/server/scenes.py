@@ -14,10 +14,11 @@ import msgspec
 from websockets.sync.client import ClientConnection, connect
 
 from store.engine.engine import Engine, open_engine
+from store.engine.housekeeping import DISK
 from store.engine.identity import SCOPES
 from store.engine.options import EngineOptions
 from store.engine.reducer import Domain
-from store.env.memory import MemoryDisk, NoDeadline, SeededEntropy
+from store.env.memory import CAPACITY, MemoryDisk, NoDeadline, SeededEntropy
 from store.env.posix import SystemClock
 from store.env.world import Disk, File, World
 from store.log.commitlog import LogOptions
@@ -217,6 +218,18 @@ class Tenant:
         self._loop.call_soon_threadsafe(act)
         assert done.wait(LIMIT_S)
         return found[0]
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """Too little space for calls, yet enough for the store's own records, as its looks at the disk find it."""
+        reasons = self.engine.admission.reasons
+        self.memory.set_capacity(self.engine.housekeeping.reserve // 2)
+        self.wait_until(lambda: DISK in reasons)
+        try:
+            yield
+        finally:
+            self.memory.set_capacity(CAPACITY)
+            self.wait_until(lambda: DISK not in reasons)
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Come back once something holds on the server's thread."""

@@ -56,9 +56,8 @@ def test_counts(tmp_path: Path) -> None:
         tenant.call("write", 1, "one")
         tenant.call("write", 2)
         tenant.request("GET", "/v1/schema", token="")
-        tenant.on_loop(lambda: tenant.engine.admission.close("disk", "full"))
-        tenant.call("write", 3, "three")
-        tenant.on_loop(lambda: tenant.engine.admission.open("disk"))
+        with tenant.full_disk():
+            tenant.call("write", 3, "three")
         found = read(tenant)
         assert found['store_calls_failed_total{code="refused"}'] == 1
         assert found['store_calls_refused_total{reason="disk"}'] == 1

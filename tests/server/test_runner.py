@@ -216,12 +216,8 @@ def test_vouching(tmp_path: Path) -> None:
 def test_housekeeping(tmp_path: Path) -> None:
     """While the disk is nearly full calls are refused, and taken again when there is space, with nobody asking."""
     with serving(tmp_path) as tenant:
-        capacity = tenant.memory.free_bytes()
-        tenant.on_loop(lambda: tenant.memory.set_capacity(1 << 20))
-        tenant.wait_until(lambda: bool(tenant.engine.admission.reasons))
-        assert tenant.call("write", 1, "one").status == 503
-        tenant.on_loop(lambda: tenant.memory.set_capacity(capacity))
-        tenant.wait_until(lambda: not tenant.engine.admission.reasons)
+        with tenant.full_disk():
+            assert tenant.call("write", 1, "one").status == 503
         assert tenant.call("write", 1, "one").status == 200
 
 
