@@ -35,7 +35,6 @@ STEPS: Final = (
     ("run", "store.engine.execution", "Execution.run"),
     ("run: get", "store.tables.overlay", "TableView.get"),
     ("run: update", "store.tables.overlay", "TableView.update"),
-    ("run: clear", "store.tables.overlay", "Overlay.clear"),
     ("encode", "store.engine.write_path", "encode_transaction"),
     ("append", "store.log.commitlog", "Commitlog.append"),
     ("apply", "store.engine.state", "State.absorb"),
@@ -128,9 +127,10 @@ def measure(directory: Path, *, frame_calls: int, keys: str = "uniform", named: 
         open_accounts(engine)
         connections = clients(engine, named=named)
         patch += [
-            (view, "update", update, watch.around("run: update", update))
+            (view, method, written, watch.around(f"run: {method}", written))
             for view in TableView.__subclasses__()
-            if (update := vars(view).get("update")) is not None  # Written as text when the table was first looked at.
+            for method in ("get", "update")
+            if (written := vars(view).get(method)) is not None  # As text, when the table was first looked at.
         ]
         gc.collect()
         gc.freeze()

@@ -13,6 +13,7 @@ from store.codec import NIL, UNSTORABLE
 from store.engine.reducer import Context, Reducer
 from store.env.world import Deadline, DeadlineExceeded
 from store.errors import CALL_ERRORS, CallError, ConstraintViolation, Overloaded, ReducerFailed, Refused, UnknownReducer
+from store.ids import Offset
 from store.tables.database import Database, Move
 from store.tables.overlay import Overlay
 from store.transaction import COMMITTED, Write
@@ -51,29 +52,42 @@ class Execution:
         self.view: Final = self._overlay.view
         """The tables as each run's Context shows them."""
 
-    def run(self, reducer: Reducer[Any, Any], context: Context, values: tuple[Any, ...]) -> Outcome:
-        """Run a reducer on its arguments and take its net writes; the overlay is empty again afterwards."""
+    def run(self, reducer: Reducer[Any, Any], context: Context, values: tuple[Any, ...], offset: Offset) -> Outcome:
+        """Run a reducer on its arguments and take its net writes; the overlay is empty again afterwards.
+
+        `offset` is the place that the call will have in the log: no two runs in a row have the same.
+        """
         touched = self._touched
         if touched:  # A reducer kept a table and wrote to it after its call had ended: that never was a call.
             self._overlay.clear()
         deadline, apply = self._deadline, reducer.apply
         try:
-            deadline.runs += 1
-            deadline.running = True
+            deadline.running = offset
             if not deadline.armed:
                 deadline.arm()
             try:
                 returned = apply(context, values)
             finally:
-                deadline.running = False
+                deadline.running = 0
             value = NIL if returned is None else _encode_returned(reducer, returned)
-            writes = tuple(touched[0].writes.values()) if len(touched) == 1 else self._overlay.write_set()
+            moves: Sequence[Move] = ()
+            if len(touched) == 1 and not self._moving:  # Most calls: as below, without the calls.
+                view = touched[0]
+                writes = tuple(view.writes.values())
+                view.seen.clear()
+                view.writes.clear()
+                view.next_key = 0
+                touched.clear()
+            else:
+                writes = self._overlay.write_set()
+                moves = self._overlay.moves()
             if len(writes) > _FEW_WRITES:
                 _check_size(reducer, writes)
-            return COMMITTED, value, writes, self._overlay.moves() if self._moving else ()
         except BaseException as error:  # noqa: BLE001  # SystemExit, KeyboardInterrupt: no reducer ends the process.
-            deadline.running = False
+            deadline.running = 0
             return _fail(reducer, error)
+        else:
+            return COMMITTED, value, writes, moves
         finally:
             if touched:
                 self._overlay.clear()

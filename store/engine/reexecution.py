@@ -122,7 +122,7 @@ def _run_again(
         return
     sender = state.identities[logged.identity]
     context = Context(execution.view, logged.timestamp, sender, batch_seed, logged.offset)
-    outcome = execution.run(reducer, context, values)
+    outcome = execution.run(reducer, context, values, logged.offset)
     differing = ", ".join(_compare(outcome, logged))
     if differing:
         report.note(Difference(logged.offset, logged.reducer, differing))

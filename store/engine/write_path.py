@@ -145,8 +145,9 @@ class WritePath:
         # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
         now: Any = wall if since > 0 else state.last_timestamp + 1  # Timestamp() would cost a call.
         execution = self._execution
-        context = Context(execution.view, now, caller.identity, self._log.seed, state.next_offset)
-        outcome, value, writes, moves = execution.run(reducer, context, values)
+        offset = state.next_offset
+        context = Context(execution.view, now, caller.identity, self._log.seed, offset)
+        outcome, value, writes, moves = execution.run(reducer, context, values, offset)
         kind = _CALL
         if outcome:
             kind = _FAILED_CALL
@@ -155,7 +156,7 @@ class WritePath:
         # 3  Number: the next offset, that moment, the caller, inputs, outcome, net write set.
         transaction = Transaction(
             kind,
-            state.next_offset,
+            offset,
             now,
             writes,
             call_key,

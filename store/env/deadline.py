@@ -35,13 +35,12 @@ class SignalDeadline:
     the process with a traceback; where it waits, a thread does, as soon as it has seen that run for so long.
     """
 
-    __slots__ = ("_closed", "_installed", "_limit_seconds", "_seen_at", "_seen_run", "armed", "running", "runs")
+    __slots__ = ("_closed", "_installed", "_limit_seconds", "_seen_at", "_seen_run", "armed", "running")
 
     def __init__(self, limit_seconds: float) -> None:
         assert limit_seconds > 0
         self._limit_seconds = limit_seconds
-        self.runs = 0
-        self.running = False
+        self.running = 0
         self.armed = False
         self._installed = False
         self._closed = threading.Event()
@@ -49,7 +48,7 @@ class SignalDeadline:
         self._seen_at = 0.0
 
     def arm(self) -> None:
-        """From here on the timer ticks, until no run has begun for a whole tick."""
+        """From here on the timer ticks, until a tick finds no run."""
         if not self._installed:
             self._install()
         self.armed = True
@@ -80,13 +79,13 @@ class SignalDeadline:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def _tick(self, _signal: int, frame: FrameType | None) -> None:
-        run = self.runs
-        if run != self._seen_run:
+        run = self.running
+        if not run:
+            self._disarm()  # Under load the next one arms it again, which takes two system calls.
+        elif run != self._seen_run:
             self._seen_run = run
             self._seen_at = time.monotonic()
             signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
-        elif not self.running:
-            self._disarm()  # No run began for a whole tick.
         else:
             self._judge(time.monotonic() - self._seen_at, frame)
 
@@ -105,8 +104,8 @@ class SignalDeadline:
         """
         seen_run = looks = 0
         while not closed.wait(self._limit_seconds):
-            run = self.runs
-            looks = looks + 1 if self.running and run == seen_run else 0
+            run = self.running
+            looks = looks + 1 if run and run == seen_run else 0
             seen_run = run
             if looks > STOP_FACTOR + 1:
                 main = threading.main_thread().ident or 0

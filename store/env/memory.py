@@ -400,8 +400,7 @@ class NoDeadline:
     """Lets every reducer run as long as it likes (Deadline)."""
 
     def __init__(self) -> None:
-        self.runs = 0
-        self.running = False
+        self.running = 0
         self.armed = False
 
     def arm(self) -> None:

@@ -122,16 +122,14 @@ class Deadline(Protocol):
     """Stops a reducer that runs too long, even `while True: pass`, by raising DeadlineExceeded inside it.
 
     Whoever runs one says so in these attributes, for calls would cost a fiftieth of the whole: a run begins with
-    `runs += 1`, `running = True` and, unless it is `armed`, `arm()`; it ends with `running = False`, first thing in a
-    `finally`. From there on nothing is raised any more.
+    `running = number` and then, unless it is `armed`, `arm()`; it ends with `running = 0`, first thing in a `finally`.
+    From there on nothing is raised any more.
     """
 
-    runs: int
-    """How many have begun: each has its time anew."""
-    running: bool
-    """Whether one goes on."""
+    running: int
+    """The number of the run that goes on, not that of the one before: each has its time anew. 0 while none does."""
     armed: bool
-    """Whether somebody looks at these."""
+    """Whether somebody looks at it."""
 
     def arm(self) -> None:
         """From here on the time of a run counts."""

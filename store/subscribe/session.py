@@ -90,7 +90,7 @@ class Session(Outbox):
         self._encode_result: Final = encoding.result
         self._gathers: Final = encoding.results is not None
         self._gathering = False
-        """Whether the frame that is worked through has many messages."""
+        """Whether results are gathered: the frame that is worked through has many messages, and nothing is followed."""
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, LiveQuery]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
@@ -140,7 +140,7 @@ class Session(Outbox):
             return
         if count > self._messages_per_frame_max:
             self._check_count(count)
-        self._gathering = self._gathers
+        self._gathering = self._gathers and not self._queries
         try:
             for message in messages:
                 self._handlers[type(message)](message)
@@ -218,7 +218,7 @@ class Session(Outbox):
             self._fail("call", message.sequence, error, message.reducer)
             return
         value = answer.value
-        if self._gathering and len(value) <= GATHERED_SIZE_MAX and not answer.outcome and not self._queries:
+        if self._gathering and not answer.outcome and (value is NIL or len(value) <= GATHERED_SIZE_MAX):
             self._results.append(
                 ("result", message.sequence, answer.offset, None if value is NIL else msgspec.Raw(value))
             )
@@ -302,6 +302,7 @@ class Session(Outbox):
         except CallError as error:
             self._fail("subscribe", message.id, error)
             return
+        self._gathering = False  # Results would come before the deltas of their own calls.
         self._queries[message.id] = query
         self._ids[query.id] = message.id
         self._subscriptions.follow(self, query, epoch=message.epoch, after=message.offset)

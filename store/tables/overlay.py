@@ -17,8 +17,8 @@ from store.errors import ConstraintViolation
 from store.ids import Key
 from store.schema import Table
 from store.tables.database import Database, Move
+from store.tables.methods import ABSENT, Held, make_get, make_update
 from store.tables.table import HashIndex, StoredTable
-from store.tables.updating import ABSENT, make_update
 from store.transaction import Op, Write
 
 Row = TypeVar("Row", bound=Table)
@@ -29,9 +29,19 @@ _DELETE: Final = int(Op.DELETE)
 
 
 class TableView(Generic[Row]):
-    """One table as a reducer sees it: everything committed, and everything it has written itself so far."""
+    """One table as a reducer sees it: everything committed, and everything it has written itself so far.
 
-    def __init__(self, base: StoredTable, touched: "list[TableView[Any]]", moving: "list[TableView[Any]]") -> None:
+    Each is of a class of its own, whose `get` and `update` are written for it (methods.py).
+    """
+
+    def __init__(
+        self,
+        base: StoredTable,
+        seen: dict[Key, Any],
+        writes: dict[Key, Write],
+        touched: "list[TableView[Any]]",
+        moving: "list[TableView[Any]]",
+    ) -> None:
         codec = base.codec
         self._base: Final = base
         self._id: Final = base.schema.id
@@ -47,9 +57,9 @@ class TableView(Generic[Row]):
         self._indexed_of: Final[Callable[[Any], Any] | None] = (
             attrgetter(*[each.name for each in base.indexes]) if base.indexes else None
         )
-        self.seen: Final[dict[Key, Any]] = {}
+        self.seen: Final = seen
         """The rows looked at or written in this call, decoded, as they are now; None where there is none."""
-        self.writes: Final[dict[Key, Write]] = {}
+        self.writes: Final = writes
         """The net writes by key."""
         self._moved: Final[dict[Key, Any]] = {}
         """By key: the committed row that the indexes still hold; None where there was none."""
@@ -245,9 +255,6 @@ class TableView(Generic[Row]):
 class _UuidView(TableView[Row]):
     """A table whose key is a UUID: its stored form is the UUID's text."""
 
-    def get(self, key: Any) -> Row | None:
-        return super().get(str(key))
-
     def delete(self, key: Any) -> bool:
         return super().delete(str(key))
 
@@ -269,8 +276,10 @@ class _Views(dict[type[Table], TableView[Any]]):
         if table is None or table.codec.row_type is not row_type:
             raise TypeError(f"{row_type.__name__} is not a table of a loaded domain")
         kind: type[TableView[Any]] = TableView if table.codec.plain_key else _UuidView
-        own: type[TableView[Any]] = type(f"{row_type.__name__}View", (kind,), {"update": make_update(table.schema)})
-        view = self[row_type] = own(table, self._touched, self._moving)
+        held = Held({}, {}, table.rows, self._touched.append, table.codec.decode)
+        methods = {"get": make_get(table.schema, held), "update": make_update(table.schema, held)}
+        own: type[TableView[Any]] = type(f"{row_type.__name__}View", (kind,), methods)
+        view = self[row_type] = own(table, held.seen, held.writes, self._touched, self._moving)
         return view
 
 
@@ -305,8 +314,7 @@ class Overlay:
         for view in self.touched:
             view.seen.clear()
             view.writes.clear()
-            if view.next_key:
-                view.next_key = 0
+            view.next_key = 0
         self.touched.clear()
         if self.moving:
             for view in self.moving:

@@ -1,46 +1,58 @@
-"""The most frequent write, with the fewest steps: an update whose keywords are its table's columns.
+"""What calls do most with a table, with the fewest steps: look at a row by its key, and update one by column names.
 
-Laws: it is written as Python for each table, once, when the table is first looked at. Its short way takes a row as it
-was just read, columns that no index holds, and values that a replay would read as they are; all else goes the long
-way, `_update_given`, and both store the same.
+Laws: both are written as Python for each view, once, when its table is first looked at, and name what the view holds.
+An update's short way takes a row as it was just read, columns that no index holds, and values that a replay would read
+as they are; all else goes the long way, `_update_given`, and both store the same.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import force_setattr
 
 from store.codec import ROW_SIZE_MAX, UNSTORABLE
 from store.compiled import compile_function
+from store.ids import INT_MAX
 from store.schema import ColumnSchema, TableSchema
 from store.transaction import Op
 from store.values import encode
 
 _PLAIN: Final[Mapping[str, type]] = {"bool": bool, "int": int, "str": str, "bytes": bytes}
 """The classes of columns whose values have one form: what is encoded of just this class is read back equal."""
-_INT_BITS: Final = 63
-"""An int of so many bits, beside its sign, is in range."""
 
 ABSENT: Final = object()
 """The value of a column that is not given."""
 
+_GET: Final = """\
+def get(self, key):
+{key}    if key in _seen:
+        return _seen[key]
+    if not _seen:
+        _touch(self)
+    _data = _rows.get(key)
+    _row = _seen[key] = None if _data is None else _decode(_data)
+    return _row
+"""
 _UPDATE: Final = """\
 def update(_self, _row, /, {parameters}):
-    _seen = _self.seen
-    _key = {key}
-    if _row is _seen.get(_key){conditions}:
+    try:
+        _key = {key}
+        _known = _seen[_key]
+    except _OTHER:
+        return _self._update_given(_row, ({names},))
+    if _row is _known{conditions}:
         _changed = _row.__copy__()
 {settings}
         try:
             _data = _encode(_changed)
-            _before = _self._rows[_key]
+            _before = _rows[_key]
         except _OTHER:
             return _self._update_given(_row, ({names},))
         if _len(_data) <= {size_max}:
             if _before == _data:
-                _self.writes.pop(_key, None)
+                _writes.pop(_key, None)
             else:
-                _self.writes[_key] = ({table}, {op}, _key, _before, _data)
+                _writes[_key] = ({table}, {op}, _key, _before, _data)
             _seen[_key] = _changed
             return _changed
     return _self._update_given(_row, ({names},))
@@ -57,13 +69,34 @@ _WORDS: Final[Mapping[str, Any]] = {
     "_len": len,
     "_type": type,
     "_absent": ABSENT,
-    "_OTHER": (*UNSTORABLE, KeyError),
+    "_OTHER": (*UNSTORABLE, AttributeError, KeyError),
     **{f"_{name}": kind for name, kind in _PLAIN.items()},
 }
-"""All that the text names: no column's name begins so, while one may be called len."""
+"""All that the texts name beside what a view holds: no column's name begins so, while one may be called len."""
 
 
-def make_update(table: TableSchema) -> Callable[..., Any]:
+class Held(NamedTuple):
+    """What the methods of one view name. They are there as long as it is: emptied, never exchanged."""
+
+    seen: dict[Any, Any]
+    writes: dict[Any, Any]
+    rows: Mapping[Any, bytes]
+    touch: Callable[[Any], None]
+    """Told of the view when it is first looked at in a call."""
+    decode: Callable[[bytes], Any]
+
+    def words(self) -> dict[str, Any]:
+        """What stands in the texts."""
+        return {**_WORDS, **{f"_{name}": each for name, each in self._asdict().items()}}
+
+
+def make_get(table: TableSchema, held: Held) -> Callable[..., Any]:
+    """The `get` of a view of this table: `get(key)`, the row or None."""
+    text = _GET.format(key="    key = _str(key)\n" if _has_text_key(table) else "")
+    return compile_function(text, f"{table.name}.get", held.words())
+
+
+def make_update(table: TableSchema, held: Held) -> Callable[..., Any]:
     """The `update` of a view of this table: `update(row, column=value, …)`.
 
     TypeError, as of any function, where a keyword is none of the columns.
@@ -75,7 +108,7 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
     given = ", ".join(names)
     text = _UPDATE.format(
         parameters=", ".join(f"{name}=_absent" for name in names),
-        key=f"_str({key})" if table.column_by_id(table.primary_key).type == "uuid" else key,
+        key=f"_str({key})" if _has_text_key(table) else key,
         conditions="".join(f" and {each.name} is _absent" for each in table.columns if each not in short),
         settings="".join(_set(each, given) for each in short).rstrip(),
         names=given,
@@ -83,14 +116,19 @@ def make_update(table: TableSchema) -> Callable[..., Any]:
         table=int(table.id),
         op=int(Op.UPDATE),
     )
-    return compile_function(text, f"{table.name}.update", _WORDS)
+    return compile_function(text, f"{table.name}.update", held.words())
+
+
+def _has_text_key(table: TableSchema) -> bool:
+    """Whether rows are kept under the text of their key."""
+    return table.column_by_id(table.primary_key).type == "uuid"
 
 
 def _set(each: ColumnSchema, names: str) -> str:
     """The lines that change one column, if it is given a value that is stored and read back as it is."""
     plain = f"_type({each.name}) is _{each.type}"
-    if each.type == "int":
-        plain += f" and {each.name}.bit_length() <= {_INT_BITS}"
+    if each.type == "int":  # MessagePack takes another bit above, and nothing below what is in range.
+        plain += f" and {each.name} <= {INT_MAX}"
     if each.nullable:
         plain = f"{each.name} is None or {plain}"
     return _SETTING.format(name=each.name, plain=plain, names=names)
