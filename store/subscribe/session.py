@@ -90,7 +90,8 @@ class Session(Outbox):
         self._encode_result: Final = encoding.result
         self._gathers: Final = encoding.results is not None
         self._gathering = False
-        """Whether results are gathered: the frame that is worked through has many messages, and nothing is followed."""
+        """Whether results are gathered: the frame that is worked through has many messages, and nothing was followed
+        when it came. What begins amid it is told by itself, and with it all that was gathered."""
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, LiveQuery]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
@@ -302,7 +303,6 @@ class Session(Outbox):
         except CallError as error:
             self._fail("subscribe", message.id, error)
             return
-        self._gathering = False  # Results would come before the deltas of their own calls.
         self._queries[message.id] = query
         self._ids[query.id] = message.id
         self._subscriptions.follow(self, query, epoch=message.epoch, after=message.offset)

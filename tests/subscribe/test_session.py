@@ -237,6 +237,14 @@ def test_the_callers_delta_comes_before_its_result() -> None:
     assert delta[1] == result[2]
 
 
+def test_a_subscription_amid_a_frame_hears_the_deltas_of_its_calls_first() -> None:
+    """Results are gathered up to there; behind it each follows its delta."""
+    client = Shelf().client()
+    calls = [["call", number, "put", [number, "x"]] for number in range(1, 5)]
+    heard = client.asks(*calls[:2], ["subscribe", 1, ALL_BOOKS], *calls[2:])
+    assert [each[0] for each in heard] == ["result", "result", "subscribed", "delta", "result", "delta", "result"]
+
+
 # Durable before visible.
 
 
