@@ -149,30 +149,34 @@ def test_what_the_demo_suggests_works(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert serving.stdout is not None
-    said: list[str] = []
-    while not said or not said[-1].startswith("  export STORE_URL="):
-        said.append(serving.stdout.readline())
-        assert said[-1], "it ended"
-    suggested = [shlex.split(line)[1:] for line in said if line.startswith("  store ")]
-    assert [words[0] for words in suggested][:4] == ["watch", "call", "query", "log"]
-    assert {tuple(words[:2]) for words in suggested[4:]} <= {("audit", "status"), ("audit", "verify")}
-    for words in suggested:
-        if words[:2] == ["audit", "verify"]:
-            _wait_for_a_checkpoint(tmp_path)
-        ended = store(*words, *(["--count", "0"] if words[0] == "watch" else []), cwd=tmp_path)
-        assert ended.returncode == Exit.DONE, ended.stderr
-    serving.send_signal(signal.SIGINT)
-    _, complaints = serving.communicate(timeout=30)
-    assert complaints.count("git is not installed") == 1
-    assert serving.returncode == Exit.DONE
+    try:
+        assert serving.stdout is not None
+        said: list[str] = []
+        while not said or not said[-1].startswith("  export STORE_URL="):
+            said.append(serving.stdout.readline())
+            assert said[-1], "it ended"
+        suggested = [shlex.split(line)[1:] for line in said if line.startswith("  store ")]
+        assert [words[0] for words in suggested][:4] == ["watch", "call", "query", "log"]
+        assert {tuple(words[:2]) for words in suggested[4:]} <= {("audit", "status"), ("audit", "verify")}
+        for words in suggested:
+            if words[0] == "audit":
+                _wait_for_a_checkpoint(tmp_path)
+            ended = store(*words, *(["--count", "0"] if words[0] == "watch" else []), cwd=tmp_path)
+            assert ended.returncode == Exit.DONE, ended.stderr
+        serving.send_signal(signal.SIGINT)
+        _, complaints = serving.communicate(timeout=30)
+        assert complaints.count("git is not installed") == 1
+        assert serving.returncode == Exit.DONE
+    finally:
+        serving.kill()
+        serving.communicate()
 
 
 def _wait_for_a_checkpoint(folder: Path) -> None:
-    """Until something of the trail is proven: a few seconds after what happened."""
+    """Until something of the trail is proven: a few seconds after what happened, once its process has started."""
     for _ in range(120):
         said = store("audit", "status", "data", "--json", cwd=folder)
-        if json.loads(said.stdout)["checkpoint_events"]:
+        if said.returncode == Exit.DONE and json.loads(said.stdout)["checkpoint_events"]:
             return
     raise AssertionError(said.stdout)
 
