@@ -31,9 +31,11 @@ class Frames:
     def make(self, parts: list[bytes]) -> list[bytes]:
         """Frames of other parts, kept until the next ones are made unless they are large."""
         if len(parts) == 1 and type(parts[0]) is bytes:  # As below, in fewer steps: a lone caller's answer.
-            size, count = len(parts[0]), 1
-        else:
-            size, count = sum(map(len, parts)), count_messages(parts)
+            self.size, self.count = len(parts[0]), 1
+            payloads = [self._frame(parts, 1)]
+            self.parts, self.payloads = (parts, payloads) if self.size <= KEPT_SIZE_MAX else ([], [])
+            return payloads
+        size, count = sum(map(len, parts)), count_messages(parts)
         self.size, self.count = size, count
         if size + len(parts) + _OVERHEAD <= self._size_max:
             payloads = [self._frame(parts, count)]
