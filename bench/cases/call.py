@@ -1,8 +1,8 @@
 """call: transfers between 100,000 accounts by 64 connections, durable before they are answered.
 
 Laws: every answer is checked, and every peer's total at the end. In each round the store and its peers have their turn
-right after each other, every other round Redis before the store, and a ratio is of one round. Redis' pipeline of 40 stands beside both the batched frames and one
-call a frame: it has no other way to have 40 in flight.
+right after each other, every other round Redis before the store, and a ratio is of one round. Redis' pipeline of 40
+stands beside both the batched frames and one call a frame: it has no other way to have 40 in flight.
 """
 
 import os

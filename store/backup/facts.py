@@ -66,6 +66,9 @@ class BytesFile:
         """Never."""
         raise read_only(f"{len(data)} bytes at {position}")
 
+    def write_out(self, position: Position, length: int) -> None:
+        """Nothing to do."""
+
     def sync(self) -> None:
         """Nothing to do."""
 

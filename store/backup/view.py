@@ -284,6 +284,9 @@ class _LazyFile:
         """Never."""
         raise read_only(f"{self._name}: {len(data)} bytes at {position}")
 
+    def write_out(self, position: Position, length: int) -> None:
+        """Nothing: nothing was written."""
+
     def sync(self) -> None:
         """Never: nothing was written."""
         raise read_only(self._name)

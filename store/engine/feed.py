@@ -19,8 +19,12 @@ class Receiver(Protocol):
     held: list[Any]
     """What waits for it; the feed's to empty. A receiver that holds much may do what `Feed.hold` does by itself."""
 
-    def release(self, parts: list[Any]) -> None:
-        """Everything in `parts` is durable: let it out, in order. Must not raise."""
+    def prepare(self, parts: list[Any]) -> Any:
+        """Make of `parts` what is let out, while the disk works; nothing leaves yet. Must not raise."""
+        ...
+
+    def release(self, prepared: Any) -> None:
+        """Everything in what was prepared is durable: let it out, in order. Must not raise."""
         ...
 
 
@@ -34,6 +38,9 @@ class Follower(Protocol):
 
 Sealed = list[tuple[Receiver, list[Any]]]
 """What goes with one sync: each receiver and its parts, in the order in which they were first told."""
+
+Prepared = list[tuple[Receiver, Any]]
+"""The same, as the receivers made it ready."""
 
 
 class Feed:
@@ -80,10 +87,14 @@ class Feed:
         self.receivers.clear()
         return sealed
 
-    def publish(self, sealed: Sealed) -> None:
-        """Release what was sealed: it is durable."""
-        for receiver, parts in sealed:
-            receiver.release(parts)
+    def prepare(self, sealed: Sealed) -> Prepared:
+        """Make ready what was sealed."""
+        return [(receiver, receiver.prepare(parts)) for receiver, parts in sealed]
+
+    def publish(self, prepared: Prepared) -> None:
+        """Release what was sealed and prepared: it is durable."""
+        for receiver, ready in prepared:
+            receiver.release(ready)
 
     def tail(self, after: Offset) -> Sequence[Transaction] | None:
         """The transactions after an offset, or None where the tail does not reach back, or that offset is to come."""

@@ -103,29 +103,31 @@ class GroupCommit:
         self._running = None
         if sync.ticket is not None:
             self._log.complete_sync(sync.ticket)
-        self._feed.publish(sync.sealed)
+        self._feed.publish(self._feed.prepare(sync.sealed))
         if sync.ticket is not None:
             self._follow(sync.seconds)
 
     def commit(self) -> tuple[int, float]:
         """Write, sync and tell in one go: as begin, run and complete, with nothing made for another thread.
 
+        What is told is made ready between the write and the sync, while the disk has begun.
         Returns how many transactions are durable by it, and the seconds the disk took. EngineStopped as they.
         """
         if self._stopped is not None:
             raise self._stopped
         assert self._running is None, "one sync at a time"
-        log, monotonic = self._log, self._monotonic
+        log, feed, monotonic = self._log, self._feed, self._monotonic
         act = "write"
         try:
-            log.flush()
+            log.flush(True)  # By position, for each group waits for it.
             records = log.last_offset - log.durable_offset
+            prepared = feed.prepare(feed.seal())
             act, began = "sync", monotonic()
             synced = log.sync()
             seconds = monotonic() - began
         except OSError as error:
             raise self._stop(act, error) from error
-        self._feed.publish(self._feed.seal())
+        feed.publish(prepared)
         if not synced:
             return 0, 0.0
         self._follow(seconds)

@@ -116,6 +116,9 @@ class MemoryFile:
             raise OSError(errno.ENOSPC, "no space left on the memory disk")
         self._inode.write(position, data)
 
+    def write_out(self, position: Position, length: int) -> None:
+        """Nothing: what was not synced may be there after a crash, or not, all the same."""
+
     def sync(self) -> None:
         """The content is durable, or EIO where that was asked for: then what was not synced may never be."""
         self._refuse_if_closed()

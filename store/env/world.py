@@ -28,6 +28,13 @@ class File(Protocol):
         """Write all of `data` at `position`, growing the file, or raise OSError with any prefix of it written."""
         ...
 
+    def write_out(self, position: Position, length: int) -> None:
+        """Have the system begin to write these bytes to the disk, so that the next `sync` has less to wait for.
+
+        Returns at once. Nothing is durable by it, it never raises, and it may do nothing.
+        """
+        ...
+
     def sync(self) -> None:
         """Return only when the content and the size are on disk (fdatasync). After an OSError nothing is known."""
         ...

@@ -119,11 +119,12 @@ class Commitlog:
         self._record_size_max = options.record_size_max
         self._stopped = False
         self._ticket: SyncTicket | None = None
-        self._records: list[bytes]
         self.epoch = header.epoch
         """What later segments carry; a new one is set when its record is appended."""
         self._enter(file, header)
         self._chain = chain
+        self._records: list[bytes] = []
+        self._first_offset = Offset(last_offset + 1)
         self._blank_until = position
         """The end of the open segment's file; before it and behind what was flushed there are zeros."""
         self._blank_unsynced = False
@@ -141,7 +142,7 @@ class Commitlog:
         self.durable_offset = last_offset
         """Of the last record that is on disk."""
         self._vouched_offset = vouched_offset
-        self._open_batch()
+        self._open_batch(b"")
 
     @classmethod
     def exists(cls, disk: Disk) -> bool:
@@ -222,14 +223,18 @@ class Commitlog:
         if unflushed >= self._batch_full_at:
             self._close_batch()
 
-    def flush(self) -> None:
-        """Hand all that was appended to the operating system, one write a batch. OSError: the log has stopped."""
+    def flush(self, write_out: bool = False) -> None:  # noqa: FBT001, FBT002  # As all that each group waits for.
+        """Hand all that was appended to the operating system, one write a batch. OSError: the log has stopped.
+
+        To `write_out` is to let the disk begin: worth its while where the sync comes from this thread, a bit later.
+        """
         if self._stopped:
             raise _refusal()
-        if self._records:
-            self._close_batch()
+        body = self._frame_batch() if self._records else None
         if self._closed:
-            self._write_closed()
+            self._write_closed(write_out)
+        if body is not None:
+            self._open_batch(body)
 
     def begin_sync(self) -> SyncTicket | None:
         """Prepare to make durable what was flushed: `run` the ticket, on any thread, then `complete_sync` it.
@@ -358,30 +363,37 @@ class Commitlog:
         self._synced_position = end
         self._blank_unsynced = False
 
-    def _open_batch(self) -> None:
+    def _open_batch(self, body: bytes) -> None:
+        """Begin the next batch, behind the one that has this body."""
+        self.on_close(self._first_offset, body, len(self._records))
         self._records = []
-        self._first_offset: Offset = self.last_offset + 1  # type: ignore[assignment]  # As in `append`.
+        self._first_offset = self.last_offset + 1  # type: ignore[assignment]  # As in `append`.
         self._batch_full_at = self.unflushed_bytes + self._batch_size_max
         self.seed = self._entropy.bytes(SEED_SIZE)
         """The open batch's: of the next record to be appended."""
 
     def _close_batch(self) -> None:
+        self._open_batch(self._frame_batch())
+
+    def _frame_batch(self) -> bytes:
+        """Make the open batch ready to be written, and return its body; `_open_batch` is next."""
         records, first, durable = self._records, self._first_offset, self.durable_offset
         count = len(records)
         assert first + count == self.last_offset + 1
         body = join_records(records)
         batch, self._chain = self._format.frame(body, count, first, durable, self.seed, self._chain)
         self._closed.append(batch)
-        self.on_close(first, body, count)
         self._vouched_offset = durable
-        self._open_batch()
+        return body
 
-    def _write_closed(self) -> None:
+    def _write_closed(self, write_out: bool) -> None:  # noqa: FBT001  # As `flush`.
         position = self.position
         try:
             for batch in self._closed:
                 self._file.write(position, batch)
                 position += len(batch)  # type: ignore[assignment]  # As in `append`.
+            if write_out:
+                self._file.write_out(self.position, position - self.position)
         except BaseException:
             self.stop()
             raise

@@ -54,6 +54,10 @@ class Waiter:
         self.future: Final = future
         self.held: list[Any] = []
 
+    def prepare(self, parts: list[Any]) -> list[Any]:
+        """There is nothing to make."""
+        return parts
+
     def release(self, parts: list[Any]) -> None:
         """Wake the request with its one part."""
         if not self.future.done():
@@ -67,6 +71,10 @@ class Callback:
 
     def __init__(self) -> None:
         self.held: list[Callable[[], None]] = []
+
+    def prepare(self, parts: list[Callable[[], None]]) -> list[Callable[[], None]]:
+        """There is nothing to make."""
+        return parts
 
     def release(self, parts: list[Callable[[], None]]) -> None:
         """Do it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from store.engine.feed import Receiver
-from store.subscribe.frames import Frames
+from store.subscribe.frames import Framed, Frames
 
 BROADCAST_MIN: Final = 8
 """Sessions from which a delta is held once for all of them."""
@@ -61,10 +61,12 @@ class Broadcast:
         self.held.append(delta)
         return True
 
-    def release(self, parts: list[bytes]) -> None:
-        """Let out to all what was held: it is durable (Receiver)."""
-        frames = self._frames
-        payloads = frames.payloads if parts == frames.parts else frames.make(parts)
-        size, count = frames.size, frames.count
+    def prepare(self, parts: list[bytes]) -> Framed:
+        """What was held, as frames (Receiver)."""
+        return self._frames.of(parts)
+
+    def release(self, prepared: Framed) -> None:
+        """Let it out to all: it is durable (Receiver)."""
+        payloads, size, count = prepared
         for each in self._listeners:
             each.send(payloads, size, count)

@@ -14,35 +14,36 @@ _OVERHEAD: Final = 5
 """Bytes around a frame's messages, beside one between two: an array's header, or two brackets."""
 
 
+Framed = tuple[list[bytes], int, int]
+"""(frames, bytes of the messages in them, how many messages)."""
+
+
 class Frames:
     """What one subprotocol's sessions were told last."""
 
     def __init__(self, encoding: Encoding, size_max: int) -> None:
         self._frame: Final = encoding.frame
         self._size_max: Final = size_max
-        self.parts: list[bytes] = []
-        self.payloads: list[bytes] = []
-        """The frames of `parts`."""
-        self.size = 0
-        """Bytes of the parts that were framed last."""
-        self.count = 0
-        """How many messages they are."""
+        self._parts: list[bytes] = []
+        self._framed: Framed = ([], 0, 0)
 
-    def make(self, parts: list[bytes]) -> list[bytes]:
-        """Frames of other parts, kept until the next ones are made unless they are large."""
+    def of(self, parts: list[bytes]) -> Framed:
+        """Frames of these parts: those made last where they are of the same, else new ones, kept unless large."""
+        if parts == self._parts:
+            return self._framed
         if len(parts) == 1 and type(parts[0]) is bytes:  # As below, in fewer steps: a lone caller's answer.
-            self.size, self.count = len(parts[0]), 1
-            payloads = [self._frame(parts, 1)]
-            self.parts, self.payloads = (parts, payloads) if self.size <= KEPT_SIZE_MAX else ([], [])
-            return payloads
-        size, count = sum(map(len, parts)), count_messages(parts)
-        self.size, self.count = size, count
-        if size + len(parts) + _OVERHEAD <= self._size_max:
-            payloads = [self._frame(parts, count)]
+            framed = [self._frame(parts, 1)], len(parts[0]), 1
         else:
-            payloads = [self._frame(some, count_messages(some)) for some in split(parts, self._size_max)]
-        self.parts, self.payloads = (parts, payloads) if size <= KEPT_SIZE_MAX else ([], [])
-        return payloads
+            framed = self._make(parts)
+        if framed[1] <= KEPT_SIZE_MAX:
+            self._parts, self._framed = parts, framed
+        return framed
+
+    def _make(self, parts: list[bytes]) -> Framed:
+        size, count = sum(map(len, parts)), count_messages(parts)
+        if size + len(parts) + _OVERHEAD <= self._size_max:
+            return [self._frame(parts, count)], size, count
+        return [self._frame(some, count_messages(some)) for some in split(parts, self._size_max)], size, count
 
 
 def split(parts: list[bytes], size_max: int) -> list[list[bytes]]:

@@ -10,7 +10,7 @@ from store.engine.feed import Feed
 from store.errors import Overloaded
 from store.subscribe.broadcast import Broadcast
 from store.subscribe.encoding import Encoding, Told
-from store.subscribe.frames import Frames
+from store.subscribe.frames import Framed, Frames
 from store.subscribe.messages import CLOSE_TOO_SLOW
 from store.subscribe.options import Options
 
@@ -98,13 +98,15 @@ class Outbox:
         for place in range(0, len(told), size):
             self.tell(self.encoding.results(told[place : place + size]))
 
-    def release(self, parts: list[bytes]) -> None:
-        """Let messages out in as few frames as their size allows: all of them are durable."""
-        frames = self._frames
-        payloads = frames.payloads if parts == frames.parts else frames.make(parts)  # Made once for all told the same.
-        size = frames.size
+    def prepare(self, parts: list[bytes]) -> Framed:
+        """Messages in as few frames as their size allows."""
+        return self._frames.of(parts)
+
+    def release(self, prepared: Framed) -> None:
+        """Let them out: all of them are durable."""
+        payloads, size, count = prepared
         self.held_bytes -= size
-        self.send(payloads, size, frames.count)
+        self.send(payloads, size, count)
 
     def send(self, payloads: list[bytes], size: int, count: int) -> None:
         """Let frames out: `count` messages of `size` bytes, all durable (Listener)."""

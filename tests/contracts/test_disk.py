@@ -101,6 +101,19 @@ def test_a_synced_file_reads_as_before(disk: Disk) -> None:
     file.close()
 
 
+def test_writing_out_changes_nothing(disk: Disk) -> None:
+    """Wherever it is asked for, also of a file that is closed: the content and the next sync are as ever."""
+    file = disk.create("a")
+    file.write(START, b"hello" * 2_000)
+    for position, length in ((0, 10_000), (5_000, 1), (9_999, 70_000), (1 << 40, 1), (0, 0)):
+        file.write_out(Position(position), length)
+        assert file.read(START, 20_000) == b"hello" * 2_000
+    file.sync()
+    file.close()
+    file.write_out(START, 1)
+    assert content(disk, "a") == b"hello" * 2_000
+
+
 def test_a_large_write_is_whole(disk: Disk) -> None:
     """However the system takes it."""
     data = bytes(range(256)) * 20_000

@@ -134,6 +134,10 @@ class Listener:
         self.heard: list[Any] = []
         self.durable: list[Offset] = []
 
+    def prepare(self, parts: list[Any]) -> list[Any]:
+        """As it is."""
+        return parts
+
     def release(self, parts: list[Any]) -> None:
         """Take note."""
         self.heard.extend(parts)

@@ -19,9 +19,13 @@ class Ear:
         self.held: list[Any] = []
         self.heard = heard
 
-    def release(self, parts: list[Any]) -> None:
+    def prepare(self, parts: list[Any]) -> tuple[Any, ...]:
+        """In one piece."""
+        return tuple(parts)
+
+    def release(self, prepared: tuple[Any, ...]) -> None:
         """Take note."""
-        self.heard.append(parts)
+        self.heard.append(prepared)
 
 
 def a_feed() -> Feed:
@@ -47,8 +51,10 @@ def test_what_is_held_leaves_only_when_it_is_published() -> None:
     assert feed.waiting == 2
     sealed = feed.seal()
     assert (heard, feed.waiting) == ([], 0)
-    feed.publish(sealed)
-    assert heard == [["a", "c"], ["b"]]
+    prepared = feed.prepare(sealed)
+    assert heard == []
+    feed.publish(prepared)
+    assert heard == [("a", "c"), ("b",)]
 
 
 def test_what_is_held_after_the_seal_waits_for_the_next() -> None:
@@ -58,10 +64,10 @@ def test_what_is_held_after_the_seal_waits_for_the_next() -> None:
     feed.hold(ear, 1)
     sealed = feed.seal()
     feed.hold(ear, 2)
-    feed.publish(sealed)
-    assert (heard, feed.waiting) == ([[1]], 1)
-    feed.publish(feed.seal())
-    assert heard == [[1], [2]]
+    feed.publish(feed.prepare(sealed))
+    assert (heard, feed.waiting) == ([(1,)], 1)
+    feed.publish(feed.prepare(feed.seal()))
+    assert heard == [(1,), (2,)]
 
 
 def test_a_receiver_may_hold_more_while_it_is_told() -> None:
@@ -74,12 +80,16 @@ def test_a_receiver_may_hold_more_while_it_is_told() -> None:
         def __init__(self) -> None:
             self.held: list[Any] = []
 
+        def prepare(self, parts: list[Any]) -> list[Any]:
+            """As it is."""
+            return parts
+
         def release(self, parts: list[Any]) -> None:
             """Hold it again."""
             feed.hold(self, parts)
 
     feed.hold(Eager(), 1)
-    feed.publish(feed.seal())
+    feed.publish(feed.prepare(feed.seal()))
     assert feed.waiting == 1
 
 

@@ -1,6 +1,7 @@
 """Group commit: one write and one sync for all that came meanwhile; where the sync runs; what a failure means."""
 
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from store.engine.group_commit import LARGE_GROUP_SIZE, LATENCY_SMOOTHING
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, SeededEntropy
 from store.env.world import File, World
 from store.errors import EngineStopped
+from store.ids import Position
 from store.log.commitlog import LogOptions
 from tests.engine import shop
 from tests.engine.scenes import OPTIONS, Listener, call, committed, memory_disk, open_shop, reopen, rows
@@ -22,6 +24,10 @@ class SlowFile:
         self._disk = disk
         self.size, self.read, self.write = file.size, file.read, file.write
         self.truncate, self.close = file.truncate, file.close
+
+    def write_out(self, position: Position, length: int) -> None:
+        """As the file."""
+        self._file.write_out(position, length)
 
     def sync(self) -> None:
         """Let time pass, then sync."""
@@ -62,6 +68,75 @@ def test_all_that_came_meanwhile_shares_one_write_and_one_sync() -> None:
     before = memory_disk(engine).operations
     engine.group_commit.commit()
     assert memory_disk(engine).operations == before + 2
+
+
+class NotedFile(SlowFile):
+    """A file that says what is done with it."""
+
+    def __init__(self, file: File, disk: "NotedDisk") -> None:
+        super().__init__(file, disk)
+        self.noted = disk.noted
+
+    def write_out(self, position: Position, length: int) -> None:
+        """Say so."""
+        assert len(self._file.read(position, length)) == length, "what was written, and no more"
+        self.noted.append("write out")
+
+    def sync(self) -> None:
+        """Say so."""
+        self.noted.append("sync")
+        super().sync()
+
+
+class NotedDisk(SlowDisk):
+    """A disk in memory whose files say what is done with them."""
+
+    def __init__(self, clock: MemoryClock) -> None:
+        super().__init__(clock)
+        self.noted: list[str] = []
+
+    def create(self, name: str) -> File:
+        """As a memory disk does, and says so."""
+        return NotedFile(MemoryDisk.create(self, name), self)
+
+
+class NotedListener(Listener):
+    """A receiver that says when it makes ready and when it lets out."""
+
+    def __init__(self, engine: Engine, noted: list[str]) -> None:
+        super().__init__(engine)
+        self.noted = noted
+
+    def prepare(self, parts: list[Any]) -> list[Any]:
+        """Say so."""
+        self.noted.append("prepare")
+        return super().prepare(parts)
+
+    def release(self, parts: list[Any]) -> None:
+        """Say so."""
+        self.noted.append("release")
+        super().release(parts)
+
+
+def test_what_is_told_is_made_ready_while_the_disk_works() -> None:
+    """On the loop's thread the disk has begun by then, and nothing leaves before the sync; a thread has no haste."""
+    clock = MemoryClock()
+    disk = NotedDisk(clock)
+    engine = open_shop(world=World(disk, clock, SeededEntropy(1), NoDeadline()))
+    listener = NotedListener(engine, disk.noted)
+    for with_thread in (False, True):
+        call(engine, "look")
+        engine.feed.hold(listener, "what rests on it")
+        disk.noted.clear()
+        if with_thread:
+            sync = engine.group_commit.begin()
+            sync.run()
+            engine.group_commit.complete(sync)
+        else:
+            engine.group_commit.commit()
+        assert disk.noted == (
+            ["sync", "prepare", "release"] if with_thread else ["write out", "prepare", "sync", "release"]
+        )
 
 
 def test_nothing_is_due_when_nothing_waits() -> None:

@@ -47,7 +47,7 @@ class SteppingFile:
     def __init__(self, file: File, steps: Steps) -> None:
         self._file: Final = file
         self._steps: Final = steps
-        self.size, self.close = file.size, file.close
+        self.size, self.close, self.write_out = file.size, file.close, file.write_out
 
     def read(self, position: Position, length: int) -> bytes:
         """As File."""

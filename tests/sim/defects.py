@@ -23,7 +23,7 @@ class LazyFile:
         self._file = file
         self._syncs = 0
         self.size, self.read, self.write = file.size, file.read, file.write
-        self.truncate, self.close = file.truncate, file.close
+        self.truncate, self.close, self.write_out = file.truncate, file.close, file.write_out
 
     def sync(self) -> None:
         """Do nothing now and then."""

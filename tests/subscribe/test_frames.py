@@ -9,17 +9,17 @@ def test_parts_that_fit_are_one_frame() -> None:
     """One frame up to the bound; more where they are larger, a part that is larger alone."""
     frames = Frames(MSGPACK, 21)
     small, more, large = b"\x01" * 7, b"\x02" * 8, b"\x03" * 30
-    assert frames.make([small, small]) == [b"\x92" + small + small]
-    assert frames.make([small, more, large]) == [b"\x91" + small, b"\x91" + more, b"\x91" + large]
-    assert frames.size == 45
+    assert frames.of([small, small]) == ([b"\x92" + small + small], 14, 2)
+    assert frames.of([small, more, large]) == ([b"\x91" + small, b"\x91" + more, b"\x91" + large], 45, 3)
+    assert frames.of([large]) == ([b"\x91" + large], 30, 1)
 
 
 def test_what_is_large_is_not_kept() -> None:
     """Large frames go when they are sent; small ones stay for the next session."""
     frames = Frames(MSGPACK, 1 << 30)
-    for size, kept in ((100, 1), (KEPT_SIZE_MAX + 1, 0)):
-        frames.make([b"\xc0" * size])
-        assert len(frames.payloads) == kept
+    for size, kept in ((100, True), (KEPT_SIZE_MAX + 1, False)):
+        parts = [b"\xc0" * size]
+        assert (frames.of(parts) is frames.of(parts)) == kept
 
 
 def test_sessions_that_are_told_the_same_share_the_bytes() -> None:
