@@ -37,7 +37,7 @@ STEPS: Final = (
     ("run: update", "store.tables.overlay", "TableView.update"),
     ("encode", "store.engine.write_path", "encode_transaction"),
     ("append", "store.log.commitlog", "Commitlog.append"),
-    ("apply", "store.engine.state", "State.absorb"),
+    ("apply", "store.tables.database", "Database.apply"),
     ("evaluate", "store.subscribe.subscriptions", "Subscriptions.evaluate"),
     ("answer", "store.subscribe.session", "Session.tell"),
     ("flush+checksum", "store.log.commitlog", "Commitlog.flush"),

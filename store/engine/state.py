@@ -1,7 +1,7 @@
 """All that follows from the log: what a replay rebuilds, byte for byte, and what a live call changes.
 
-Laws: live a transaction changes the state through `absorb` alone; a replay may take in a batch at once, through
-`absorb_batch`, which does the same. Nothing here reads a clock. Whatever
+Laws: a transaction changes the state as `absorb` does. A replay may take in a batch at once, through `absorb_batch`,
+and a live call does it itself (write_path.py, step 5): tests hold both to the same. Nothing here reads a clock. What
 is added here is added to the system part of a snapshot in the same change (snapshot/FORMAT.md, "The system part").
 """
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from store.codec import RowCodec, row_struct
-from store.engine.idempotency import Window, Windows
+from store.engine.idempotency import Windows
 from store.engine.identity import STORE_IDENTITY, Identity, decode_identity
 from store.engine.remembered import Remembered, dump_windows, load_windows
 from store.ids import Epoch, IdentityReference, Offset, Timestamp
 from store.schema import Schema, Table, TableSchema
 from store.tables.batch_moves import BatchMoves
-from store.tables.database import Database, Move
+from store.tables.database import Database
 from store.transaction import Kind, Transaction
 
 
@@ -87,31 +87,19 @@ class State:
         began = (each.epoch for each in reversed(self.epochs) if each.reason == BEGINS_STORE)
         return next(began, self.epochs[0].epoch if self.epochs else Epoch(b""))
 
-    def absorb(
-        self,
-        transaction: Transaction,
-        record: bytes | None,
-        moves: Sequence[Move] | None = None,
-        window: Window | None = None,
-    ) -> None:
-        """Take one transaction in. `record` is its bytes, needed where it has a key.
-
-        A live call knows more than a replay: `moves` as in Database.apply, and the `window` its key belongs to.
-        """
+    def absorb(self, transaction: Transaction, record: bytes | None) -> None:
+        """Take one transaction in. `record` is its bytes, needed where it has a key."""
         offset = transaction.offset
         assert offset == self.next_offset
-        assert transaction.timestamp - self.last_timestamp > 0  # So, not by comparing: it is half the price.
+        assert transaction.timestamp > self.last_timestamp
         self.last_offset = offset
-        self.next_offset = offset + 1  # type: ignore[assignment]  # To say so with Offset() costs a call.
+        self.next_offset = Offset(offset + 1)
         self.last_timestamp = transaction.timestamp
         if transaction.writes:
-            self.database.apply(transaction.writes, moves)
+            self.database.apply(transaction.writes)
         if transaction.call_key is not None:
             assert record is not None
-            if window is not None:
-                self.windows.keep_in(window, transaction, record)
-            else:
-                self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
+            self.windows.keep(self.identities[transaction.identity].sender, transaction, record)
         elif transaction.kind in _RARE:
             self._absorb_rare(transaction)
 

@@ -87,7 +87,7 @@ class WritePath:
         """The offset of the newest transaction, durable or not."""
         return self._state.last_offset
 
-    def call(  # noqa: C901, PLR0912  # The route is read top to bottom, in one place.
+    def call(  # noqa: C901  # The route is read top to bottom, in one place.
         self,
         caller: Caller,
         name: str,
@@ -113,20 +113,9 @@ class WritePath:
         state = self._state
         call_key: CallKey | None = None
         window: Window | None = None
-        if sequence and caller.client:
-            if acknowledged >= sequence:
-                raise _spent(sequence, acknowledged)
-            call_key = (caller.client, sequence, acknowledged)
-            window = caller.window
-            if window is None or window.forgotten:
-                window = caller.window = state.windows.window(caller.sender, caller.client)
-            if window is not None:
-                first = window.find(call_key[1], call_key[2], name, canonical)
-                if first is not None:
-                    return first
-        elif key:
-            call_key = (ClientId(key), 0, 0)
-            first = state.windows.find_key(caller.sender, key, name, canonical)
+        if key or (sequence and caller.client):
+            call_key = (ClientId(key), 0, 0) if key else (caller.client, sequence, acknowledged)
+            first, window = self._find_first(caller, call_key, name, canonical)
             if first is not None:
                 return first
         wall_ns = self._wall_ns
@@ -174,13 +163,36 @@ class WritePath:
         record = encode_transaction(transaction)
         self._log.append(record)
 
-        # 5  Apply: cannot fail, it was checked in 2. From now the next call sees it.
-        state.absorb(transaction, record, moves, window)
+        # 5  Apply: cannot fail, it was checked in 2. As State.absorb, of what was made here. The next call sees it.
+        state.last_offset = offset
+        state.next_offset = offset + 1  # type: ignore[assignment]  # To say so with Offset() would cost a call.
+        state.last_timestamp = now
+        if writes:
+            state.database.apply(writes, moves)
+        if window is not None:
+            state.windows.keep_in(window, transaction, record)
+        elif call_key is not None:
+            state.windows.keep(caller.sender, transaction, record)
 
         # 5b Evaluate: interested queries see the tables at exactly this offset.
         for follower in self._feed.followers:
             follower.evaluate(transaction)
         return transaction
+
+    def _find_first(
+        self, caller: Caller, call_key: CallKey, name: str, canonical: bytes
+    ) -> tuple[Answer | None, Window | None]:
+        """The first answer under a key, and the window it belongs to. MalformedCall where another call has the key."""
+        windows = self._state.windows
+        client, sequence, acknowledged = call_key
+        if not sequence:
+            return windows.find_key(caller.sender, client, name, canonical), None
+        if acknowledged >= sequence:
+            raise _spent(sequence, acknowledged)
+        window = caller.window
+        if window is None or window.forgotten:
+            window = caller.window = windows.window(caller.sender, client)
+        return None if window is None else window.find(sequence, acknowledged, name, canonical), window
 
     def read(self, caller: Caller, act: str, args: bytes, tables: Sequence[str]) -> Answer:
         """Commit that somebody reads sensitive tables, before a row is told. Overloaded where nothing may be written.
@@ -234,7 +246,7 @@ class WritePath:
         )
         data = encode_transaction(transaction)  # From here on as a call.
         self._log.append(data)
-        state.absorb(transaction, data, ())
+        state.absorb(transaction, data)
         for follower in self._feed.followers:
             follower.evaluate(transaction)
         return transaction
