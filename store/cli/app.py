@@ -1,35 +1,78 @@
 """The command `store`, put together: its commands, and what becomes of their errors."""
 
+import importlib
 import os
 import sys
 import traceback
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from store.cli import exits
-from store.cli.audit.app import audit_app
-from store.cli.call import call, query
-from store.cli.configuration import show_config
-from store.cli.demonstration import demo
-from store.cli.log import log_app
 from store.cli.output import JSON_KEY, report
-from store.cli.serve import serve
-from store.cli.token import token_app
-from store.cli.upkeep.backup import backup_app
-from store.cli.upkeep.restore import clone, restore
-from store.cli.upkeep.salvage import salvage
-from store.cli.upkeep.snapshot import snapshot_app
-from store.cli.watch import watch
 from store.env.parent import PARENT_VARIABLE, end_with
 from store.errors import StoreError
 
 DEBUG_KEY = "store.debug"
 
+COMMANDS: Final[Mapping[str, str]] = {
+    "serve": "serve:serve",
+    "call": "call:call",
+    "query": "call:query",
+    "watch": "watch:watch",
+    "snapshot": "upkeep.snapshot:snapshot_app",
+    "restore": "upkeep.restore:restore",
+    "clone": "upkeep.restore:clone",
+    "backup": "upkeep.backup:backup_app",
+    "salvage": "upkeep.salvage:salvage",
+    "log": "log:log_app",
+    "audit": "audit.app:audit_app",
+    "token": "token:token_app",
+    "demo": "demonstration:demo",
+    "config": "configuration:show_config",
+}
+"""Each command's module below this one, and what in it is the command."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name; each is imported when it is asked for, since all of them take most of a second."""
+
+    def __init__(self) -> None:
+        self._loaded: Final[dict[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module, _, attribute = COMMANDS[name].partition(":")
+            found = getattr(importlib.import_module(f"store.cli.{module}"), attribute)
+            if isinstance(found, typer.Typer):
+                command: Any = typer.main.get_group(found)
+            else:
+                alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+                alone.command()(found)
+                command = typer.main.get_command(alone)
+            command.name = name
+            self._loaded[name] = command
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
 
 class _Group(TyperGroup):
     """Turns errors into one clear message and an exit code."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands = _Commands()  # type: ignore[assignment]  # It is only ever read.
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # As its base is called.
+        """Their names, in the order in which help shows them."""
+        return list(self.commands)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,20 +94,6 @@ app = typer.Typer(
     help="An in-memory commitlog store with subscriptions: one process serves one tenant.",
     epilog="Exit codes:\n\n\b\n" + (exits.__doc__ or "").split("\n\n", 1)[1],
 )
-app.command()(serve)
-app.command()(call)
-app.command()(query)
-app.command()(watch)
-app.add_typer(snapshot_app, name="snapshot")
-app.command()(restore)
-app.command()(clone)
-app.add_typer(backup_app, name="backup")
-app.command()(salvage)
-app.add_typer(log_app, name="log")
-app.add_typer(audit_app, name="audit")
-app.add_typer(token_app, name="token")
-app.command()(demo)
-app.command(name="config")(show_config)
 
 
 @app.callback()

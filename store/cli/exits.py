@@ -18,13 +18,6 @@
 from enum import IntEnum
 from typing import Final
 
-from store.audit.objects.layout import Malformed
-from store.audit.recording.trail import Gap
-from store.audit.shipping.behind import LedgerBehind
-from store.audit.shipping.putting import Conflict
-from store.audit.shipping.rebuilding import NotRebuildable
-from store.audit.signing.notary import Unendorsed
-from store.client.errors import OutcomeUnknown, Unreachable
 from store.env.ledger import LedgerDamaged, LedgerFull
 from store.env.worm import Misconfigured, NoSuchVersion, NotAllowed, Protected, WormError
 from store.errors import (
@@ -46,7 +39,7 @@ from store.errors import (
     StoreError,
     UnknownReducer,
 )
-from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST
+from store.server.ending import EXIT_BUG, EXIT_DURABILITY_LOST
 
 
 class Exit(IntEnum):
@@ -104,23 +97,15 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     Denied: Exit.DENIED,
     Overloaded: Exit.OVERLOADED,
     CallError: Exit.MALFORMED_CALL,
-    Unreachable: Exit.UNREACHABLE,
     ProtocolError: Exit.PROTOCOL,
-    OutcomeUnknown: Exit.OUTCOME_UNKNOWN,
     CorruptionError: Exit.CORRUPTION,
     DirectoryError: Exit.DIRECTORY,
     SchemaMismatch: Exit.SCHEMA,
     NotRestorable: Exit.NOT_RESTORABLE,
     NothingThere: Exit.NOTHING_THERE,
     EngineStopped: Exit.DURABILITY_LOST,
-    Gap: Exit.GAP,
-    NotRebuildable: Exit.CORRUPTION,
-    LedgerBehind: Exit.CORRUPTION,
-    Malformed: Exit.CORRUPTION,
-    Conflict: Exit.CORRUPTION,
     LedgerDamaged: Exit.CORRUPTION,
     LedgerFull: Exit.OVERLOADED,
-    Unendorsed: Exit.UNREACHABLE,
     WormError: Exit.UNREACHABLE,
     NoSuchVersion: Exit.NOTHING_THERE,
     NotAllowed: Exit.DENIED,
@@ -132,10 +117,25 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     OSError: Exit.DURABILITY_LOST,
     KeyboardInterrupt: Exit.INTERRUPTED,
 }
+_BY_NAME: Final = {
+    "store.client.errors.Unreachable": Exit.UNREACHABLE,
+    "store.client.errors.OutcomeUnknown": Exit.OUTCOME_UNKNOWN,
+    "store.audit.recording.trail.Gap": Exit.GAP,
+    "store.audit.shipping.rebuilding.NotRebuildable": Exit.CORRUPTION,
+    "store.audit.shipping.behind.LedgerBehind": Exit.CORRUPTION,
+    "store.audit.objects.layout.Malformed": Exit.CORRUPTION,
+    "store.audit.shipping.putting.Conflict": Exit.CORRUPTION,
+    "store.audit.signing.notary.Unendorsed": Exit.UNREACHABLE,
+}
+"""Errors of rooms that few commands need: every command would wait for their import."""
 
 
 def exit_of(error: BaseException) -> Exit:
     """The exit code of an error, by its nearest class."""
     if isinstance(error, FailedThere):
         return error.exit
-    return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), Exit.BUG)
+    for kind in type(error).__mro__:
+        code = _BY_ERROR.get(kind) or _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
+        if code is not None:
+            return code
+    return Exit.BUG

@@ -10,10 +10,7 @@ trusted, the process ends at once and nobody is told anything more: the next sta
 import asyncio
 import gc
 import logging
-import os
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,14 +20,11 @@ from store.engine.engine import Engine
 from store.engine.group_commit import Sync
 from store.errors import CallError, EngineStopped
 from store.ids import ConnectionId, Offset
+from store.server.ending import end_process
 from store.server.metrics import Metrics
 from store.subscribe.deliveries import Deliveries
 from store.subscribe.missed import LogRead
 
-EXIT_DURABILITY_LOST: Final = 74
-"""The exit code after a failed write or sync: EX_IOERR of sysexits.h."""
-EXIT_BUG: Final = 70
-"""The exit code after an error of the store's own that leaves its state in doubt: EX_SOFTWARE."""
 TICK_SECONDS: Final = 0.1
 """Between two rounds of housekeeping."""
 IDLE_TICKS: Final = 10
@@ -302,17 +296,3 @@ class Runner:
                 gc.unfreeze()
                 gc.collect()
             gc.freeze()
-
-
-def end_process(error: BaseException) -> None:
-    """Say why and end at once: no handler runs, no buffer is sent, nobody is told anything more."""
-    if isinstance(error, EngineStopped | OSError):
-        code, said = EXIT_DURABILITY_LOST, f"store: stopped: {error}\n"
-    else:
-        said = "".join(traceback.format_exception(error))
-        code, said = EXIT_BUG, f"{said}store: stopped by an error of its own; what was told is durable, start again\n"
-    try:
-        sys.stderr.write(said)
-        sys.stderr.flush()
-    finally:
-        os._exit(code)

@@ -14,16 +14,12 @@ import msgspec
 
 from store.codec import NIL, array_header, concatenate
 from store.ids import Key, Offset, QueryId, Timestamp
-from store.query.live import LiveQuery
 from store.subscribe.messages import (
     NUMBER_MAX,
     SUBPROTOCOL_JSON,
     SUBPROTOCOL_MSGPACK,
     ClientMessage,
-    ColumnInfo,
     Message,
-    OrderInfo,
-    TableInfo,
 )
 
 UNREADABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
@@ -294,15 +290,3 @@ def _plain_name(name: Any) -> str:
     """A map's key: JSON knows strings only."""
     said = plain(name)
     return said if isinstance(said, str) else _encode_json(said).decode()
-
-
-def table_info(query: LiveQuery) -> TableInfo:
-    """What a client is told of a followed query's rows."""
-    columns = tuple(ColumnInfo(name=each.name, type=each.type, nullable=each.nullable) for each in query.columns)
-    shape = query.shape
-    if shape is None:
-        return TableInfo(name=query.table.name, key=query.key, columns=columns)
-    order = tuple(OrderInfo(*each) for each in shape.order)
-    if not order and shape.grouped is None:  # LIMIT alone: those with the lowest keys.
-        order = (OrderInfo(query.key, descending=False, nulls_first=False),)
-    return TableInfo(name=query.table.name, key=query.key, columns=columns, group=shape.key, order=order)

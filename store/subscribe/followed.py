@@ -16,6 +16,7 @@ from store.query.shaping.results import Move
 from store.subscribe.broadcast import Broadcast
 from store.subscribe.changes import Change, Told
 from store.subscribe.encoding import Encoding, WireKey
+from store.subscribe.messages import ColumnInfo, OrderInfo, TableInfo
 from store.subscribe.routes import Watcher, Write
 from store.subscribe.shaped import Shaped
 
@@ -109,3 +110,15 @@ def look(
         for each in changed:
             each.look_at(None)
     return was, now
+
+
+def table_info(query: LiveQuery) -> TableInfo:
+    """What a client is told of a followed query's rows."""
+    columns = tuple(ColumnInfo(name=each.name, type=each.type, nullable=each.nullable) for each in query.columns)
+    shape = query.shape
+    if shape is None:
+        return TableInfo(name=query.table.name, key=query.key, columns=columns)
+    order = tuple(OrderInfo(*each) for each in shape.order)
+    if not order and shape.grouped is None:  # LIMIT alone: those with the lowest keys.
+        order = (OrderInfo(query.key, descending=False, nulls_first=False),)
+    return TableInfo(name=query.table.name, key=query.key, columns=columns, group=shape.key, order=order)

@@ -27,7 +27,8 @@ from store.errors import (
 )
 from store.ids import ClientId, Offset, QueryId, Sequence
 from store.query.live import LiveQuery
-from store.subscribe.encoding import ENCODINGS, UNREADABLE, table_info
+from store.subscribe.encoding import ENCODINGS, UNREADABLE
+from store.subscribe.followed import table_info
 from store.subscribe.messages import (
     CLIENT_LENGTH_MAX,
     CLOSE_MALFORMED_FRAME,

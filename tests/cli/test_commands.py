@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from store.cli.app import COMMANDS
 from store.cli.exits import Exit
 from tests.cli.tenant import Ended, Tenant, environment, process, running, store
 
@@ -215,3 +216,25 @@ def test_a_port_that_is_taken_is_refused(tenant: Tenant, tmp_path: Path) -> None
     assert ended.returncode == Exit.CONFIG
     assert str(tenant.port) in ended.stderr
     assert not (tmp_path / "data" / "log").exists()
+
+
+def test_a_command_waits_for_no_other_ones_import(tmp_path: Path) -> None:
+    """`store call` loads neither the server nor the trail; help names all commands, in their order."""
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "store", "call", "--help"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True, timeout=60,
+    ).stderr  # fmt: skip
+    assert "store.client.connection" in loaded
+    assert "store.server.app" not in loaded
+    assert "store.audit.shipping.shipper" not in loaded
+    assert "sqlglot" not in loaded
+    shown = store("--help", cwd=tmp_path).stdout
+    places = [shown.index(f"\n  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_a_command_that_is_not_there_is_told_with_those_that_are_like_it(tmp_path: Path) -> None:
+    """A slip of the fingers gets the name that was meant."""
+    ended = store("snapshto", cwd=tmp_path)
+    assert ended.returncode == Exit.USAGE
+    assert "Did you mean 'snapshot'?" in ended.stderr

@@ -1,6 +1,7 @@
 """The rules of `store serve`, and of commands that need no tenant."""
 
 import gc
+import importlib
 import json
 import shlex
 import signal
@@ -20,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from store import config
 from store.cli.arguments import configure
-from store.cli.exits import Exit, FailedThere, exit_of
+from store.cli.exits import _BY_NAME, Exit, FailedThere, exit_of
 from store.cli.serve import about_the_trail, open_tenant, own_name, what_next
 from store.engine.reducer import Domain
 from store.env.memory import NoDeadline
@@ -329,6 +330,10 @@ def test_every_error_has_an_exit_code() -> None:
     assert Exit.BUG not in codes
     assert len(set(codes)) == len(codes)
     assert exit_of(RuntimeError()) == Exit.BUG
+    for name, code in _BY_NAME.items():
+        module, _, kind = name.rpartition(".")
+        named = getattr(importlib.import_module(module), kind)
+        assert exit_of(named.__new__(named)) == code, name
     shown = store("--help", cwd=ROOT).stdout
     assert all(f" {code} " in shown for code in set(codes))
 

@@ -16,9 +16,10 @@ import pytest
 
 from store.engine.group_commit import LARGE_GROUP_SIZE
 from store.engine.options import EngineOptions
+from store.server.ending import EXIT_BUG, EXIT_DURABILITY_LOST
 from store.server.metrics import Histogram
 from store.server.mint import add_token, mint_token
-from store.server.runner import EXIT_BUG, EXIT_DURABILITY_LOST, Runner
+from store.server.runner import Runner
 from tests.server.scenes import LIMIT_S, serving
 
 ROOT = Path(__file__).parents[2]

@@ -15,6 +15,7 @@ from store.log.commitlog import LogOptions
 from store.server.app import Server
 from store.server.auth import AuthOptions
 from store.server.options import ServerOptions
+from store.tables.database import Database
 from tests.server import notes
 
 folder, fault, where = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -36,7 +37,7 @@ def break_disk(*_: object) -> None:
     elif fault == "write":
         memory.fail_write()
     elif fault == "bug":
-        engine.state.absorb = lambda *_: 1 / 0  # type: ignore[method-assign, assignment]  # A bug, between log and tables.
+        Database.apply = lambda *_: 1 / 0  # type: ignore[method-assign, assignment]  # A bug, between log and tables.
     print("broken", flush=True)  # noqa: T201  # The test waits for it.
 
 

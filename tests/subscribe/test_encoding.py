@@ -5,13 +5,10 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from store.ids import Offset, QueryId, SchemaVersion, TableId, Timestamp
-from store.query.live import compile_live
-from store.schema import Schema
-from store.subscribe.encoding import ENCODINGS, JSON, MSGPACK, Encoding, plain, table_info
+from store.ids import Offset, QueryId, Timestamp
+from store.subscribe.encoding import ENCODINGS, JSON, MSGPACK, Encoding, plain
 from store.subscribe.messages import NUMBER_MAX, Call, Chunk, Delta, Part, Result
 from store.values import encode
-from tests.subscribe.shelf import Book
 
 each_encoding = pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=lambda each: each.subprotocol)
 numbers = (0, 1, 127, 128, 2**16, 2**32 - 1, 2**32, NUMBER_MAX)
@@ -137,12 +134,3 @@ def test_a_messagepack_frame_says_its_count() -> None:
         header = b"\xdc" + count.to_bytes(2, "big") if count < 65_536 else b"\xdd" + count.to_bytes(4, "big")
         assert MSGPACK.count(header) == count
     assert MSGPACK.count(b"") == MSGPACK.count(b"\x91\xc0") == 0
-
-
-def test_table_info_says_columns_and_key() -> None:
-    """A query's info names its table, its columns, their types, and the place of the key among them."""
-    schema = Schema(SchemaVersion(1), (msgspec.structs.replace(Book.__table__, id=TableId(1)),))
-    info = table_info(compile_live("SELECT * FROM books", (), schema))
-    assert (info.name, info.key, info.columns[0].name, info.columns[3].nullable) == ("books", 0, "id", True)
-    projected = table_info(compile_live("SELECT copies * 2 AS twice, id FROM books", (), schema))
-    assert (projected.key, [each.name for each in projected.columns]) == (1, ["twice", "id"])

@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from store.errors import MalformedQuery
+from store.ids import SchemaVersion, TableId
 from store.query.live import compile_live
-from store.subscribe.followed import Followed
+from store.schema import Schema
+from store.subscribe.followed import Followed, table_info
 from store.subscribe.routes import Write
 from tests.query.scenes import SCHEMA, Sample
+from tests.subscribe.shelf import Book
 
 
 def followed(sql: str) -> Followed:
@@ -59,3 +63,12 @@ def test_whatever_goes_wrong_is_the_querys_affair(monkeypatch: pytest.MonkeyPatc
     bad: Any = object()
     with pytest.raises(MalformedQuery, match="AttributeError"):
         query.answer({1: ((bad, b""), None)}, {})
+
+
+def test_table_info_says_columns_and_key() -> None:
+    """A query's info names its table, its columns, their types, and the place of the key among them."""
+    schema = Schema(SchemaVersion(1), (msgspec.structs.replace(Book.__table__, id=TableId(1)),))
+    info = table_info(compile_live("SELECT * FROM books", (), schema))
+    assert (info.name, info.key, info.columns[0].name, info.columns[3].nullable) == ("books", 0, "id", True)
+    projected = table_info(compile_live("SELECT copies * 2 AS twice, id FROM books", (), schema))
+    assert (projected.key, [each.name for each in projected.columns]) == (1, ["twice", "id"])

@@ -1,6 +1,6 @@
 """The rules of `store audit query`: SQL over what was verified, and an honest word where it cannot be had."""
 
-import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,12 +55,8 @@ def test_what_cannot_be_asked_is_said(arguments: list[str], tmp_path: Path) -> N
 
 def test_without_duckdb_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And how the batches are read without it."""
-
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
     small_trail(1).write(tmp_path)
-    monkeypatch.setattr(importlib, "import_module", missing)
+    monkeypatch.setitem(sys.modules, "duckdb", None)  # type: ignore[arg-type]  # As documented: it cannot be imported.
     said = error("audit", "query", ".", "SELECT 1", *KEY, cwd=tmp_path, exit_code=4)
     assert "commitstore[audit]" in said["hint"]
     assert "zstdcat" in said["hint"]
