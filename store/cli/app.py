@@ -22,18 +22,18 @@ COMMANDS: Final[Mapping[str, str]] = {
     "call": "call:call",
     "query": "call:query",
     "watch": "watch:watch",
-    "snapshot": "upkeep.snapshot:snapshot_app",
     "restore": "upkeep.restore:restore",
     "clone": "upkeep.restore:clone",
-    "backup": "upkeep.backup:backup_app",
     "salvage": "upkeep.salvage:salvage",
+    "demo": "demonstration:demo",
+    "config": "configuration:show_config",
+    "snapshot": "upkeep.snapshot:snapshot_app",
+    "backup": "upkeep.backup:backup_app",
     "log": "log:log_app",
     "audit": "audit.app:audit_app",
     "token": "token:token_app",
-    "demo": "demonstration:demo",
-    "config": "configuration:show_config",
 }
-"""Each command's module below this one, and what in it is the command."""
+"""Each command's module below this one, and what in it is the command; in the order of help, groups last."""
 
 
 class _Commands(Mapping[str, Any]):

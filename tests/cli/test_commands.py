@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from store.cli.app import COMMANDS
+from store.cli.app import COMMANDS, app
 from store.cli.exits import Exit
 from tests.cli.tenant import Ended, Tenant, environment, process, running, store
 
@@ -231,6 +232,13 @@ def test_a_command_waits_for_no_other_ones_import(tmp_path: Path) -> None:
     shown = store("--help", cwd=tmp_path).stdout
     places = [shown.index(f"\n  {name} ") for name in COMMANDS]
     assert places == sorted(places)
+
+
+def test_help_names_groups_behind_commands() -> None:
+    """What does something stands first, as in the help of every group."""
+    root = typer.main.get_group(app)
+    groups = [isinstance(root.commands[name], typer.core.TyperGroup) for name in COMMANDS]
+    assert groups == sorted(groups)
 
 
 def test_a_command_that_is_not_there_is_told_with_those_that_are_like_it(tmp_path: Path) -> None:
