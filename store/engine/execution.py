@@ -69,6 +69,8 @@ class Execution:
                 returned = apply(context, values)
             finally:
                 deadline.running = 0
+            if deadline.struck:  # The reducer held it, and what it was doing then may be half done.
+                raise DeadlineExceeded  # noqa: TRY301  # It ends as if nobody had held it.
             value = NIL if returned is None else _encode_returned(reducer, returned)
             moves: Sequence[Move] = ()
             if len(touched) == 1 and not self._moving:  # Most calls: as below, without the calls.
@@ -85,6 +87,9 @@ class Execution:
                 _check_size(reducer, writes)
         except BaseException as error:  # noqa: BLE001  # SystemExit, KeyboardInterrupt: no reducer ends the process.
             deadline.running = 0
+            if deadline.struck:
+                deadline.struck = False
+                return _fail(reducer, DeadlineExceeded())
             return _fail(reducer, error)
         else:
             return COMMITTED, value, writes, moves

@@ -35,13 +35,14 @@ class SignalDeadline:
     the process with a traceback; where it waits, a thread does, as soon as it has seen that run for so long.
     """
 
-    __slots__ = ("_closed", "_installed", "_limit_seconds", "_seen_at", "_seen_run", "armed", "running")
+    __slots__ = ("_closed", "_installed", "_limit_seconds", "_seen_at", "_seen_run", "armed", "running", "struck")
 
     def __init__(self, limit_seconds: float) -> None:
         assert limit_seconds > 0
         self._limit_seconds = limit_seconds
         self.running = 0
         self.armed = False
+        self.struck = False
         self._installed = False
         self._closed = threading.Event()
         self._seen_run = 0
@@ -95,6 +96,7 @@ class SignalDeadline:
             _stop_process(seconds, frame)
         signal.setitimer(signal.ITIMER_VIRTUAL, self._limit_seconds * STOP_FACTOR)
         if seconds >= self._limit_seconds:
+            self.struck = True
             raise DeadlineExceeded(f"the reducer ran longer than {self._limit_seconds:g} s")
 
     def _watch(self, closed: threading.Event) -> None:

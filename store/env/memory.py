@@ -405,6 +405,7 @@ class NoDeadline:
     def __init__(self) -> None:
         self.running = 0
         self.armed = False
+        self.struck = False
 
     def arm(self) -> None:
         """Nobody looks."""

@@ -130,13 +130,16 @@ class Deadline(Protocol):
 
     Whoever runs one says so in these attributes, for calls would cost a fiftieth of the whole: a run begins with
     `running = number` and then, unless it is `armed`, `arm()`; it ends with `running = 0`, first thing in a `finally`.
-    From there on nothing is raised any more.
+    From there on nothing is raised any more. A run in which it was raised has failed, whatever became of it there:
+    what was interrupted may be half done.
     """
 
     running: int
     """The number of the run that goes on, not that of the one before: each has its time anew. 0 while none does."""
     armed: bool
     """Whether somebody looks at it."""
+    struck: bool
+    """Whether it was raised, set before it is; whoever runs one takes that back when the run has ended."""
 
     def arm(self) -> None:
         """From here on the time of a run counts."""

@@ -10,6 +10,7 @@ import pytest
 from store.engine.execution import RETURN_VALUE_SIZE_MAX, WRITE_SET_SIZE_MAX
 from store.engine.reducer import Context, Domain, Reducer, reducer
 from store.env.posix import SignalDeadline
+from store.env.world import World
 from store.errors import MalformedCall, Overloaded, Refused
 from store.log.commitlog import LogOptions
 from store.tables.overlay import TableView
@@ -100,6 +101,34 @@ def test_a_reducer_that_runs_for_ever_is_cut_off() -> None:
         deadline.close()
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_reducer_that_holds_its_deadline_has_failed_all_the_same(*, refuses: bool) -> None:
+    """It may have been cut off amid a write: nothing of it is kept, however it ends, and the next call runs."""
+    deadline = SignalDeadline(0.02)
+    try:
+        engine = with_reducers(stubborn, world=a_world(deadline=deadline))
+        outcome, details, _ = reason(committed(engine, "stubborn", refuses))
+        assert (outcome, details) == ("reducer_failed", {"limit": "reducer_time_max_ms"})
+        assert rows(engine, shop.Task) == []
+        assert value(committed(engine, "add", "ada")) == 1
+    finally:
+        deadline.close()
+
+
+@reducer
+def stubborn(ctx: Context, refuses: bool) -> None:  # noqa: FBT001  # As any reducer's argument.
+    """Write, and go on when the time is up."""
+    tasks = ctx.table(shop.Task)
+    tasks.insert(shop.Task(owner="ghost"))
+    try:
+        while True:
+            pass
+    except BaseException:  # noqa: BLE001  # That is the test.
+        tasks.insert(shop.Task(owner="another"))
+    if refuses:
+        ctx.refuse("late")
+
+
 def test_a_reducer_cannot_interrupt_the_store() -> None:
     """KeyboardInterrupt is a failure of the call as any other, and leaves nothing behind."""
     engine = with_reducers(interrupted)
@@ -133,11 +162,11 @@ def interrupted_not(ctx: Context) -> list[int]:
     return [task.id for task in ctx.table(shop.Task)]
 
 
-def with_reducers(*reducers: Reducer[..., Any]) -> Any:
+def with_reducers(*reducers: Reducer[..., Any], world: World | None = None) -> Any:
     """The shop with further reducers."""
     domain = Domain.of(shop)
     more = {each.name: each for each in (*reducers, interrupted_not)}
-    return open_shop(domain=Domain(tables=domain.tables, reducers={**domain.reducers, **more}))
+    return open_shop(domain=Domain(tables=domain.tables, reducers={**domain.reducers, **more}), world=world)
 
 
 def test_a_table_kept_beyond_its_call_changes_nothing() -> None:
