@@ -70,6 +70,10 @@ class _Group(TyperGroup):
         super().__init__(*args, **kwargs)
         self.commands = _Commands()  # type: ignore[assignment]  # It is only ever read.
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # As its base is called.
+        """The command of that name, or None: an error of its import is not taken for that."""
+        return self.commands[cmd_name] if cmd_name in COMMANDS else None
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # As its base is called.
         """Their names, in the order in which help shows them."""
         return list(self.commands)

@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from contextlib import suppress
+from mmap import PAGESIZE
 from pathlib import Path
 from typing import Final
 
@@ -81,8 +82,8 @@ class PosixFile:
             written += count
 
     def write_out(self, position: Position, length: int) -> None:
-        """Let the system begin to write these bytes; what fails of it the next `sync` says."""
-        if _WRITE_OUT is not None:
+        """Let the system begin to write these bytes, where they are few; what fails of it the next `sync` says."""
+        if _WRITE_OUT is not None and length < PAGESIZE:  # In whole pages it would also look for what to forget.
             with suppress(OSError):
                 os.posix_fadvise(self._descriptor, position, length, _WRITE_OUT)
 

@@ -85,8 +85,8 @@ class TableView(Generic[Row]):
         read, data = self._canonical(self._checked_type(row))
         key = self._key_of(read)
         if key == 0 and self._base.schema.auto_increment:
+            self._look(key)  # From here on the table counts as touched: a call that fails now takes no key.
             key = self._take_key()
-            self._look(key)  # From here on the table counts as touched: a row that is too large now takes no key.
             read, data = self._canonical(replace(read, **{self._key_name: key}))
         if self._look(key) is not None:
             self._violate("primary_key", self._key_name, f"a row with key {key!r} exists already")
