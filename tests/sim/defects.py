@@ -58,7 +58,7 @@ class EagerFeed:
 
     def hold(self, receiver: Receiver, part: Any) -> None:
         """Tell at once."""
-        receiver.release([part])
+        receiver.release(receiver.prepare([part]))
 
 
 def lazy(disk: MemoryDisk) -> Disk:

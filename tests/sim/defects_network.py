@@ -17,6 +17,7 @@ from store.subscribe.delivery import Recipient
 from store.subscribe.encoding import Encoding, WireKey
 from store.subscribe.first_rows import FirstRows
 from store.subscribe.followed import Rows
+from store.subscribe.frames import Framed
 from store.subscribe.reading import Reading, read
 from store.subscribe.returning import MissedDelivery
 from store.subscribe.session import Session
@@ -102,20 +103,31 @@ def eager(session: Session) -> None:
     """Whatever is said is sent at once."""
 
     def tell(message: bytes) -> None:
-        session.release([message])
+        session.release(session.prepare([message]))
         session.held_bytes = 0
 
     session.tell = tell  # type: ignore[method-assign]  # As above.
 
 
+def early(session: Session) -> None:
+    """What is made ready while the disk works leaves at once."""
+    prepare = session.prepare
+
+    def let_out(parts: list[bytes]) -> Framed:
+        session.release(prepare(parts))
+        return [], 0, 0
+
+    session.prepare = let_out  # type: ignore[method-assign]  # As above.
+
+
 def result_first(session: Session) -> None:
     """Results overtake deltas."""
-    release = session.release
+    prepare = session.prepare
 
-    def reorder(parts: list[bytes]) -> None:
-        release(sorted(parts, key=lambda part: b"\xa5delta" in part[:8]))
+    def reorder(parts: list[bytes]) -> Framed:
+        return prepare(sorted(parts, key=lambda part: b"\xa5delta" in part[:8]))
 
-    session.release = reorder  # type: ignore[method-assign]  # As above.
+    session.prepare = reorder  # type: ignore[method-assign]  # As above.
 
 
 def unnoticed_leaving() -> AbstractContextManager[object]:
@@ -153,6 +165,7 @@ NETWORK_DEFECTS: Final = {
     "deltas lost behind first rows": Planted(always=nothing_kept_back),
     "transaction not evaluated": Planted(subscriptions=deaf),
     "session tells before durable": Planted(session=eager),
+    "prepared is let out": Planted(session=early),
     "result before its delta": Planted(session=result_first),
     "unchanged projection told": Planted(always=told_unchanged),
     "value that leaves a subquery": Planted(always=unnoticed_leaving),
