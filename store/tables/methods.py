@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import force_setattr
 
-from store.codec import ROW_SIZE_MAX, UNSTORABLE
+from store.codec import ROW_SIZE_MAX, UNSTORABLE, RowCodec
 from store.compiled import compile_function
 from store.ids import INT_MAX
-from store.schema import ColumnSchema, TableSchema
+from store.schema import ColumnSchema
 from store.transaction import Op
 from store.values import encode
 
@@ -83,24 +83,24 @@ class Held(NamedTuple):
     rows: Mapping[Any, bytes]
     touch: Callable[[Any], None]
     """Told of the view when it is first looked at in a call."""
-    decode: Callable[[bytes], Any]
 
     def words(self) -> dict[str, Any]:
         """What stands in the texts."""
         return {**_WORDS, **{f"_{name}": each for name, each in self._asdict().items()}}
 
 
-def make_get(table: TableSchema, held: Held) -> Callable[..., Any]:
-    """The `get` of a view of this table: `get(key)`, the row or None."""
-    text = _GET.format(key="    key = _str(key)\n" if _has_text_key(table) else "")
-    return compile_function(text, f"{table.name}.get", held.words())
+def make_get(codec: RowCodec[Any], held: Held) -> Callable[..., Any]:
+    """The `get` of a view of this codec's table: `get(key)`, the row or None."""
+    text = _GET.format(key="" if codec.plain_key else "    key = _str(key)\n")
+    return compile_function(text, f"{codec.table.name}.get", {**held.words(), "_decode": codec.decode})
 
 
-def make_update(table: TableSchema, held: Held) -> Callable[..., Any]:
-    """The `update` of a view of this table: `update(row, column=value, …)`.
+def make_update(codec: RowCodec[Any], held: Held) -> Callable[..., Any]:
+    """The `update` of a view of this codec's table: `update(row, column=value, …)`.
 
     TypeError, as of any function, where a keyword is none of the columns.
     """
+    table = codec.table
     guarded = {table.primary_key, *(each.column for each in table.indexes)}
     short = [each for each in table.columns if each.id not in guarded and each.type in _PLAIN]
     names = [each.name for each in table.columns]
@@ -108,7 +108,7 @@ def make_update(table: TableSchema, held: Held) -> Callable[..., Any]:
     given = ", ".join(names)
     text = _UPDATE.format(
         parameters=", ".join(f"{name}=_absent" for name in names),
-        key=f"_str({key})" if _has_text_key(table) else key,
+        key=key if codec.plain_key else f"_str({key})",
         conditions="".join(f" and {each.name} is _absent" for each in table.columns if each not in short),
         settings="".join(_set(each, given) for each in short).rstrip(),
         names=given,
@@ -117,11 +117,6 @@ def make_update(table: TableSchema, held: Held) -> Callable[..., Any]:
         op=int(Op.UPDATE),
     )
     return compile_function(text, f"{table.name}.update", held.words())
-
-
-def _has_text_key(table: TableSchema) -> bool:
-    """Whether rows are kept under the text of their key."""
-    return table.column_by_id(table.primary_key).type == "uuid"
 
 
 def _set(each: ColumnSchema, names: str) -> str:

@@ -276,8 +276,8 @@ class _Views(dict[type[Table], TableView[Any]]):
         if table is None or table.codec.row_type is not row_type:
             raise TypeError(f"{row_type.__name__} is not a table of a loaded domain")
         kind: type[TableView[Any]] = TableView if table.codec.plain_key else _UuidView
-        held = Held({}, {}, table.rows, self._touched.append, table.codec.decode)
-        methods = {"get": make_get(table.schema, held), "update": make_update(table.schema, held)}
+        held = Held({}, {}, table.rows, self._touched.append)
+        methods = {"get": make_get(table.codec, held), "update": make_update(table.codec, held)}
         own: type[TableView[Any]] = type(f"{row_type.__name__}View", (kind,), methods)
         view = self[row_type] = own(table, held.seen, held.writes, self._touched, self._moving)
         return view

@@ -122,8 +122,8 @@ def test_a_key_that_is_a_uuid_has_a_short_way_too() -> None:
 
 def test_every_table_has_its_own() -> None:
     """Two tables' updates take their own columns, and say whose they are."""
-    held = Held({}, {}, {}, print, print)
-    note, device = (make_update(each.__table__, held) for each in (Note, Device))
+    held = Held({}, {}, {}, print)
+    note, device = (make_update(RowCodec(each.__table__, each), held) for each in (Note, Device))
     assert (note.__qualname__, device.__qualname__) == (f"{Note.__table__.name}.update", "devices.update")
 
 
