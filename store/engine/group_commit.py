@@ -131,6 +131,8 @@ class GroupCommit:
         if not synced:
             return 0, 0.0
         self._follow(seconds)
+        if records == 1:  # Of a caller who is alone, and will be again: what is written early waits the less.
+            log.write_next_at_once()
         return records, seconds
 
     def _follow(self, seconds: float) -> None:

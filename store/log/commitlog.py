@@ -1,7 +1,7 @@
 """The log as its one writer holds it: append, flush, sync, vouch, rotate.
 
 Laws: an offset is durable when a sync that began after its flush has returned. After any failed write or sync
-nothing more is accepted: RAM may be ahead of the disk, and only the next start can tell by how much. A batch is closed
+nothing more is written: RAM may be ahead of the disk, and only the next start can tell by how much. A batch is closed
 right behind an append, never before one, so the seed a reducer saw is the seed of the batch that holds its record.
 """
 
@@ -42,6 +42,10 @@ class _Refusing(list[bytes]):
         raise _refusal()
 
 
+_AT_ONCE: Final = 0
+"""In the place of the bytes that fill a batch: any record does, and is handed to the operating system with it."""
+
+
 def _ignore(_first: Offset, _body: bytes, _count: int) -> None:
     """Nobody wants to see what is closed."""
 
@@ -77,6 +81,7 @@ class Commitlog:
         "_closed",
         "_disk",
         "_entropy",
+        "_failure",
         "_file",
         "_first_offset",
         "_flushed_offset",
@@ -91,7 +96,6 @@ class Commitlog:
         "_vouched_offset",
         "durable_offset",
         "epoch",
-        "last_offset",
         "on_close",
         "position",
         "seed",
@@ -118,6 +122,8 @@ class Commitlog:
         self._batch_size_max = options.batch_size_max
         self._record_size_max = options.record_size_max
         self._stopped = False
+        self._failure: BaseException | None = None
+        """Of a write behind an append, until it is raised."""
         self._ticket: SyncTicket | None = None
         self.epoch = header.epoch
         """What later segments carry; a new one is set when its record is appended."""
@@ -136,8 +142,6 @@ class Commitlog:
         """Is given each batch's first offset, body and count of records as the batch is closed, durable or not."""
         self.unflushed_bytes = 0
         """Bytes of the records that wait in RAM for the next flush."""
-        self.last_offset = last_offset
-        """Of the last record appended, in memory or not."""
         self._flushed_offset = last_offset
         self.durable_offset = last_offset
         """Of the last record that is on disk."""
@@ -185,6 +189,11 @@ class Commitlog:
         )
 
     @property
+    def last_offset(self) -> Offset:
+        """Of the last record appended, in memory or not."""
+        return self._first_offset + len(self._records) - 1  # type: ignore[return-value]  # Offset() costs a call.
+
+    @property
     def segment(self) -> str:
         """The open segment's file name, with its folder."""
         return segment_name(self._segment_first_offset)
@@ -214,14 +223,25 @@ class Commitlog:
         return self._stopped
 
     def append(self, record: bytes) -> None:
-        """Take the record as the next offset, in memory. Nothing is kept before `flush` and `sync`."""
+        """Take the record as the next offset, in memory. Nothing is kept before `flush` and `sync`.
+
+        What fails of a write that begins here is raised by the next `flush`: behind an append nothing may fail.
+        """
         size = len(record)
         assert size <= self._record_size_max
         self._records.append(record)
-        self.last_offset += 1  # type: ignore[assignment]  # The next offset; to say so with Offset() costs a call.
         self.unflushed_bytes = unflushed = self.unflushed_bytes + size
         if unflushed >= self._batch_full_at:
             self._close_batch()
+
+    def write_next_at_once(self) -> None:
+        """Let the disk begin with the next record, if it is the next flush's first, as soon as it is appended.
+
+        For a caller who is alone: what follows on an append happens while the disk works. The rest of the group, where
+        there is one after all, is a batch of its own.
+        """
+        if not self.unflushed_bytes:
+            self._batch_full_at = _AT_ONCE
 
     def flush(self, write_out: bool = False) -> None:  # noqa: FBT001, FBT002  # As all that each group waits for.
         """Hand all that was appended to the operating system, one write a batch. OSError: the log has stopped.
@@ -229,10 +249,14 @@ class Commitlog:
         To `write_out` is to let the disk begin: worth its while where the sync comes from this thread, a bit later.
         """
         if self._stopped:
-            raise _refusal()
+            raise self._refusal()
         body = self._frame_batch() if self._records else None
         if self._closed:
-            self._write_closed(write_out)
+            try:
+                self._write_closed(write_out)
+            except BaseException:
+                self.stop()
+                raise
         if body is not None:
             self._open_batch(body)
 
@@ -242,7 +266,7 @@ class Commitlog:
         None where all of it is durable.
         """
         if self._stopped:
-            raise _refusal()
+            raise self._refusal()
         if self._synced_position == self.position and not self._blank_unsynced:
             return None
         assert self._ticket is None
@@ -252,7 +276,7 @@ class Commitlog:
     def complete_sync(self, ticket: SyncTicket) -> None:
         """What the ticket covers is durable."""
         if self._stopped:
-            raise _refusal()
+            raise self._refusal()
         assert ticket is self._ticket
         assert ticket.finished
         assert self.durable_offset <= ticket.offset <= self._flushed_offset
@@ -262,7 +286,7 @@ class Commitlog:
     def sync(self) -> bool:
         """Make durable what was flushed, on this thread; False where all of it is. OSError: the log has stopped."""
         if self._stopped:
-            raise _refusal()
+            raise self._refusal()
         assert self._ticket is None
         if self._synced_position == self.position and not self._blank_unsynced:
             return False
@@ -342,6 +366,7 @@ class Commitlog:
     def stop(self) -> None:
         """Refuse everything from here on. A failed write or sync does this by itself."""
         self._stopped = True
+        self._first_offset = Offset(self.last_offset + 1)
         self._records = _Refusing()
         self._closed = []
 
@@ -366,20 +391,26 @@ class Commitlog:
     def _open_batch(self, body: bytes) -> None:
         """Begin the next batch, behind the one that has this body."""
         self.on_close(self._first_offset, body, len(self._records))
+        self._first_offset += len(self._records)  # type: ignore[assignment]  # As `last_offset`.
         self._records = []
-        self._first_offset = self.last_offset + 1  # type: ignore[assignment]  # As in `append`.
         self._batch_full_at = self.unflushed_bytes + self._batch_size_max
         self.seed = self._entropy.bytes(SEED_SIZE)
         """The open batch's: of the next record to be appended."""
 
     def _close_batch(self) -> None:
-        self._open_batch(self._frame_batch())
+        """Behind an append; the disk begins with what was to be written at once."""
+        body = self._frame_batch()
+        if self._batch_full_at == _AT_ONCE:
+            try:
+                self._write_closed(write_out=True)
+            except BaseException as error:  # noqa: BLE001  # Whatever it is, it is raised later.
+                self._stopped, self._failure = True, error
+        self._open_batch(body)
 
     def _frame_batch(self) -> bytes:
         """Make the open batch ready to be written, and return its body; `_open_batch` is next."""
         records, first, durable = self._records, self._first_offset, self.durable_offset
         count = len(records)
-        assert first + count == self.last_offset + 1
         body = join_records(records)
         batch, self._chain = self._format.frame(body, count, first, durable, self.seed, self._chain)
         self._closed.append(batch)
@@ -388,15 +419,11 @@ class Commitlog:
 
     def _write_closed(self, write_out: bool) -> None:  # noqa: FBT001  # As `flush`.
         position = self.position
-        try:
-            for batch in self._closed:
-                self._file.write(position, batch)
-                position += len(batch)  # type: ignore[assignment]  # As in `append`.
-            if write_out:
-                self._file.write_out(self.position, position - self.position)
-        except BaseException:
-            self.stop()
-            raise
+        for batch in self._closed:
+            self._file.write(position, batch)
+            position += len(batch)  # type: ignore[assignment]  # As `last_offset`.
+        if write_out:
+            self._file.write_out(self.position, position - self.position)
         self.position = position
         self._blank_until = max(self._blank_until, position)
         self._closed = []
@@ -406,7 +433,13 @@ class Commitlog:
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped:
-            raise _refusal()
+            raise self._refusal()
+
+    def _refusal(self) -> BaseException:
+        """Why nothing more is written: what a write at once has met, said once; from then on nothing is appended."""
+        failure, self._failure = self._failure, None
+        self.stop()
+        return failure or _refusal()
 
 
 def _refusal() -> EngineStopped:

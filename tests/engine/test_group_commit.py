@@ -12,6 +12,7 @@ from store.env.world import File, World
 from store.errors import EngineStopped
 from store.ids import Position
 from store.log.commitlog import LogOptions
+from store.transaction import Transaction
 from tests.engine import shop
 from tests.engine.scenes import OPTIONS, Listener, call, committed, memory_disk, open_shop, reopen, rows
 
@@ -88,6 +89,17 @@ class NotedFile(SlowFile):
         super().sync()
 
 
+class NotedFollower:
+    """A follower that says when it looks."""
+
+    def __init__(self, noted: list[str]) -> None:
+        self._noted = noted
+
+    def evaluate(self, _transaction: Transaction) -> None:
+        """Say so."""
+        self._noted.append("evaluate")
+
+
 class NotedDisk(SlowDisk):
     """A disk in memory whose files say what is done with them."""
 
@@ -137,6 +149,34 @@ def test_what_is_told_is_made_ready_while_the_disk_works() -> None:
         assert disk.noted == (
             ["sync", "prepare", "release"] if with_thread else ["write out", "prepare", "sync", "release"]
         )
+
+
+def test_a_caller_who_is_alone_is_written_before_anything_else_is_done_for_it() -> None:
+    """After a group of one call the disk begins right behind the next append; after a larger group it does not."""
+    clock = MemoryClock()
+    disk = NotedDisk(clock)
+    engine = open_shop(world=World(disk, clock, SeededEntropy(1), NoDeadline()))
+    engine.feed.follow(NotedFollower(disk.noted))
+    listener = NotedListener(engine, disk.noted)
+
+    def group(calls: int) -> list[str]:
+        disk.noted.clear()
+        for _ in range(calls):
+            call(engine, "look")
+        engine.feed.hold(listener, "what rests on it")
+        engine.group_commit.commit()
+        assert engine.log.durable_offset == engine.log.last_offset
+        return list(disk.noted)
+
+    told = ["prepare", "sync", "release"]
+    group(2)
+    assert group(1) == ["evaluate", "write out", *told]
+    assert group(1) == ["write out", "evaluate", *told]
+    assert group(2) == ["write out", "evaluate", "evaluate", "write out", *told]
+    assert group(2) == ["evaluate", "evaluate", "write out", *told]
+    assert group(1) == ["evaluate", "write out", *told]
+    group(0)
+    assert group(1) == ["write out", "evaluate", *told], "a read alone changes nothing"
 
 
 def test_nothing_is_due_when_nothing_waits() -> None:
@@ -266,6 +306,24 @@ def test_one_slow_sync_changes_nothing() -> None:
     disk.microseconds = int(5 * OPTIONS.fsync_inline_max_ms * 1_000)
     committed(engine, "look")
     assert engine.group_commit.inline
+
+
+def test_a_write_at_once_that_fails_is_an_error_of_the_commit() -> None:
+    """The call itself ends as any, and nobody is told of it."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    committed(engine, "look")
+    listener = Listener(engine)
+    memory_disk(engine).fail_write()
+    offset = call(engine, "add", "bob").offset
+    engine.feed.hold(listener, "result")
+    assert engine.group_commit.is_due()
+    with pytest.raises(EngineStopped, match=f"failed to write at offset {offset}, durable up to {offset - 1}.*start"):
+        engine.group_commit.commit()
+    assert listener.heard == []
+    with pytest.raises(EngineStopped):
+        call(engine, "add", "eve")
+    assert len(rows(reopen(engine), shop.Task)) == 1
 
 
 @pytest.mark.parametrize("failing", ["write", "sync", "rotate"])

@@ -61,6 +61,85 @@ def test_appended_flushed_and_durable_are_three_numbers() -> None:
     assert read(disk.crash_drop_all()) == records(1)
 
 
+def test_the_next_record_may_be_written_at_once() -> None:
+    """It is a batch that the disk has begun with behind its append, durable with the next sync; what follows waits."""
+    disk = MemoryDisk()
+    log = new_log(disk)
+    commit(log)
+    log.write_next_at_once()
+    before = disk.operations
+    log.append(record(2))
+    assert (disk.operations, read(disk), log.unflushed_bytes) == (before + 1, records(2), 0)
+    assert (log.last_offset, log.durable_offset, log.unsynced) == (2, 1, True)
+    assert read(disk.crash_drop_all()) == records(1)
+    log.append(record(3))
+    assert read(disk) == records(2)
+    log.flush()
+    assert (log.sync(), log.durable_offset) == (True, 3)
+    assert [count for *_, count, _ in batches(disk)] == [1, 1, 1]
+    commit(log, 2)
+    assert [count for *_, count, _ in batches(disk)] == [1, 1, 1, 2]
+
+
+def test_a_record_written_at_once_needs_no_other_write() -> None:
+    """The flush behind it has nothing to do, and the seed of the next record is a new one."""
+    disk = MemoryDisk()
+    log = new_log(disk)
+    seed = log.seed
+    log.write_next_at_once()
+    log.append(record(1))
+    assert log.seed != seed
+    before = disk.operations
+    log.flush(True)
+    assert disk.operations == before
+    assert log.sync()
+    assert read(disk.crash_drop_all()) == records(1)
+
+
+def test_nothing_is_written_at_once_behind_what_waits() -> None:
+    """A record that waits for the flush stays in one batch with those after it."""
+    disk = MemoryDisk()
+    log = new_log(disk)
+    log.append(record(1))
+    log.write_next_at_once()
+    log.append(record(2))
+    assert read(disk) == []
+    log.flush()
+    assert [count for *_, count, _ in batches(disk)] == [2]
+
+
+def test_vouching_uses_up_what_was_to_be_written_at_once() -> None:
+    """An empty batch is written as ever, and the next record waits for its flush."""
+    disk = MemoryDisk()
+    log = new_log(disk)
+    commit(log)
+    log.write_next_at_once()
+    vouch(log)
+    log.append(record(2))
+    assert (read(disk), log.unvouched) == (records(1), False)
+
+
+@pytest.mark.parametrize("asked", ["flush", "begin_sync", "sync", "vouch", "seal"])
+def test_a_write_at_once_that_fails_is_told_by_whatever_comes_next(asked: str) -> None:
+    """Behind an append nothing may fail; so the log takes what comes until it can say so, and writes none of it."""
+    disk = MemoryDisk()
+    log = new_log(disk)
+    commit(log)
+    log.write_next_at_once()
+    disk.fail_write()
+    log.append(record(2))
+    log.append(record(3))
+    assert (log.last_offset, log.durable_offset, log.unsynced, log.stopped) == (3, 1, True, True)
+    before = disk.operations
+    with pytest.raises(OSError, match="a write failed"):
+        log.seal(NOW) if asked == "seal" else getattr(log, asked)()
+    assert log.last_offset == 3
+    assert_stopped(log)
+    assert disk.operations == before
+    _, replayed, report = reopen(disk.crash_keep_all())
+    assert (replayed, report.cut_bytes > 0) == (records(1), True)
+
+
 def test_what_is_flushed_while_a_sync_runs_is_not_made_durable_by_it() -> None:
     """A sync covers what was flushed before it began."""
     log = new_log(MemoryDisk())

@@ -116,6 +116,20 @@ class LosingWrites:
                 self._engine.database.tables[table].rows[key] = before
 
 
+class ForgettingFailures:
+    """Takes a record for written whose write at once has failed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._log = engine.log
+
+    def evaluate(self, _: Transaction) -> None:
+        """Forget that it failed."""
+        if self._log._failure is not None:
+            self._log._failure = None
+            self._log._stopped = False
+            self._log._closed = []
+
+
 DEFECTS: Final = {
     **NETWORK_DEFECTS,
     **SNAPSHOT_DEFECTS,
@@ -123,6 +137,9 @@ DEFECTS: Final = {
     "published before durable": Planted(feed=eager),
     "idempotency window not restored": Planted(opened=forget_windows),
     "lost index update": Planted(opened=lambda engine: engine.feed.follow(LosingIndex(engine))),
+    "failure of a write at once forgotten": Planted(
+        opened=lambda engine: engine.feed.follow(ForgettingFailures(engine))
+    ),
     "timestamp going backwards": Planted(opened=lambda engine: engine.feed.follow(ForgettingTime(engine))),
     "write that is in the log alone": Planted(opened=lambda engine: engine.feed.follow(LosingWrites(engine))),
 }
