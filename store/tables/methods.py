@@ -30,38 +30,38 @@ def get(self, key):
     if not _seen:
         _touch(self)
     _data = _rows.get(key)
-    _row = _seen[key] = None if _data is None else _decode(_data)
+    if _data is None:
+        _row = _seen[key] = None
+    else:
+        _row = _decode(_data)
+        _seen[{own}] = _row
     return _row
 """
 _UPDATE: Final = """\
 def update(_self, _row, /, {parameters}):
     try:
         _key = {key}
-        _known = _seen[_key]
-    except _OTHER:
-        return _self._update_given(_row, ({names},))
-    if _row is _known{conditions}:
-        _changed = _row.__copy__()
+        if _row is _seen[_key]{conditions}:
+            _changed = _row.__copy__()
 {settings}
-        try:
             _data = _encode(_changed)
-            _before = _rows[_key]
-        except _OTHER:
-            return _self._update_given(_row, ({names},))
-        if _len(_data) <= {size_max}:
-            if _before == _data:
-                _writes.pop(_key, None)
-            else:
-                _writes[_key] = ({table}, {op}, _key, _before, _data)
-            _seen[_key] = _changed
-            return _changed
+            if _len(_data) <= {size_max}:
+                _before = _rows[_key]
+                if _before == _data:
+                    _writes.pop(_key, None)
+                else:
+                    _writes[_key] = ({table}, {op}, _key, _before, _data)
+                _seen[_key] = _changed
+                return _changed
+    except _OTHER:
+        pass
     return _self._update_given(_row, ({names},))
 """
 _SETTING: Final = """\
-        if {name} is not _absent:
-            if not ({plain}):
-                return _self._update_given(_row, ({names},))
-            _set(_changed, {name!r}, {name})
+            if {name} is not _absent:
+                if not ({plain}):
+                    return _self._update_given(_row, ({names},))
+                _set(_changed, {name!r}, {name})
 """
 _WORDS: Final[Mapping[str, Any]] = {
     "_set": force_setattr,
@@ -91,7 +91,8 @@ class Held(NamedTuple):
 
 def make_get(codec: RowCodec[Any], held: Held) -> Callable[..., Any]:
     """The `get` of a view of this codec's table: `get(key)`, the row or None."""
-    text = _GET.format(key="" if codec.plain_key else "    key = _str(key)\n")
+    own = f"_row.{codec.table.key_name}" if codec.plain_key else "key"  # Its own key is found again by identity.
+    text = _GET.format(key="" if codec.plain_key else "    key = _str(key)\n", own=own)
     return compile_function(text, f"{codec.table.name}.get", {**held.words(), "_decode": codec.decode})
 
 
