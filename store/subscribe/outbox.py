@@ -49,7 +49,7 @@ class Outbox:
         """Their bytes."""
         self.broadcast: Broadcast | None = None
         """The one that told it something last (Listener)."""
-        self._results: list[Told] = []
+        self._results: Final[list[Told]] = []
         """Results that were told last, encoded when anything else is, or at the end of the frame."""
         self._results_max: Final = max(min(RESULTS_MAX, options.frame_size_max // _RESULT_SIZE_MAX), 1)
         self._feed: Final = feed
@@ -92,7 +92,8 @@ class Outbox:
 
     def tell_results(self) -> None:
         """Hold the results that were gathered, as one part."""
-        told, self._results = self._results, []
+        told = self._results.copy()
+        self._results.clear()  # First: telling asks for it again.
         assert self.encoding.results is not None
         size = self._results_max
         for place in range(0, len(told), size):

@@ -90,9 +90,6 @@ class Session(Outbox):
         self._run: Final = engine.write_path.call
         self._encode_result: Final = encoding.result
         self._gathers: Final = encoding.results is not None
-        self._gathering = False
-        """Whether results are gathered: the frame that is worked through has many messages, and nothing was followed
-        when it came. What begins amid it is told by itself, and with it all that was gathered."""
         self._acknowledged = Sequence(0)
         self._queries: Final[dict[int, LiveQuery]] = {}
         self._ids: Final[dict[QueryId, int]] = {}
@@ -135,19 +132,38 @@ class Session(Outbox):
         except UNREADABLE:
             messages = self._take_apart(payload)
         count = len(messages)
-        if count == 1:
-            message = messages[0]
-            self._gathering = False
-            self._handlers[type(message)](message)
-            return
         if count > self._messages_per_frame_max:
             self._check_count(count)
-        self._gathering = self._gathers and not self._queries
+        if count > 1 and self._gathers and not self._queries:
+            self._work_through(messages)
+            return
+        for message in messages:
+            self._handlers[type(message)](message)
+
+    def _work_through(self, messages: list[Any]) -> None:
+        """Many messages, while nothing is followed: results of calls are gathered, to be encoded together.
+
+        What begins amid them is told by itself, and with it all that was gathered.
+        """
+        run, caller, greeted, results = self._run, self._caller, self._greeted, self._results
         try:
             for message in messages:
-                self._handlers[type(message)](message)
+                if type(message) is not Call or self._handlers is not greeted:
+                    self._handlers[type(message)](message)
+                    continue
+                sequence = message.sequence
+                try:  # As `_call`.
+                    answer = run(caller, message.reducer, message.args, sequence, self._acknowledged, "", False)
+                except CallError as error:
+                    self._fail("call", sequence, error, message.reducer)
+                    continue
+                value = answer.value
+                if answer.outcome or len(value) > GATHERED_SIZE_MAX:
+                    self._answer(sequence, answer)
+                else:
+                    results.append(("result", sequence, answer.offset, None if value is NIL else msgspec.Raw(value)))
         finally:
-            if self._results:
+            if results:
                 self.tell_results()
 
     def _take_apart(self, payload: bytes) -> list[Any]:
@@ -219,20 +235,18 @@ class Session(Outbox):
         except CallError as error:
             self._fail("call", message.sequence, error, message.reducer)
             return
-        value = answer.value
-        if self._gathering and not answer.outcome and (value is NIL or len(value) <= GATHERED_SIZE_MAX):
-            self._results.append(
-                ("result", message.sequence, answer.offset, None if value is NIL else msgspec.Raw(value))
-            )
-            return
+        self._answer(message.sequence, answer)
+
+    def _answer(self, sequence: int, answer: Answer) -> None:
+        """Say what became of a call that was recorded."""
         try:
             if answer.outcome:
-                encoded = self._encode_failed(message.sequence, answer)
+                encoded = self._encode_failed(sequence, answer)
             else:
                 encode_result = self._encode_result
-                encoded = encode_result(message.sequence, answer.offset, value)
+                encoded = encode_result(sequence, answer.offset, answer.value)
         except UNREADABLE as error:
-            encoded = self._encode_unsayable(message.sequence, answer, error)
+            encoded = self._encode_unsayable(sequence, answer, error)
         self.tell(encoded)
 
     def _encode_failed(self, sequence: int, answer: Answer) -> bytes:
