@@ -70,8 +70,12 @@ class State:
         self.identities: Final[dict[IdentityReference, Identity]] = {IdentityReference(0): STORE_IDENTITY}
         self.epochs: Final[list[EpochRecord]] = []
         self.last_offset = Offset(0)
-        self.next_offset = Offset(1)
         self.last_timestamp = Timestamp(0)
+
+    @property
+    def next_offset(self) -> Offset:
+        """What the next transaction will have."""
+        return Offset(self.last_offset + 1)
 
     @property
     def epoch(self) -> Epoch:
@@ -93,7 +97,6 @@ class State:
         assert offset == self.next_offset
         assert transaction.timestamp > self.last_timestamp
         self.last_offset = offset
-        self.next_offset = Offset(offset + 1)
         self.last_timestamp = transaction.timestamp
         if transaction.writes:
             self.database.apply(transaction.writes)
@@ -124,7 +127,6 @@ class State:
                 assert transaction.kind != Kind.SCHEMA
                 self._absorb_rare(transaction)
         self.last_offset, self.last_timestamp = offset, timestamp
-        self.next_offset = Offset(offset + 1)
 
     def _absorb_rare(self, transaction: Transaction) -> None:
         if transaction.kind == Kind.SCHEMA:
@@ -152,7 +154,6 @@ class State:
         assert not self.last_offset
         assert system.version == SYSTEM_VERSION
         self.last_offset = system.last_offset
-        self.next_offset = Offset(system.last_offset + 1)
         self.last_timestamp = system.last_timestamp
         self.epochs.extend(system.epochs)
         self.identities.update(system.identities)

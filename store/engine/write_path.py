@@ -134,7 +134,7 @@ class WritePath:
         # 2  Run: the reducer reads and writes the overlay, at one moment; rows become bytes here.
         now: Any = wall if since > 0 else state.last_timestamp + 1  # Timestamp() would cost a call.
         execution = self._execution
-        offset = state.next_offset
+        offset: Any = state.last_offset + 1  # As Timestamp(), so Offset().
         context = Context(execution.view, now, caller.identity, self._log.seed, offset)
         outcome, value, writes, moves = execution.run(reducer, context, values, offset)
         kind = _CALL
@@ -165,7 +165,6 @@ class WritePath:
 
         # 5  Apply: cannot fail, it was checked in 2. As State.absorb, of what was made here. The next call sees it.
         state.last_offset = offset
-        state.next_offset = offset + 1  # type: ignore[assignment]  # To say so with Offset() would cost a call.
         state.last_timestamp = now
         if writes:
             state.database.apply(writes, moves)

@@ -266,8 +266,7 @@ def _load_what_holds(repository: Repository, picture: Picture, state: State) -> 
     if picture.system is not None:
         state.load_system(picture.system)
     else:
-        state.last_offset, state.next_offset = manifest.offset, Offset(manifest.offset + 1)
-        state.last_timestamp = manifest.timestamp
+        state.last_offset, state.last_timestamp = manifest.offset, manifest.timestamp
         state.epochs.append(EpochRecord(manifest.epoch, Epoch(b""), manifest.offset, "salvage"))
     state.database.adopt(read_schema(manifest))
     for content in manifest.tables:
