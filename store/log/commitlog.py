@@ -6,8 +6,6 @@ right behind an append, never before one, so the seed a reducer saw is the seed 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Final, NoReturn
 
 import msgspec
@@ -21,18 +19,14 @@ from store.log.format import (
     SALT_SIZE,
     SEED_SIZE,
     SEGMENT_HEADER_SIZE,
-    BatchFormat,
     SegmentHeader,
     join_records,
-    segment_name,
 )
+from store.log.open_segment import OpenSegment
 from store.log.options import LogOptions
 from store.log.segment import create_segment, cut_blank, remove_unfinished, segment_offsets
 
 __all__ = ["Commitlog", "LogOptions", "SyncTicket"]
-
-_NO_ROOM: Final = {ENOSPC, EDQUOT, EFBIG}
-"""Errors of a write that say there is no room for it, and nothing else."""
 
 
 class _Refusing(list[bytes]):
@@ -75,29 +69,23 @@ class Commitlog:
     __slots__ = (
         "_batch_full_at",
         "_batch_size_max",
-        "_blank_unsynced",
-        "_blank_until",
         "_chain",
         "_closed",
         "_disk",
         "_entropy",
         "_failure",
-        "_file",
         "_first_offset",
         "_flushed_offset",
-        "_format",
         "_options",
         "_record_size_max",
         "_records",
-        "_segment_first_offset",
+        "_segment",
         "_stopped",
-        "_synced_position",
         "_ticket",
         "_vouched_offset",
         "durable_offset",
         "epoch",
         "on_close",
-        "position",
         "seed",
         "unflushed_bytes",
     )
@@ -127,16 +115,10 @@ class Commitlog:
         self._ticket: SyncTicket | None = None
         self.epoch = header.epoch
         """What later segments carry; a new one is set when its record is appended."""
-        self._enter(file, header)
+        self._segment = OpenSegment(file, header, position)
         self._chain = chain
         self._records: list[bytes] = []
         self._first_offset = Offset(last_offset + 1)
-        self._blank_until = position
-        """The end of the open segment's file; before it and behind what was flushed there are zeros."""
-        self._blank_unsynced = False
-        self.position = position
-        """The end of what was flushed, in the open segment's file."""
-        self._synced_position = position
         self._closed: list[bytes] = []
         self.on_close: Callable[[Offset, bytes, int], None] = _ignore
         """Is given each batch's first offset, body and count of records as the batch is closed, durable or not."""
@@ -196,17 +178,17 @@ class Commitlog:
     @property
     def segment(self) -> str:
         """The open segment's file name, with its folder."""
-        return segment_name(self._segment_first_offset)
+        return self._segment.name
+
+    @property
+    def position(self) -> Position:
+        """The end of what was flushed, in the open segment's file."""
+        return self._segment.position
 
     @property
     def unsynced(self) -> bool:
         """Whether a sync has anything to do: flushed bytes, or appended ones once they are flushed."""
-        return (
-            self._synced_position < self.position
-            or self.unflushed_bytes > 0
-            or bool(self._closed)
-            or self._blank_unsynced
-        )
+        return self.unflushed_bytes > 0 or bool(self._closed) or not self._segment.synced
 
     @property
     def unvouched(self) -> bool:
@@ -267,10 +249,11 @@ class Commitlog:
         """
         if self._stopped:
             raise self._refusal()
-        if self._synced_position == self.position and not self._blank_unsynced:
+        segment = self._segment
+        if segment.synced:
             return None
         assert self._ticket is None
-        self._ticket = ticket = SyncTicket(self, self._file, self._flushed_offset, self.position)
+        self._ticket = ticket = SyncTicket(self, segment.file, self._flushed_offset, segment.position)
         return ticket
 
     def complete_sync(self, ticket: SyncTicket) -> None:
@@ -281,21 +264,24 @@ class Commitlog:
         assert ticket.finished
         assert self.durable_offset <= ticket.offset <= self._flushed_offset
         self._ticket = None
-        self._note_durable(ticket.offset, ticket.end)
+        self.durable_offset = ticket.offset
+        self._segment.note_synced(ticket.end)
 
     def sync(self) -> bool:
         """Make durable what was flushed, on this thread; False where all of it is. OSError: the log has stopped."""
         if self._stopped:
             raise self._refusal()
         assert self._ticket is None
-        if self._synced_position == self.position and not self._blank_unsynced:
+        segment = self._segment
+        if segment.synced:
             return False
         try:
-            self._file.sync()
+            segment.file.sync()
         except BaseException:
             self.stop()
             raise
-        self._note_durable(self._flushed_offset, self.position)
+        self.durable_offset = self._flushed_offset
+        segment.note_synced(segment.position)
         return True
 
     def vouch(self) -> None:
@@ -315,53 +301,34 @@ class Commitlog:
         Records that were appended but not flushed go into the next one.
         """
         self._refuse_if_stopped()
-        if self.position == SEGMENT_HEADER_SIZE or self._synced_position < self.position or self._closed:
-            return False
-        if self._ticket is not None:
+        sealed = self._segment
+        if sealed.empty or sealed.synced_position < sealed.position or self._closed or self._ticket is not None:
             return False
         first_offset = Offset(self._flushed_offset + 1)
         header = SegmentHeader(self._entropy.bytes(SALT_SIZE), self.epoch, first_offset, timestamp, self._chain)
-        sealed = self._file
         try:
-            if self.blank_bytes:
-                sealed.truncate(self.position)
-                sealed.sync()
-            self._enter(create_segment(self._disk, header), header)
+            sealed.cut_blank()
+            self._segment = OpenSegment(create_segment(self._disk, header), header, Position(SEGMENT_HEADER_SIZE))
         except BaseException:
             self.stop()
             raise
-        sealed.close()
-        self.position = self._synced_position = self._blank_until = Position(SEGMENT_HEADER_SIZE)
+        sealed.close(cut_blank=False)
         self._vouched_offset = self._flushed_offset
         return True
 
     @property
     def blank_bytes(self) -> int:
         """Zeros that lie behind what was flushed, for what comes."""
-        return self._blank_until - self.position
+        return self._segment.blank_bytes
 
     def lay_blank(self, size: int) -> None:
-        """See to it that so many bytes lie blank: a sync of what is written over zeros need not change the file's size.
-
-        They want a sync, which the next one is. Where the disk is full there are fewer, which costs nothing but time.
-        Other OSErrors: the log has stopped.
-        """
+        """See to it that so many bytes lie blank (OpenSegment.lay_blank). OSError: the log has stopped."""
         self._refuse_if_stopped()
-        lacking = size - self.blank_bytes
-        if lacking <= 0:
-            return
-        before = self._blank_until
         try:
-            try:
-                self._file.write(before, bytes(lacking))
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-            self._blank_until = Position(max(self._file.size(), self.position))
+            self._segment.lay_blank(size)
         except BaseException:
             self.stop()
             raise
-        self._blank_unsynced |= self._blank_until > before
 
     def stop(self) -> None:
         """Refuse everything from here on. A failed write or sync does this by itself."""
@@ -372,21 +339,8 @@ class Commitlog:
 
     def close(self) -> None:
         """Release the file, without its blank. What was not synced may be lost."""
-        if self.blank_bytes and not self._stopped:
-            with suppress(OSError):  # The next start cuts it.
-                self._file.truncate(self.position)
-        self._file.close()
+        self._segment.close(cut_blank=not self._stopped)
         self.stop()
-
-    def _enter(self, file: File, header: SegmentHeader) -> None:
-        self._file = file
-        self._format = BatchFormat(header.salt)
-        self._segment_first_offset = header.first_offset
-
-    def _note_durable(self, offset: Offset, end: Position) -> None:
-        self.durable_offset = offset
-        self._synced_position = end
-        self._blank_unsynced = False
 
     def _open_batch(self, body: bytes) -> None:
         """Begin the next batch, behind the one that has this body."""
@@ -412,20 +366,13 @@ class Commitlog:
         records, first, durable = self._records, self._first_offset, self.durable_offset
         count = len(records)
         body = join_records(records)
-        batch, self._chain = self._format.frame(body, count, first, durable, self.seed, self._chain)
+        batch, self._chain = self._segment.format.frame(body, count, first, durable, self.seed, self._chain)
         self._closed.append(batch)
         self._vouched_offset = durable
         return body
 
     def _write_closed(self, write_out: bool) -> None:  # noqa: FBT001  # As `flush`.
-        position = self.position
-        for batch in self._closed:
-            self._file.write(position, batch)
-            position += len(batch)  # type: ignore[assignment]  # As `last_offset`.
-        if write_out:
-            self._file.write_out(self.position, position - self.position)
-        self.position = position
-        self._blank_until = max(self._blank_until, position)
+        self._segment.write(self._closed, write_out)
         self._closed = []
         self._flushed_offset = self.last_offset
         self.unflushed_bytes = 0

@@ -383,7 +383,7 @@ def test_blank_that_cannot_be_measured_stops_the_log() -> None:
             return getattr(self._file, name)
 
     _, log = blank_log(0)
-    log._file = Sizeless(log._file)  # type: ignore[assignment]  # All that is asked of it.
+    log._segment.file = Sizeless(log._segment.file)  # type: ignore[assignment,misc]  # All that is asked of it.
     with pytest.raises(OSError, match="no size"):
         log.lay_blank(BLANK)
     assert log.stopped
