@@ -96,13 +96,15 @@ class GroupCommit:
         return self._running
 
     def complete(self, sync: Sync) -> None:
-        """Everything of this sync is durable now: tell. EngineStopped, and nobody is told, where it failed."""
+        """Everything of this sync is durable now: tell. EngineStopped, and nobody is told, where anything failed."""
         assert sync is self._running
         if sync.error is not None:
             raise self._stop("sync", sync.error) from sync.error
         self._running = None
-        if sync.ticket is not None:
+        try:
             self._log.complete_sync(sync.ticket)
+        except OSError as error:
+            raise self._stop("write", error) from error
         self._feed.publish(self._feed.prepare(sync.sealed))
         if sync.ticket is not None:
             self._follow(sync.seconds)

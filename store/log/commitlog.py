@@ -6,7 +6,7 @@ right behind an append, never before one, so the seed a reducer saw is the seed 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -29,15 +29,30 @@ from store.log.segment import create_segment, cut_blank, remove_unfinished, segm
 __all__ = ["Commitlog", "LogOptions", "SyncTicket"]
 
 
-class _Refusing(list[bytes]):
-    """Stands in for the open batch of a log that has stopped, so that the hot path need not ask."""
+AT_ONCE_SIZE_MAX: Final = 4_000
+"""Bytes of a record that may be written at once: with its batch it is less than a page, as File.write_out wants it. A
+larger one waits for the flush, behind which the sync may have a thread."""
+_AT_ONCE: Final = 0
+"""In the place of the bytes that fill a batch: any record does, and is written at once if it may be."""
+
+
+class _Refusing(Sequence[bytes]):
+    """Stands in for the open batch of a log that has stopped, so that the hot path need not ask; counts as it does.
+
+    It may be put there by the thread of a sync, while the writer appends.
+    """
+
+    def __init__(self, records: list[bytes]) -> None:
+        self._records = records
 
     def append(self, _record: bytes) -> NoReturn:
-        raise _refusal()
+        raise _refused()
 
+    def __len__(self) -> int:
+        return len(self._records)
 
-_AT_ONCE: Final = 0
-"""In the place of the bytes that fill a batch: any record does, and is handed to the operating system with it."""
+    def __getitem__(self, place: Any) -> Any:
+        return self._records[place]
 
 
 def _ignore(_first: Offset, _body: bytes, _count: int) -> None:
@@ -117,7 +132,7 @@ class Commitlog:
         """What later segments carry; a new one is set when its record is appended."""
         self._segment = OpenSegment(file, header, position)
         self._chain = chain
-        self._records: list[bytes] = []
+        self._records: list[bytes] | _Refusing = []
         self._first_offset = Offset(last_offset + 1)
         self._closed: list[bytes] = []
         self.on_close: Callable[[Offset, bytes, int], None] = _ignore
@@ -201,7 +216,7 @@ class Commitlog:
 
     @property
     def stopped(self) -> bool:
-        """Whether a write or a sync failed: everything but `close` is refused."""
+        """Whether a write or a sync failed: everything but `close` is refused, or will be once that was raised."""
         return self._stopped
 
     def append(self, record: bytes) -> None:
@@ -214,10 +229,10 @@ class Commitlog:
         self._records.append(record)
         self.unflushed_bytes = unflushed = self.unflushed_bytes + size
         if unflushed >= self._batch_full_at:
-            self._close_batch()
+            self._fill_batch()
 
     def write_next_at_once(self) -> None:
-        """Let the disk begin with the next record, if it is the next flush's first, as soon as it is appended.
+        """Let the disk begin with the next record behind its append, if it is small and the next flush's first.
 
         For a caller who is alone: what follows on an append happens while the disk works. The rest of the group, where
         there is one after all, is a batch of its own.
@@ -231,7 +246,7 @@ class Commitlog:
         To `write_out` is to let the disk begin: worth its while where the sync comes from this thread, a bit later.
         """
         if self._stopped:
-            raise self._refusal()
+            raise self._take_failure()
         body = self._frame_batch() if self._records else None
         if self._closed:
             try:
@@ -248,7 +263,7 @@ class Commitlog:
         None where all of it is durable.
         """
         if self._stopped:
-            raise self._refusal()
+            raise self._take_failure()
         segment = self._segment
         if segment.synced:
             return None
@@ -256,11 +271,13 @@ class Commitlog:
         self._ticket = ticket = SyncTicket(self, segment.file, self._flushed_offset, segment.position)
         return ticket
 
-    def complete_sync(self, ticket: SyncTicket) -> None:
-        """What the ticket covers is durable."""
+    def complete_sync(self, ticket: SyncTicket | None) -> None:
+        """What the ticket covers is durable. OSError: a write at once has failed since."""
         if self._stopped:
-            raise self._refusal()
+            raise self._take_failure()
         assert ticket is self._ticket
+        if ticket is None:
+            return
         assert ticket.finished
         assert self.durable_offset <= ticket.offset <= self._flushed_offset
         self._ticket = None
@@ -270,7 +287,7 @@ class Commitlog:
     def sync(self) -> bool:
         """Make durable what was flushed, on this thread; False where all of it is. OSError: the log has stopped."""
         if self._stopped:
-            raise self._refusal()
+            raise self._take_failure()
         assert self._ticket is None
         segment = self._segment
         if segment.synced:
@@ -331,10 +348,10 @@ class Commitlog:
             raise
 
     def stop(self) -> None:
-        """Refuse everything from here on. A failed write or sync does this by itself."""
+        """Refuse everything from here on. A failed write or sync does this by itself, one at once when it is raised."""
         self._stopped = True
-        self._first_offset = Offset(self.last_offset + 1)
-        self._records = _Refusing()
+        if isinstance(self._records, list):
+            self._records = _Refusing(self._records)
         self._closed = []
 
     def close(self) -> None:
@@ -352,9 +369,16 @@ class Commitlog:
         """The open batch's: of the next record to be appended."""
 
     def _close_batch(self) -> None:
-        """Behind an append; the disk begins with what was to be written at once."""
+        self._open_batch(self._frame_batch())
+
+    def _fill_batch(self) -> None:
+        """Behind an append: the open batch is full, or the disk is to begin with its one record."""
+        at_once = self._batch_full_at == _AT_ONCE and self.unflushed_bytes <= AT_ONCE_SIZE_MAX
+        if not at_once and self.unflushed_bytes < self._batch_size_max:
+            self._batch_full_at = self._batch_size_max
+            return
         body = self._frame_batch()
-        if self._batch_full_at == _AT_ONCE:
+        if at_once:
             try:
                 self._write_closed(write_out=True)
             except BaseException as error:  # noqa: BLE001  # Whatever it is, it is raised later.
@@ -380,14 +404,14 @@ class Commitlog:
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped:
-            raise self._refusal()
+            raise self._take_failure()
 
-    def _refusal(self) -> BaseException:
-        """Why nothing more is written: what a write at once has met, said once; from then on nothing is appended."""
+    def _take_failure(self) -> BaseException:
+        """What to raise of a log that has stopped: first what a write at once has met; then nothing is appended."""
         failure, self._failure = self._failure, None
         self.stop()
-        return failure or _refusal()
+        return failure or _refused()
 
 
-def _refusal() -> EngineStopped:
+def _refused() -> EngineStopped:
     return EngineStopped("the log takes no more: a write or a sync failed", hint="Start the store again.")

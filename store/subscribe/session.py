@@ -143,7 +143,8 @@ class Session(Outbox):
     def _work_through(self, messages: list[Any]) -> None:
         """Many messages, while nothing is followed: results of calls are gathered, to be encoded together.
 
-        What begins amid them is told by itself, and with it all that was gathered.
+        What begins amid them is told by itself, and with it all that was gathered. No text comes here: only MessagePack
+        says several results at once.
         """
         run, caller, greeted, results = self._run, self._caller, self._greeted, self._results
         try:

@@ -60,7 +60,7 @@ def update(_self, _row, /, {parameters}):
 _SETTING: Final = """\
             if {name} is not _absent:
                 if not ({plain}):
-                    return _self._update_given(_row, ({names},))
+                    raise _TypeError
                 _set(_changed, {name!r}, {name})
 """
 _WORDS: Final[Mapping[str, Any]] = {
@@ -69,6 +69,7 @@ _WORDS: Final[Mapping[str, Any]] = {
     "_len": len,
     "_type": type,
     "_absent": ABSENT,
+    "_TypeError": TypeError,
     "_OTHER": (*UNSTORABLE, AttributeError, KeyError),
     **{f"_{name}": kind for name, kind in _PLAIN.items()},
 }
@@ -111,7 +112,7 @@ def make_update(codec: RowCodec[Any], held: Held) -> Callable[..., Any]:
         parameters=", ".join(f"{name}=_absent" for name in names),
         key=key if codec.plain_key else f"_str({key})",
         conditions="".join(f" and {each.name} is _absent" for each in table.columns if each not in short),
-        settings="".join(_set(each, given) for each in short).rstrip(),
+        settings="".join(_set(each) for each in short).rstrip(),
         names=given,
         size_max=ROW_SIZE_MAX,
         table=int(table.id),
@@ -120,11 +121,11 @@ def make_update(codec: RowCodec[Any], held: Held) -> Callable[..., Any]:
     return compile_function(text, f"{table.name}.update", held.words())
 
 
-def _set(each: ColumnSchema, names: str) -> str:
+def _set(each: ColumnSchema) -> str:
     """The lines that change one column, if it is given a value that is stored and read back as it is."""
     plain = f"_type({each.name}) is _{each.type}"
     if each.type == "int":  # MessagePack takes another bit above, and nothing below what is in range.
         plain += f" and {each.name} <= {INT_MAX}"
     if each.nullable:
         plain = f"{each.name} is None or {plain}"
-    return _SETTING.format(name=each.name, plain=plain, names=names)
+    return _SETTING.format(name=each.name, plain=plain)

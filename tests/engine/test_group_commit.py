@@ -1,4 +1,4 @@
-"""Group commit: one write and one sync for all that came meanwhile; where the sync runs; what a failure means."""
+"""Group commit: one sync for all that came meanwhile; when it is written, where the sync runs, what failures mean."""
 
 from threading import Thread
 from typing import Any
@@ -256,6 +256,15 @@ def test_a_large_group_is_due_at_once_and_has_a_thread() -> None:
     assert commit.is_short()
 
 
+def test_a_large_call_of_a_caller_who_is_alone_has_a_thread() -> None:
+    """It is not written at once, so that its sync is the group's as ever."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    committed(engine, "look")
+    call(engine, "add", "b" * LARGE_GROUP_SIZE)
+    assert (engine.group_commit.large, engine.group_commit.is_short()) == (True, False)
+
+
 def test_there_is_one_sync_at_a_time() -> None:
     """To begin a second one is a bug."""
     engine = open_shop()
@@ -324,6 +333,23 @@ def test_a_write_at_once_that_fails_is_an_error_of_the_commit() -> None:
     with pytest.raises(EngineStopped):
         call(engine, "add", "eve")
     assert len(rows(reopen(engine), shop.Task)) == 1
+
+
+def test_a_write_at_once_that_fails_ends_a_group_without_a_sync_too() -> None:
+    """A read that was on its way alone is not told any more, however durable what it rests on is."""
+    engine = open_shop()
+    committed(engine, "add", "ada")
+    committed(engine, "look")
+    listener = Listener(engine)
+    engine.feed.hold(listener, "a read")
+    sync = engine.group_commit.begin()
+    assert sync.ticket is None
+    memory_disk(engine).fail_write()
+    offset = call(engine, "add", "bob").offset
+    sync.run()
+    with pytest.raises(EngineStopped, match=f"failed to write at offset {offset}"):
+        engine.group_commit.complete(sync)
+    assert listener.heard == []
 
 
 @pytest.mark.parametrize("failing", ["write", "sync", "rotate"])

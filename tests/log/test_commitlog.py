@@ -9,7 +9,7 @@ from store.env.memory import MemoryDisk
 from store.env.world import Disk
 from store.errors import EngineStopped
 from store.ids import Epoch
-from store.log.commitlog import Commitlog, LogOptions
+from store.log.commitlog import AT_ONCE_SIZE_MAX, Commitlog, LogOptions
 from store.log.reader import LogReader
 from tests.log.scenes import (
     FIRST,
@@ -108,6 +108,42 @@ def test_nothing_is_written_at_once_behind_what_waits() -> None:
     assert [count for *_, count, _ in batches(disk)] == [2]
 
 
+def test_a_large_record_is_not_written_at_once() -> None:
+    """It waits for the flush, behind which its sync may have a thread; so does what comes after it."""
+    for size, at_once in ((AT_ONCE_SIZE_MAX, True), (AT_ONCE_SIZE_MAX + 1, False)):
+        disk = MemoryDisk()
+        log = new_log(disk)
+        log.write_next_at_once()
+        log.append(bytes(size))
+        log.append(record(2))
+        assert log.unflushed_bytes == len(record(2)) + (0 if at_once else size)
+        log.flush()
+        assert [count for *_, count, _ in batches(disk)] == ([1, 1] if at_once else [2])
+
+
+def test_a_record_that_fills_a_batch_closes_it_though_it_was_to_be_written_at_once() -> None:
+    """A batch passes its bound by one record at most."""
+    disk = MemoryDisk()
+    log = new_log(disk, options=LogOptions(batch_size_max=AT_ONCE_SIZE_MAX + 1))
+    log.write_next_at_once()
+    log.append(bytes(AT_ONCE_SIZE_MAX + 1))
+    log.append(record(2))
+    assert read(disk) == []
+    log.flush()
+    assert [count for *_, count, _ in batches(disk)] == [1, 1]
+
+
+def test_what_was_appended_counts_in_a_log_that_has_stopped() -> None:
+    """Also where the thread of a sync stops it amid the writer's appends."""
+    log = new_log(MemoryDisk())
+    flush(log, 2)
+    log.append(record(3))
+    log.stop()
+    assert (log.last_offset, list(log.get_open_records())) == (3, [record(3)])
+    log.stop()
+    assert log.last_offset == 3
+
+
 def test_vouching_uses_up_what_was_to_be_written_at_once() -> None:
     """An empty batch is written as ever, and the next record waits for its flush."""
     disk = MemoryDisk()
@@ -119,7 +155,7 @@ def test_vouching_uses_up_what_was_to_be_written_at_once() -> None:
     assert (read(disk), log.unvouched) == (records(1), False)
 
 
-@pytest.mark.parametrize("asked", ["flush", "begin_sync", "sync", "vouch", "seal"])
+@pytest.mark.parametrize("asked", ["flush", "begin_sync", "complete_sync", "sync", "vouch", "seal", "lay_blank"])
 def test_a_write_at_once_that_fails_is_told_by_whatever_comes_next(asked: str) -> None:
     """Behind an append nothing may fail; so the log takes what comes until it can say so, and writes none of it."""
     disk = MemoryDisk()
@@ -132,7 +168,7 @@ def test_a_write_at_once_that_fails_is_told_by_whatever_comes_next(asked: str) -
     assert (log.last_offset, log.durable_offset, log.unsynced, log.stopped) == (3, 1, True, True)
     before = disk.operations
     with pytest.raises(OSError, match="a write failed"):
-        log.seal(NOW) if asked == "seal" else getattr(log, asked)()
+        getattr(log, asked)(*{"seal": (NOW,), "complete_sync": (None,), "lay_blank": (100,)}.get(asked, ()))
     assert log.last_offset == 3
     assert_stopped(log)
     assert disk.operations == before

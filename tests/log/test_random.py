@@ -29,7 +29,7 @@ class Life:
     def step(self) -> None:
         """One act; an error of the disk stops the log, and a restart follows."""
         acts = [self.append] * 6 + [self.flush] * 4 + [self.sync] * 5 + [self.vouch, self.rotate, self.rotate]
-        acts += [self.restart, self.lose_power, self.break_sync]
+        acts += [self.restart, self.lose_power, self.break_sync, self.break_write, *[self.append_at_once] * 4]
         try:
             self.dice.choice(acts)()
         except (OSError, EngineStopped):
@@ -39,6 +39,13 @@ class Life:
         """Some records, in memory."""
         for _ in range(self.dice.randrange(1, 15)):
             self.log.append(record(self.log.last_offset + 1))
+
+    def append_at_once(self) -> None:
+        """Some records, of which the first is at the system already if nothing waited before it."""
+        self.log.write_next_at_once()
+        self.append()
+        if self.log.unflushed_bytes == 0 and not self.log.stopped:
+            assert read(self.disk)[-1] == record(self.log.last_offset)
 
     def flush(self) -> None:
         """To the system."""
@@ -73,6 +80,10 @@ class Life:
     def break_sync(self) -> None:
         """One of the next syncs will fail."""
         self.disk.fail_sync(after=self.dice.randrange(3))
+
+    def break_write(self) -> None:
+        """One of the next writes will fail."""
+        self.disk.fail_write(after=self.dice.randrange(3))
 
     def lose_power(self) -> None:
         """And come back with whatever the disk kept, perhaps losing it again on the way."""

@@ -16,6 +16,7 @@ from store.subscribe.messages import (
     SUBPROTOCOL_MSGPACK,
 )
 from store.subscribe.options import Options
+from store.subscribe.outbox import GATHERED_SIZE_MAX
 from store.transaction import Kind
 from tests.subscribe.scenes import ALL_BOOKS, SUBPROTOCOLS, Shelf, View, codes
 
@@ -207,7 +208,21 @@ def test_acknowledged_answers_are_let_go() -> None:
     """What a client has acknowledged is forgotten with its next call; to repeat it then is a failure."""
     client = Shelf().client(name="ada")
     client.asks(["call", 1, "nothing"], ["acknowledge", 1], ["call", 2, "nothing"])
+    window = client.session._caller.window
+    assert window is not None
+    assert list(window.answers) == [2], "the frame's last call knew of the acknowledgement amid it"
     assert codes(client.asks(["call", 1, "nothing"])) == [("call", 1, "malformed_call")]
+
+
+def test_only_small_results_are_encoded_together() -> None:
+    """A large value is a part by itself, and parts the results before it from those behind it."""
+    for size, parts in ((GATHERED_SIZE_MAX - 3, 1), (GATHERED_SIZE_MAX - 2, 3)):
+        client = Shelf().client()
+        whole = [1, "ann", bytes(size), "2024-02-29T12:00:00Z", '{"b": 1}']  # The value has three bytes more.
+        client.says(["call", 1, "nothing"], ["call", 2, "put_whole", whole], ["call", 3, "nothing"])
+        assert len(client.session.held) == parts
+        client.shelf.commit()
+        assert [each[:2] for each in client.read()] == [["result", 1], ["result", 2], ["result", 3]]
 
 
 def test_an_acknowledgement_never_goes_back() -> None:

@@ -112,6 +112,19 @@ def test_a_keyword_that_is_no_column_is_a_type_error() -> None:
         notes.update(notes.get(1), colour="red")
 
 
+def test_a_row_is_kept_under_its_own_key() -> None:
+    """An equal one was asked for; what follows finds the row without comparing. None is kept under what was asked."""
+    _, view, _ = view_of(Note, Note(id=1_000_000))
+    asked = int("1000000")
+    row = view.get(asked)
+    (kept,) = view.seen
+    assert kept is row.id
+    assert kept is not asked
+    assert view.get(asked) is row
+    assert view.get(7) is None
+    assert list(view.seen.items()) == [(1_000_000, row), (7, None)]
+
+
 def test_a_key_that_is_a_uuid_has_a_short_way_too() -> None:
     """It is found by its text."""
     key = UUID(int=7)
