@@ -133,9 +133,10 @@ class Client:
     def call(self, reducer: str | Callee[Any], /, *args: Any, returns: Any = Any, **named: Any) -> asyncio.Future[Any]:
         """Call a reducer, by position or by name, and await what it returns, decoded as `returns` or the reducer says.
 
-        It is on its way when this returns; await it whenever you like. Raises (at once or when awaited) a CallError as
-        the server names it, such as Refused with `reason` and `details`; OutcomeUnknown; SchemaMismatch where the
-        result, of a call that was committed, is not of the type it is read as.
+        It is on its way when this returns; await it whenever you like. A parameter that is called `returns` is given by
+        position. Raises (at once or when awaited) a CallError as the server names it, such as Refused with `reason` and
+        `details`; OutcomeUnknown; SchemaMismatch where the result, of a call that was committed, is not of the type it
+        is read as. TypeError: nothing can be read as that type, so nothing was sent.
         """
         if type(reducer) is str:
             name = reducer
@@ -145,9 +146,10 @@ class Client:
             raise MalformedCall(f"{name}: say the arguments by position or by name, not both")
         if self._error is not None:
             raise self._error
+        decode = self._decoder(returns)
         sequence = self._conversation.call(name, named or args)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._answers[sequence] = future, self._decoders.get(returns) or self._decoder(returns)
+        self._answers[sequence] = future, decode
         self._transport.send()
         return future
 
@@ -163,7 +165,7 @@ class Client:
 
         Read once it is the rows in primary-key order, durable when they are told. Rows are of `row_type`, a Table
         class, or of the selection's, or of a type made from what the server says. Raises MalformedQuery, Denied,
-        Overloaded, SchemaMismatch.
+        Overloaded, SchemaMismatch; TypeError where `row_type` is no class of rows.
         """
         return Query(question(query, params, row_type), self._read, self._follow)
 
@@ -274,7 +276,7 @@ class Client:
             return
         try:
             future.set_result(decode(result.value))
-        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # Also what the caller's own type raises when one of it is made.
             future.set_exception(
                 SchemaMismatch(
                     f"the call was committed at offset {result.offset}, its result is not of the type it is read as: "
@@ -323,9 +325,16 @@ class Client:
         self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _decoder(self, returns: Any) -> Callable[[msgspec.Raw], Any]:
-        made: Callable[[msgspec.Raw], Any]
-        made = msgspec.msgpack.Decoder(constrain(returns), dec_hook=dec_hook_trusted).decode
-        self._decoders[returns] = made
+        try:
+            made = self._decoders.get(returns)
+            if made is None:
+                made = msgspec.msgpack.Decoder(constrain(returns), dec_hook=dec_hook_trusted).decode
+                self._decoders[returns] = made
+        except Exception as error:
+            raise TypeError(
+                f"returns: expected a type that a result can be read as, such as int, list[str] or a Table, "
+                f"found {returns!r} ({error}); a reducer's own parameter of that name is given by position"
+            ) from error
         return made
 
     def _check_open(self) -> None:

@@ -26,7 +26,9 @@ class Question(NamedTuple):
 
 
 def question(query: str | Selection[Any], params: tuple[Any, ...], row_type: type[Any] | None) -> Question:
-    """Text with its parameters, or what was said in Python. MalformedQuery: it is neither."""
+    """Text with its parameters, or what was said in Python. MalformedQuery: it is neither. TypeError: no row type."""
+    if row_type is not None and not (isinstance(row_type, type) and issubclass(row_type, msgspec.Struct)):
+        raise TypeError(f"row_type: expected a Table class, found {row_type!r}")
     if isinstance(query, str):
         return Question(query, params, row_type)
     if not isinstance(query, Selection):

@@ -109,7 +109,7 @@ class RowReader(Generic[Row]):
     def _read(self, decoder: "msgspec.msgpack.Decoder[Any]", data: msgspec.Raw) -> Any:
         try:
             return decoder.decode(data)
-        except (msgspec.ValidationError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # Also what the author's own type raises when one of it is made.
             raise SchemaMismatch(
                 f"a row of {self.info.name} is not of the type it is read as: {error}",
                 hint="Use the row type the server runs with, or none",

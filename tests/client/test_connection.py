@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -14,6 +16,7 @@ from store.engine.reducer import Context, reducer
 from store.errors import ConfigError, Denied, MalformedCall, ProtocolError, Refused, SchemaMismatch
 from store.ids import Offset
 from store.subscribe.messages import Call, Query, Subscribe
+from store.values import Json
 from tests.client.lines import QUICK, Line, answering, playing, url_of
 from tests.client.scenes import OTHER_EPOCH, delta, failure, result, rows, subscribed
 
@@ -50,6 +53,53 @@ def test_a_call_returns_what_the_reducer_returned() -> None:
                 await db.call("f", returns=str)
             with pytest.raises(MalformedCall, match="not both"):
                 db.call("f", 1, a=2)
+
+    run(work())
+
+
+@reducer
+def either(ctx: Context) -> Json | UUID:
+    """Returns what nothing can be read as."""
+    return UUID(int=ctx.random.randint(0, 1))
+
+
+@pytest.mark.parametrize("returns", [list[5], 5, [int], tuple[()], "no type"])  # type: ignore[valid-type]  # So it is.
+def test_what_no_result_can_be_read_as_is_refused(returns: Any) -> None:
+    """A type that cannot be is a TypeError that names it; nothing was sent, and the client lives."""
+
+    async def work() -> None:
+        async with playing(answering) as url, connect(url, "t") as db:
+            with pytest.raises(TypeError, match=r"returns: expected a type.*found .*given by position"):
+                db.call("f", returns=returns)
+            with pytest.raises(TypeError, match="returns: expected a type"):
+                db.call(either)
+            assert await db.call("f", 1) == [1]
+            assert db.offset == 2, "that was the first call"
+
+    run(work())
+
+
+class Picky(msgspec.Struct):
+    """A type that is never content with what it is made of."""
+
+    def __post_init__(self) -> None:
+        """KeyError, which is neither a TypeError nor a ValueError."""
+        raise KeyError("picky")
+
+
+def test_what_a_type_raises_is_its_callers_alone() -> None:
+    """A result's own type may raise anything when one of it is made: a SchemaMismatch, and the client lives."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        while True:
+            await line.say(*(result(call.sequence, 7, {}) for call in await line.hear() if isinstance(call, Call)))
+
+    async def work() -> None:
+        async with playing(play) as url, connect(url, "t") as db:
+            with pytest.raises(SchemaMismatch, match=r"committed at offset 7.*picky"):
+                await db.call("f", returns=Picky)
+            assert await db.call("f") == {}
 
     run(work())
 

@@ -27,6 +27,13 @@ def test_what_is_no_query_is_refused(query: Any, params: tuple[Any, ...]) -> Non
         question(query, params, None)
 
 
+@pytest.mark.parametrize("row_type", [int, "Account", Account(id=1, owner="ada", balance=0)])
+def test_what_is_no_row_type_is_refused(row_type: Any) -> None:
+    """Rows are read as a class of rows, and anything else is named before the query is asked."""
+    with pytest.raises(TypeError, match="row_type: expected a Table class"):
+        question("SELECT 1", (), row_type)
+
+
 def test_awaited_it_is_read_and_entered_it_is_followed() -> None:
     """Nothing is asked before; leaving the block closes the view, whatever happened in it."""
     asked: list[str] = []

@@ -121,6 +121,23 @@ def test_a_group_is_found_by_its_values(group: tuple[int, ...]) -> None:
     assert live.rows == {}
 
 
+class Picky(msgspec.Struct, array_like=True):
+    """A row type that is never content with what it is made of."""
+
+    a: int
+
+    def __post_init__(self) -> None:
+        """KeyError, which is neither a TypeError nor a ValueError."""
+        raise KeyError("picky")
+
+
+def test_what_a_row_type_raises_is_a_mismatch() -> None:
+    """A row's own type may raise anything when one of it is made: it is said as SchemaMismatch, with the table."""
+    info = TableInfo("things", 0, (ColumnInfo("a", "int", False),))
+    with pytest.raises(SchemaMismatch, match=r"a row of things .*picky"):
+        reader_of(info, Picky).row(msgspec.Raw(encode([1])))
+
+
 @pytest.mark.parametrize("said", [5, [], ["x"], "x"])
 def test_a_key_that_is_none_is_refused(said: Any) -> None:
     """It names the table."""
