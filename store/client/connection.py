@@ -7,7 +7,9 @@
 Laws: a call once asked is made, also where nobody waits for it any more; so a call has no time limit but the caller's
 own `asyncio.timeout`, past which its outcome is unknown. When it comes back, the client resumes its views and says
 unanswered calls again under their numbers, so each runs once. Where it comes back to another epoch, calls that were
-sent fail with OutcomeUnknown and views become the rows that are there now; calls that were not sent yet are sent.
+sent fail with OutcomeUnknown and views become the rows that are there now; calls that were not sent yet are sent. Where
+it cannot come back, calls that were sent fail with OutcomeUnknown, which has the reason as its cause; all else that
+waits fails with the reason itself.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ import msgspec
 
 from store.client.conversation import Conversation, Fetched, Welcomed
 from store.client.dial import Token
-from store.client.errors import OutcomeUnknown
+from store.client.errors import OutcomeUnknown, unanswered
 from store.client.followings import Changed, Failed, Opened
 from store.client.options import ClientOptions
 from store.client.query import Query, Question, question
@@ -204,6 +206,7 @@ class Client:
             offset = reached if offset is None else offset
             if self.offset < offset:
                 await asyncio.sleep(FENCE_INTERVAL_S)
+                self._check_open()
 
     async def _fence(self) -> Offset:
         """How far the server is."""
@@ -342,12 +345,13 @@ class Client:
             raise self._error
 
     def _fail(self, error: StoreError, *, views_end_with: StoreError | None) -> None:
-        """Nothing more will be answered."""
+        """Nothing more will be answered. Of a call that was sent nobody knows the outcome, whatever the error says."""
         self._transport.connected = False
         self._error = self._error or error
-        waiting = [self._transport.welcomed, *(future for future, _ in self._answers.values()), *self._queries.values()]
-        waiting += [future for future, _ in self._opening.values()]
+        for sequence, (future, _) in self._answers.items():
+            _set_error(future, unanswered(sequence, error) if self._conversation.was_sent(sequence) else error)
         self._answers.clear()
+        waiting = [self._transport.welcomed, *self._queries.values(), *(future for future, _ in self._opening.values())]
         self._queries.clear()
         self._opening.clear()
         for future in waiting:

@@ -148,6 +148,10 @@ class Conversation:
         self._say(data)
         return id_
 
+    def was_sent(self, sequence: int) -> bool:
+        """Whether a call was given out to be sent, on some connection: then nobody here knows whether it was done."""
+        return sequence <= self._sent
+
     def unsubscribe(self, id_: int) -> None:
         """Follow no longer; no event about it comes any more. Nothing happens where it has ended already."""
         self._followings.unsubscribe(id_)

@@ -2,7 +2,7 @@
 
 StoreError
 ├── Unreachable         no server answers at that address: check it, or come back later
-├── OutcomeUnknown      a call was sent and its answer will never come: look before calling again
+├── OutcomeUnknown      a call was sent and its answer will never come, __cause__ says why: look before calling again
 └── CallError
     └── Overloaded
         └── FellBehind  a view's changes were not read: begin again with its rows
@@ -20,6 +20,7 @@ from store.errors import CALL_ERRORS, CallError, Denied, Overloaded, ProtocolErr
 from store.subscribe.messages import CLOSE_TOO_SLOW, CLOSE_UNAUTHORIZED, Failure
 
 HINT_TOKEN = "Check the token: `store token mint` makes one for development"  # noqa: S105  # A hint, no secret.
+HINT_UNANSWERED = "Look whether it was done; or say it again under its name and sequence, and it is done once"
 HINT_URL = "Check the address, and that `store serve` runs there"
 
 
@@ -45,6 +46,19 @@ def error_of(failure: Failure) -> CallError:
     if kind is None:
         return CallError(failure.message, details={**details, "code": failure.code})
     return kind(failure.message, details=details)
+
+
+def unanswered(sequence: int, why: StoreError) -> OutcomeUnknown:
+    """The exception for a call that was sent, where the client ends before the answer came. `why` is its cause."""
+    if isinstance(why, OutcomeUnknown):
+        return why
+    error = OutcomeUnknown(
+        f"the call, sequence {sequence}, was sent and may have been done or not: no answer came before the client "
+        f"ended ({why.message})",
+        hint=HINT_UNANSWERED,
+    )
+    error.__cause__ = why
+    return error
 
 
 def handshake_error(status: int, body: str, headers: Mapping[str, str]) -> StoreError:

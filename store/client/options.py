@@ -15,8 +15,9 @@ class ClientOptions:
     """Milliseconds that bound never passes. More spares a server that is long away; less finds it sooner."""
 
     give_up_s: float | None = None
-    """Seconds without a connection after which everything that waits fails with Unreachable; None waits for ever.
-    More rides out longer absences; less tells a person sooner that nobody is there."""
+    """Seconds without a connection after which everything that waits fails with Unreachable, and calls that were sent
+    before with OutcomeUnknown; None waits for ever. More rides out longer absences; less tells a person sooner that
+    nobody is there."""
 
     connect_timeout_s: float = 10.0
     """Seconds one try to connect may take, TLS and the first greeting included. More is kind to slow lines; less turns

@@ -12,13 +12,14 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from store.client import ClientOptions, Insert, OutcomeUnknown, Unreachable, connect
 from store.client.dial import websocket_url
+from store.client.query import Question
 from store.engine.reducer import Context, reducer
 from store.errors import ConfigError, Denied, MalformedCall, ProtocolError, Refused, SchemaMismatch
 from store.ids import Offset
 from store.subscribe.messages import Call, Query, Subscribe
 from store.values import Json
 from tests.client.lines import QUICK, Line, answering, playing, url_of
-from tests.client.scenes import OTHER_EPOCH, delta, failure, result, rows, subscribed
+from tests.client.scenes import LIMITS, OTHER_EPOCH, delta, failure, result, rows, subscribed
 
 
 def run(work: Any) -> Any:
@@ -272,7 +273,7 @@ def test_a_server_without_our_subprotocol_is_no_store() -> None:
     ("code", "kind"), [(4401, Denied), (4400, ProtocolError), (1009, ProtocolError), (4406, ProtocolError)]
 )
 def test_a_close_code_that_coming_back_cannot_mend_ends_it(code: int, kind: type[Exception]) -> None:
-    """Such a code fails what waits, and everything after, with the code in its error."""
+    """Such a code fails what waits, and everything after, with the code in its error; of what was sent nobody knows."""
 
     async def play(line: Line) -> None:
         await line.greet()
@@ -281,8 +282,18 @@ def test_a_close_code_that_coming_back_cannot_mend_ends_it(code: int, kind: type
 
     async def work() -> None:
         async with playing(play) as url, connect(url, "t", options=QUICK) as db:
-            with pytest.raises(kind, match=f"{code}.*so it is"):
-                await db.call("f")
+            asked = asyncio.ensure_future(db._read(Question("SELECT * FROM accounts", (), None)))
+            await asyncio.sleep(0)
+            calls = [db.call("f") for _ in range(LIMITS.unacknowledged_calls_max + 1)]
+            for call in calls[:-1]:
+                with pytest.raises(OutcomeUnknown, match=f"may have been done or not.*{code}.*so it is") as unknown:
+                    await call
+                assert type(unknown.value.__cause__) is kind
+            for unsent in (calls[-1], asked):
+                with pytest.raises(kind, match=f"{code}.*so it is"):
+                    await unsent
+            with pytest.raises(kind):
+                db.call("f")
             with pytest.raises(kind):
                 await db.query("SELECT * FROM accounts")
             assert not db.connected
@@ -344,22 +355,33 @@ def test_an_unreadable_frame_ends_it() -> None:
 
     async def work() -> None:
         async with playing(play) as url, connect(url, "t", options=QUICK) as db:
-            with pytest.raises(ProtocolError, match="cannot be read"):
+            with pytest.raises(OutcomeUnknown, match="cannot be read") as unknown:
                 await db.call("f")
+            assert type(unknown.value.__cause__) is ProtocolError
 
     run(work())
 
 
 def test_a_client_may_give_up() -> None:
-    """With give_up_s, what waits fails with Unreachable after so long without a connection."""
+    """With give_up_s, what waits fails with Unreachable after so long without a connection; what was sent, unknown."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        await line.hear()
 
     async def work() -> None:
-        async with playing(lambda line: line.greet()) as url:
-            holder = connect(url, "t", options=ClientOptions(backoff_first_ms=1, backoff_max_ms=1, give_up_s=0.02))
+        async with playing(play) as url:
+            holder = connect(url, "t", options=ClientOptions(backoff_first_ms=1, backoff_max_ms=1, give_up_s=0.1))
             db = await holder.__aenter__()
+            sent = db.call("f")
+            while db.connected:  # noqa: ASYNC110  # Nothing tells of it.
+                await asyncio.sleep(0.001)
         call = db.call("f")  # The server is gone.
         with pytest.raises(Unreachable):
             await call
+        with pytest.raises(OutcomeUnknown, match="sequence 1, was sent") as unknown:
+            await sent
+        assert type(unknown.value.__cause__) is Unreachable
         with pytest.raises(Unreachable):
             db.call("f")
         await holder.__aexit__(None, None, None)
@@ -597,6 +619,29 @@ def test_an_offset_of_another_epoch_is_not_waited_for(offset: Offset | None) -> 
             else:
                 with pytest.raises(OutcomeUnknown, match="offset 99 means nothing"):
                     await db.synced(offset)
+
+    run(work())
+
+
+def test_synced_does_not_return_because_the_client_is_closed() -> None:
+    """Whoever waits for an offset that the views will never see is told that the client is closed."""
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        (subscribe,) = await line.hear()
+        await line.say(subscribed(subscribe.id, 5))
+        while True:
+            await line.say(*(rows(each.id, 6) for each in await line.hear() if isinstance(each, Query)))
+
+    async def work() -> None:
+        async with playing(play) as url:
+            async with connect(url, "t", options=QUICK) as db:
+                await db.subscribe("SELECT * FROM accounts")
+                waiting = asyncio.ensure_future(db.synced(Offset(99)))
+                while db.offset < 6:  # noqa: ASYNC110  # Nothing tells of it.
+                    await asyncio.sleep(0.001)
+            with pytest.raises(OutcomeUnknown, match="closed"):
+                await waiting
 
     run(work())
 

@@ -157,6 +157,18 @@ def test_under_another_epoch_calls_that_were_sent_are_given_up() -> None:
     assert sequences(said(made)) == [5]
 
 
+def test_it_is_known_which_calls_were_sent() -> None:
+    """What was given out to be sent counts as sent, also on a connection before; what waits for room does not."""
+    made = greeted()
+    for _ in range(5):
+        made.call("f", ())
+    assert not made.was_sent(1)
+    said(made)
+    made.lost()
+    made.call("f", ())
+    assert [made.was_sent(sequence) for sequence in range(1, 7)] == [True] * 4 + [False] * 2
+
+
 def test_a_query_is_asked_again() -> None:
     """A query without an answer is asked again on the next connection."""
     made = greeted()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from store.client import Client, ClientOptions, Rows, Unreachable, connect
+from store.client import Client, ClientOptions, OutcomeUnknown, Rows, Unreachable, connect
 from store.errors import Overloaded
 from tests.end_to_end.tenant import Tenant, run
 
@@ -64,8 +64,9 @@ def test_full_disk_stops_the_server(tenant: Tenant) -> None:
         async with connect(tenant.url, tenant.token, options=GIVES_UP) as db:
             await db.call("open_accounts", 1, 2, 1_000_000)
             tenant.limit_files(60_000)
-            with pytest.raises(Unreachable):
+            with pytest.raises(OutcomeUnknown) as unknown:
                 await transfer_until_lost(db, answered)
+            assert isinstance(unknown.value.__cause__, Unreachable)
 
     asyncio.run(fill())
     assert tenant.wait() == EXIT_DURABILITY_LOST
