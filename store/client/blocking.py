@@ -4,13 +4,13 @@
         db.call("deposit", 1, 100)
         for row in db.query("SELECT * FROM accounts"): ...
 
-Laws: everything happens on the loop's thread; here one only waits for it. Any thread may call.
+Laws: everything happens on the loop's thread; here one only waits for it. Any thread may call. Behind the block the
+client is closed for all of them: what still waits fails with OutcomeUnknown, as does all that is asked then; views stay
+as they are, and their streams end.
 """
 
-import asyncio
 import ssl as tls
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextlib import contextmanager
 from typing import Any, Final, Self, TypeVar, overload
 
@@ -19,6 +19,7 @@ import msgspec
 from store.client.connection import Callee, Client, connect
 from store.client.dial import Token
 from store.client.index import ViewIndex
+from store.client.loop_thread import LoopThread
 from store.client.options import ClientOptions
 from store.client.rows import Change, Rows, ViewDelta
 from store.client.view import View
@@ -31,66 +32,19 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 Returned = TypeVar("Returned")
 
 
-class _LoopThread:
-    """An event loop that runs in a thread of its own."""
-
-    def __init__(self, timeout_s: float | None) -> None:
-        self._timeout_s: Final = timeout_s
-        self.loop: Final = asyncio.new_event_loop()
-        self._thread: Final = threading.Thread(target=self.loop.run_forever, name="store-client", daemon=True)
-        self._thread.start()
-
-    def wait(self, work: Coroutine[Any, Any, Returned]) -> Returned:
-        """Run it there and wait for it here. TimeoutError past the limit that was asked for; else as `wait_long`."""
-        self._check(work)
-
-        async def limited() -> Returned:
-            async with asyncio.timeout(self._timeout_s):
-                return await work
-
-        return self.wait_long(limited())
-
-    def wait_long(self, work: Coroutine[Any, Any, Returned]) -> Returned:
-        """As `wait`, without a limit. RuntimeError: called by a callback, on the very thread that would do it."""
-        if self.here:
-            work.close()
-            raise RuntimeError(
-                "a callback runs on the client's own thread, where nothing can be waited for: use a queue"
-            )
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # A key press ends the wait there as well.
-            raise
-
-    def _check(self, work: Coroutine[Any, Any, Any]) -> None:
-        if self.here:
-            work.close()
-            raise RuntimeError(
-                "a callback runs on the client's own thread, where nothing can be waited for: use a queue"
-            )
-
-    @property
-    def here(self) -> bool:
-        """Whether this is that thread."""
-        return threading.get_ident() == self._thread.ident
-
-    def stop(self) -> None:
-        """End the loop and its thread."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-
-
 class BlockingView(Mapping[Any, Row]):
-    """A live view as other threads read it: each read is current; `snapshot` is all rows at one offset.
+    """A live view as other threads read it: each read is current; what goes over its rows goes over a copy of them.
+
+    Such a copy is made on the client's thread, between two transactions: `keys`, `values`, `items` and a comparison are
+    each of all rows at one offset, in the query's order, and `snapshot` says which. A single row is read without
+    waiting, so a key may have left the view before it is looked up: take both with `items`, and `dict(view.items())`,
+    not `dict(view)`, which looks up key by key.
 
     As a context manager it closes itself. Callbacks run on the client's thread, so they hand over what takes long, and
     wait for nothing of this client.
     """
 
-    def __init__(self, view: View[Row], thread: _LoopThread) -> None:
+    def __init__(self, view: View[Row], thread: LoopThread) -> None:
         self._view: Final = view
         self._thread: Final = thread
 
@@ -111,15 +65,11 @@ class BlockingView(Mapping[Any, Row]):
 
     def snapshot(self) -> tuple[Offset, dict[Any, Row]]:
         """The offset and a copy of the rows at exactly that offset."""
-
-        async def copy() -> tuple[Offset, dict[Any, Row]]:
-            return self._view.offset, dict(self._view)
-
-        return self._thread.wait_long(copy())
+        return self._thread.do(lambda: (self._view.offset, dict(self._view)))
 
     def index(self, column: object) -> ViewIndex[Row]:
         """The rows by the values of a column, as View.index."""
-        return self._there(lambda: self._view.index(column))
+        return self._thread.do(lambda: self._view.index(column))
 
     def on_insert(self, callback: Callable[[Row], object]) -> Callable[[], None]:
         """Call it with each row that comes into the view, until what is returned is called."""
@@ -142,39 +92,30 @@ class BlockingView(Mapping[Any, Row]):
         return self._listen(lambda: self._view.on_end(callback))
 
     def _listen(self, add: Callable[[], Callable[[], None]]) -> Callable[[], None]:
-        remove = self._there(add)
-        return lambda: self._there(remove)
-
-    def _there(self, act: Callable[[], Returned]) -> Returned:
-        """Do it on the loop's thread, which may be this one."""
-
-        async def acting() -> Returned:
-            return act()
-
-        return act() if self._thread.here else self._thread.wait_long(acting())
+        remove = self._thread.do(add)
+        return lambda: self._thread.do(remove)
 
     def deltas(self) -> Iterator[ViewDelta[Row]]:
         """What changes from here on; each step waits for the next transaction that changes these rows."""
-        return self._steps(self._there(self._view.deltas))
+        return self._steps(self._thread.do(self._view.deltas))
 
     def changes(self) -> Iterator[Change[Row]]:
         """What changes from here on, one Insert, Update or Delete after the other; each step waits for the next."""
-        return self._steps(self._there(self._view.changes))
+        return self._steps(self._thread.do(self._view.changes))
 
     def _steps(self, stream: Any) -> Iterator[Any]:
         async def step() -> Any:
             return await anext(stream, None)
 
         try:
-            while (item := self._thread.wait_long(step())) is not None:
+            while (item := self._thread.wait_long(step)) is not None:
                 yield item
         finally:
-            if self._thread.loop.is_running():
-                self._thread.wait_long(stream.aclose())
+            self._thread.do(stream.close)
 
     def close(self) -> None:
         """Follow no longer."""
-        self._thread.wait_long(self._view.close())
+        self._thread.wait_long(self._view.close)
 
     def __enter__(self) -> Self:
         return self
@@ -186,7 +127,19 @@ class BlockingView(Mapping[Any, Row]):
         return self._view[key]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._view))  # A copy: the loop's thread may change the rows meanwhile.
+        return iter(self._thread.do(lambda: list(self._view)))
+
+    def keys(self) -> KeysView[Any]:
+        """The keys as they are now."""
+        return self.snapshot()[1].keys()
+
+    def values(self) -> ValuesView[Row]:
+        """The rows as they are now."""
+        return self.snapshot()[1].values()
+
+    def items(self) -> ItemsView[Any, Row]:
+        """The rows as they are now, each with its key."""
+        return self.snapshot()[1].items()
 
     def __len__(self) -> int:
         return len(self._view)
@@ -195,7 +148,7 @@ class BlockingView(Mapping[Any, Row]):
 class BlockingClient:
     """A client of one tenant for code without an event loop."""
 
-    def __init__(self, client: Client, thread: _LoopThread) -> None:
+    def __init__(self, client: Client, thread: LoopThread) -> None:
         self._client: Final = client
         self._thread: Final = thread
 
@@ -218,7 +171,7 @@ class BlockingClient:
 
     def call(self, reducer: str | Callee[Any], /, *args: Any, returns: Any = Any, **named: Any) -> Any:
         """Call a reducer and wait for what it returns. Raises as Client.call does, and TimeoutError."""
-        return self._thread.wait(_later(lambda: self._client.call(reducer, *args, returns=returns, **named)))
+        return self._thread.wait(lambda: self._client.call(reducer, *args, returns=returns, **named))
 
     @overload
     def query(self, query: Selection[Row], /) -> Rows[Row]: ...
@@ -229,7 +182,7 @@ class BlockingClient:
 
     def query(self, query: Any, /, *params: Any, row_type: Any = None) -> Rows[Any]:
         """Read once. Raises as Client.query does, and TimeoutError."""
-        return self._thread.wait(_later(lambda: self._client.query(query, *params, row_type=row_type)))
+        return self._thread.wait(lambda: self._client.query(query, *params, row_type=row_type))
 
     @overload
     def subscribe(self, query: Selection[Row], /) -> BlockingView[Row]: ...
@@ -240,16 +193,12 @@ class BlockingClient:
 
     def subscribe(self, query: Any, /, *params: Any, row_type: Any = None) -> BlockingView[Any]:
         """Follow a query. Raises as Client.subscribe does, and TimeoutError."""
-        return BlockingView(self._thread.wait(self._client.subscribe(query, *params, row_type=row_type)), self._thread)
+        view = self._thread.wait(lambda: self._client.subscribe(query, *params, row_type=row_type))
+        return BlockingView(view, self._thread)
 
     def synced(self, offset: Offset | None = None) -> None:
         """Wait until all views have seen everything up to `offset`. Raises as Client.synced does, and TimeoutError."""
-        self._thread.wait(self._client.synced(offset))
-
-
-async def _later(ask: Callable[[], Awaitable[Returned]]) -> Returned:
-    """Ask on the loop's thread, where futures are made."""
-    return await ask()
+        self._thread.wait(lambda: self._client.synced(offset))
 
 
 @contextmanager
@@ -268,13 +217,13 @@ def connect_sync(
     `timeout_s` limits each wait for an answer, by default none; past it TimeoutError is raised, and the outcome of a
     call is unknown.
     """
-    thread = _LoopThread(timeout_s)
+    thread = LoopThread(timeout_s)
     try:
         holder = connect(url, token, client=client, sequence=sequence, options=options, ssl=ssl)
-        made = thread.wait_long(holder.__aenter__())
+        made = thread.wait_long(holder.__aenter__)
         try:
             yield BlockingClient(made, thread)
         finally:
-            thread.wait_long(holder.__aexit__(None, None, None))
+            thread.wait_long(lambda: holder.__aexit__(None, None, None))
     finally:
         thread.stop()

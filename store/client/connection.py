@@ -23,7 +23,7 @@ import msgspec
 
 from store.client.conversation import Conversation, Fetched, Welcomed
 from store.client.dial import Token
-from store.client.errors import OutcomeUnknown, unanswered
+from store.client.errors import OutcomeUnknown, closed, unanswered
 from store.client.followings import Changed, Failed, Opened
 from store.client.options import ClientOptions
 from store.client.query import Query, Question, question
@@ -236,11 +236,13 @@ class Client:
 
     async def close(self) -> None:
         """Say goodbye. Calls still unanswered fail with OutcomeUnknown; views stay as they are."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            runner.cancel()
-            await asyncio.gather(runner, return_exceptions=True)
-        self._fail(OutcomeUnknown("the client was closed before the answer came"), views_end_with=None)
+        try:
+            if self._runner is not None:
+                runner, self._runner = self._runner, None
+                runner.cancel()
+                await asyncio.gather(runner, return_exceptions=True)
+        finally:
+            self._fail(closed(), views_end_with=None)
 
     # The connections.
 

@@ -48,6 +48,11 @@ def error_of(failure: Failure) -> CallError:
     return kind(failure.message, details=details)
 
 
+def closed() -> OutcomeUnknown:
+    """The exception for whatever still waits, or is asked, when a client was closed by its owner."""
+    return OutcomeUnknown("the client was closed before the answer came")
+
+
 def unanswered(sequence: int, why: StoreError) -> OutcomeUnknown:
     """The exception for a call that was sent, where the client ends before the answer came. `why` is its cause."""
     if isinstance(why, OutcomeUnknown):

@@ -50,6 +50,10 @@ class _Stream(Generic[Item]):
 
     async def aclose(self) -> None:
         """Want nothing more."""
+        self.close()
+
+    def close(self) -> None:
+        """As `aclose`, for who cannot await."""
         self._forget(self)
         self.end(None)
 

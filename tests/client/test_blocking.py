@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from reducers.accounts import Account, open_accounts
-from store.client import Insert, Unreachable, Update, connect_sync
+from store.client import Insert, OutcomeUnknown, Unreachable, Update, connect_sync
 from store.errors import Denied, MalformedQuery, Refused
 from tests.cli.tenant import Tenant
 
@@ -75,8 +75,8 @@ def test_what_goes_wrong_is_raised_here(tenant: Tenant) -> None:
 
 
 def test_a_wait_may_be_limited(tenant: Tenant) -> None:
-    """Past timeout_s each wait ends with TimeoutError."""
-    with connect_sync(tenant.url, tenant.token, timeout_s=0) as db, pytest.raises(TimeoutError):
+    """Past timeout_s each wait ends with TimeoutError, which names the limit."""
+    with connect_sync(tenant.url, tenant.token, timeout_s=0) as db, pytest.raises(TimeoutError, match="within 0 s"):
         db.call("total")
 
 
@@ -95,3 +95,79 @@ def test_any_thread_may_ask(tenant: Tenant) -> None:
         for each in threads:
             each.join()
         assert sorted(answers) == list(range(1, 41))
+
+
+def test_threads_that_call_when_the_block_ends_are_told(tenant: Tenant) -> None:
+    """Whoever calls then, or later, hears OutcomeUnknown; nobody waits for ever."""
+    told: list[type[Exception]] = []
+
+    def work() -> None:
+        try:
+            while True:
+                db.call("total")
+        except Exception as error:  # noqa: BLE001  # Whatever it is.
+            told.append(type(error))
+
+    for timeout_s in [None, 20.0] * 5:
+        with connect_sync(tenant.url, tenant.token, timeout_s=timeout_s) as db:
+            threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+            for each in threads:
+                each.start()
+            db.call("total")
+        for each in threads:
+            each.join(10)
+        assert not any(each.is_alive() for each in threads)
+    assert set(told) == {OutcomeUnknown}
+
+
+def test_behind_the_block_all_is_closed(tenant: Tenant) -> None:
+    """As behind the asynchronous one: views keep their rows, streams end, and whatever is asked is not done."""
+    with connect_sync(tenant.url, tenant.token, timeout_s=20) as db:
+        db.call("open_account", 900, "hal", 1)
+        view = db.subscribe(Account.where(Account.owner == "hal"))
+        deltas, changes = view.deltas(), view.changes()
+        db.call("deposit", 900, 1)
+        assert next(deltas).changes
+        ended: list[object] = []
+        view.on_end(ended.append)
+    assert ended == [None]
+    assert (view.snapshot(), list(view)) == ((view.offset, {900: Account(id=900, owner="hal", balance=2)}), [900])
+    assert list(deltas) == list(view.deltas()) == []
+    assert [type(each) for each in changes] == [Update], "what was queued is still read"
+    assert view.index("owner")["hal"] == tuple(view.values())
+    view.on_insert(print)()
+    view.close()
+    for ask in (lambda: db.call("total"), lambda: db.query("SELECT 1"), lambda: db.subscribe("SELECT 1"), db.synced):
+        with pytest.raises(OutcomeUnknown, match="closed"):
+            ask()
+
+
+def test_a_view_is_read_while_it_changes(tenant: Tenant) -> None:
+    """Whatever goes over the rows goes over all rows of one offset, in any thread, whatever comes meanwhile."""
+    sums: set[int] = set()
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                rows = [list(view.values()), [row for _, row in view.items()], list(dict(view.items()).values())]
+                sums.update(sum(row.balance for row in each) for each in rows)
+                assert set(view) | set(view.keys()) <= set(range(1_000, 1_050))
+                assert view != {}
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    with connect_sync(tenant.url, tenant.token, timeout_s=20) as db:
+        db.call(open_accounts, 1_000, 50, 10, "ivy")
+        view = db.subscribe(Account.where((Account.owner == "ivy") & (Account.balance > 0)))
+        reader = threading.Thread(target=read)
+        reader.start()
+        for number in range(150):
+            source, target = (1_000, 1_001) if number % 2 else (1_001, 1_000)
+            db.call("transfer", source, target, view[source].balance)
+        stop.set()
+        reader.join()
+    assert failed == []
+    assert sums == {500}
