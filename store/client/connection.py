@@ -375,8 +375,9 @@ async def connect(
 
     `client` names this client across its connections, at random by default. Who gives a name of its own, so that calls
     stay idempotent across restarts of the program, gives the last `sequence` used under it, too. `ssl` is for a
-    certificate authority of one's own. Unreachable: nobody answers there. Denied: not with this token.
-    ProtocolError: what answers is no store.
+    certificate authority of one's own. Unreachable: nobody answers there. Denied: not with this token. ProtocolError:
+    what answers is no store. ConfigError: `url` is no address. What a function that gives the token raises is the cause
+    of Unreachable where it is an OSError, else of Denied.
     """
     db = Client(url, token, client=client, sequence=sequence, options=options or ClientOptions(), ssl=ssl)
     await db.start()

@@ -20,12 +20,13 @@ from store.errors import CALL_ERRORS, CallError, Denied, Overloaded, ProtocolErr
 from store.subscribe.messages import CLOSE_TOO_SLOW, CLOSE_UNAUTHORIZED, Failure
 
 HINT_TOKEN = "Check the token: `store token mint` makes one for development"  # noqa: S105  # A hint, no secret.
+HINT_TOKEN_SOURCE = "It is the function that was given as the token; no server was asked"  # noqa: S105  # A hint.
 HINT_UNANSWERED = "Look whether it was done; or say it again under its name and sequence, and it is done once"
 HINT_URL = "Check the address, and that `store serve` runs there"
 
 
 class Unreachable(StoreError):
-    """No server answers there, or it answers that it cannot now."""
+    """No server answers there, or it answers that it cannot now; or no token could be had now to ask it with."""
 
 
 class OutcomeUnknown(StoreError):

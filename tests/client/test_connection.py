@@ -343,6 +343,56 @@ def test_a_token_may_be_renewed() -> None:
     run(work())
 
 
+@pytest.mark.parametrize(
+    ("raised", "kind"), [(RuntimeError, Denied), (OSError, Unreachable), (TimeoutError, Unreachable)]
+)
+def test_what_gives_the_token_is_blamed_for_its_own_errors(raised: type[Exception], kind: type[Exception]) -> None:
+    """What it raises is told as the token's, with its cause; what may pass is tried again where there was one."""
+    left = [None, raised("vault"), None]
+
+    def give() -> str:
+        if (error := left.pop(0)) is not None:
+            raise error
+        return "t"
+
+    async def play(line: Line) -> None:
+        await line.greet()
+        if line.number == 1:
+            await line.hear()
+            line.cut()
+            return
+        await line.answer_all()
+
+    async def work() -> None:
+        async with playing(play) as url:
+            async with connect(url, give, options=QUICK) as db:
+                if kind is Unreachable:
+                    assert await db.call("f", 1) == [1]
+                else:
+                    with pytest.raises(OutcomeUnknown, match="what gives the token raised"):
+                        await db.call("f", 1)
+            left[:] = [raised("vault")]
+            with pytest.raises(kind, match=r"what gives the token raised .*vault") as told:
+                async with connect(url, give):
+                    pass
+            assert type(told.value.__cause__) is raised
+
+    run(work())
+
+
+@pytest.mark.parametrize("token", [None, b"secret", lambda: None, lambda: b"secret"])
+def test_what_is_no_token_is_said_without_repeating_it(token: Any) -> None:
+    """A token is text; anything else is Denied by its type, before a server is asked."""
+
+    async def work() -> None:
+        with pytest.raises(Denied, match=r"expected a token as text, found a (NoneType|bytes)") as denied:
+            async with connect("ws://127.0.0.1:1", token):
+                pass
+        assert "secret" not in str(denied.value)
+
+    run(work())
+
+
 def test_an_unreadable_frame_ends_it() -> None:
     """A server that says what cannot be read is not come back to."""
 
@@ -685,7 +735,9 @@ def test_an_address_may_be_short(said: str, meant: str) -> None:
     assert websocket_url(said) == meant
 
 
-@pytest.mark.parametrize("url", ["", "h:1", "ftp://h", "ws://"])
+@pytest.mark.parametrize(
+    "url", ["", "h:1", "ftp://h", "ws://", "ws://[::1", "ws://127.0.0.1:99999", "ws://h:port", "ws://user@h", "ws://:1"]
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     """An address that cannot be is named in the error."""
     with pytest.raises(ConfigError, match="expected an address"):
