@@ -3,8 +3,8 @@
 Laws: nothing is decided here about messages; the session does that, above durability. The hot path never passes
 through ASGI: one `receive` for each frame, one `transmit` and one write for each group commit, which is the system's
 own where nothing waits in the transport and nothing is encrypted: that halves what telling a thousand clients takes.
-A token is checked before the upgrade, and again when it runs out or is withdrawn. Whoever does not take what is sent is
-cut off; nobody else waits for that.
+A token is checked before the upgrade, and again when it runs out or is withdrawn. Where it runs out, nothing more is
+taken, and what was run before is answered. Whoever does not take what is sent is cut off; nobody else waits.
 
 uvicorn makes one of these when a request asks to upgrade, and feeds it the request (its `ws=` protocol class).
 """
@@ -87,6 +87,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._queued = False
         """Whether the transport may hold something unsent: then nothing may pass it."""
         self._ending = False
+        self._expired = False
+        """Whether the token has run out: nothing more is taken, and what was run before is answered."""
         self._heard = False
         self._pinged = False
         self._written = 0
@@ -111,7 +113,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         for payload, text in self._reader.receive(data):
             session = self._session
-            if session is not None:
+            if session is not None and not self._expired:
                 self._deliver(session, payload, text=text)
         if self._core.writes or self._core.events:
             self._follow_core()
@@ -328,7 +330,8 @@ class WebSocketConnection(asyncio.Protocol):
         if left > 0:
             self._after("expiry", min(left, EXPIRY_LOOK_S), self._look_at_expiry)
         else:
-            self.end(CLOSE_UNAUTHORIZED, "the token has run out")
+            self._expired = True
+            self._service.runner.after_all(lambda: self.end(CLOSE_UNAUTHORIZED, "the token has run out"))
 
     def _look_for_life(self) -> None:
         """Ping a client that is silent; end one that neither says nor takes anything after that."""

@@ -4,15 +4,17 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jwt
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from store.server.auth import AuthOptions
 from store.server.options import ServerOptions
-from store.server.websocket import source_of
+from store.server.websocket import WebSocketConnection, source_of
 from store.subscribe.messages import (
     CLOSE_MALFORMED_FRAME,
     CLOSE_STOPPING,
@@ -244,6 +246,29 @@ def test_expiry(tenant: Tenant) -> None:
     """A connection ends with its token."""
     talk = tenant.greet(token=tenant.add_token("guest", expiry=time.time() + 0.6))
     assert end_of(talk) == (CLOSE_UNAUTHORIZED, "the token has run out")
+
+
+def test_what_was_run_before_the_expiry_is_answered(tenant: Tenant) -> None:
+    """A call that waits for the disk when the token runs out is answered before the close; a later one is not run."""
+    talk = tenant.greet(SUBPROTOCOL_JSON, token=tenant.add_token("late"))
+    (connection,) = tenant.on_loop(lambda: tuple(tenant.service.connections))
+    assert isinstance(connection, WebSocketConnection)
+
+    def run_out() -> None:
+        said = [["call", 1, "write", [901, "in time"]]]
+        connection._session.receive(json.dumps(said).encode(), text=True)  # type: ignore[union-attr]  # It is open.
+        connection._credential = replace(connection.credential, expiry=time.time() - 1)
+        connection._look_at_expiry()
+        said = [["call", 2, "write", [902, "too late"]]]
+        connection.data_received(Frame(Opcode.TEXT, json.dumps(said).encode()).serialize(mask=True))
+
+    tenant.on_loop(run_out)
+    ((kind, sequence, *_),) = talk.hear()
+    assert (kind, sequence) == ("result", 1)
+    assert end_of(talk) == (CLOSE_UNAUTHORIZED, "the token has run out")
+    with tenant.greet() as other:
+        other.say(["query", 1, "SELECT id FROM notes WHERE id > 900"])
+        assert other.hear()[0][-1] == [[901]]
 
 
 def test_withdrawn(tenant: Tenant) -> None:
