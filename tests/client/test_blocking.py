@@ -1,13 +1,21 @@
 """The rules of the client for scripts, against a real tenant."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from reducers.accounts import Account, open_accounts
 from store.client import Insert, OutcomeUnknown, Unreachable, Update, connect_sync
 from store.errors import Denied, MalformedQuery, Refused
-from tests.cli.tenant import Tenant
+from tests.cli.tenant import Tenant, running
+
+
+@pytest.fixture(scope="module")
+def own_tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
+    """A tenant whose rows nobody else counts."""
+    with running(tmp_path_factory.mktemp("own")) as made:
+        yield made
 
 
 def test_scripts_need_no_loop(tenant: Tenant) -> None:
@@ -120,18 +128,19 @@ def test_threads_that_call_when_the_block_ends_are_told(tenant: Tenant) -> None:
     assert set(told) == {OutcomeUnknown}
 
 
-def test_behind_the_block_all_is_closed(tenant: Tenant) -> None:
+def test_behind_the_block_all_is_closed(own_tenant: Tenant) -> None:
     """As behind the asynchronous one: views keep their rows, streams end, and whatever is asked is not done."""
-    with connect_sync(tenant.url, tenant.token, timeout_s=20) as db:
-        db.call("open_account", 900, "hal", 1)
+    with connect_sync(own_tenant.url, own_tenant.token, timeout_s=20) as db:
+        db.call("open_account", 60_000, "hal", 1)
         view = db.subscribe(Account.where(Account.owner == "hal"))
         deltas, changes = view.deltas(), view.changes()
-        db.call("deposit", 900, 1)
+        db.call("deposit", 60_000, 1)
         assert next(deltas).changes
         ended: list[object] = []
         view.on_end(ended.append)
     assert ended == [None]
-    assert (view.snapshot(), list(view)) == ((view.offset, {900: Account(id=900, owner="hal", balance=2)}), [900])
+    assert view.snapshot() == (view.offset, {60_000: Account(id=60_000, owner="hal", balance=2)})
+    assert list(view) == [60_000]
     assert list(deltas) == list(view.deltas()) == []
     assert [type(each) for each in changes] == [Update], "what was queued is still read"
     assert view.index("owner")["hal"] == tuple(view.values())
@@ -142,7 +151,7 @@ def test_behind_the_block_all_is_closed(tenant: Tenant) -> None:
             ask()
 
 
-def test_a_view_is_read_while_it_changes(tenant: Tenant) -> None:
+def test_a_view_is_read_while_it_changes(own_tenant: Tenant) -> None:
     """Whatever goes over the rows goes over all rows of one offset, in any thread, whatever comes meanwhile."""
     sums: set[int] = set()
     failed: list[BaseException] = []
@@ -153,19 +162,19 @@ def test_a_view_is_read_while_it_changes(tenant: Tenant) -> None:
             while not stop.is_set():
                 rows = [list(view.values()), [row for _, row in view.items()], list(dict(view.items()).values())]
                 sums.update(sum(row.balance for row in each) for each in rows)
-                assert set(view) | set(view.keys()) <= set(range(1_000, 1_050))
+                assert set(view) | set(view.keys()) <= set(range(70_000, 70_050))
                 assert view != {}
         except BaseException as error:
             failed.append(error)
             raise
 
-    with connect_sync(tenant.url, tenant.token, timeout_s=20) as db:
-        db.call(open_accounts, 1_000, 50, 10, "ivy")
+    with connect_sync(own_tenant.url, own_tenant.token, timeout_s=20) as db:
+        db.call(open_accounts, 70_000, 50, 10, "ivy")
         view = db.subscribe(Account.where((Account.owner == "ivy") & (Account.balance > 0)))
         reader = threading.Thread(target=read)
         reader.start()
         for number in range(150):
-            source, target = (1_000, 1_001) if number % 2 else (1_001, 1_000)
+            source, target = (70_000, 70_001) if number % 2 else (70_001, 70_000)
             db.call("transfer", source, target, view[source].balance)
         stop.set()
         reader.join()
