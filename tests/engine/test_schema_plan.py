@@ -1,5 +1,7 @@
 """How declared tables continue the logged ones."""
 
+from typing import Any
+
 import pytest
 
 from store.engine.schema_plan import plan_schema
@@ -168,5 +170,6 @@ def _named(name: str, kind: type) -> type[Table]:
     """A table of a key and fifteen columns of that type."""
     columns = {f"c{number}": kind for number in range(15)}
     body = {"__annotations__": {"id": int, **columns}, "__module__": __name__, "id": column(primary_key=True)}
-    made: type[Table] = type(Table)("Wide", (Table,), body, name=name)
+    metaclass: Any = type(Table)
+    made: type[Table] = metaclass("Wide", (Table,), body, name=name)
     return made
