@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from store.cli import exits
 from store.cli.output import JSON_KEY, report
 from store.env.parent import PARENT_VARIABLE, end_with
+from store.cli.streams import guard_streams
 from store.errors import StoreError
 
 DEBUG_KEY = "store.debug"
@@ -81,8 +82,6 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # Whoever read the output has had enough: typer ends quietly.
         except (StoreError, OSError, KeyboardInterrupt, TimeoutError) as error:
             if ctx.meta.get(DEBUG_KEY):
                 traceback.print_exc()
@@ -118,4 +117,5 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
+    guard_streams()
         sys.exit(report(error, json="--json" in sys.argv))

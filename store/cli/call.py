@@ -30,10 +30,13 @@ from store.cli.output import (
     show_value,
     stdout,
 )
+from store.cli.streams import telling_of
 from store.client import connect
 from store.errors import MalformedCall
 
 _NAMED: Final = re.compile(r"([a-z_][a-z0-9_]*)=(.*)", re.DOTALL)
+
+_COMMITTED: Final = "Do not run it again, that would be another call: look with `store query` or `store log dump`"
 
 
 def call(  # Options of a command.
@@ -61,11 +64,12 @@ def call(  # Options of a command.
             return plain_of(bytes(value)), db.offset
 
     value, offset = run(ask(), timeout_s=timeout)
-    if json:
-        print_json({"value": value, "offset": offset})
-        return
-    if value is not None:
-        stdout.print(show_value(value), markup=False, soft_wrap=True)
+    with telling_of(f"the call was committed at offset {offset}", hint=_COMMITTED):
+        if json:
+            print_json({"value": value, "offset": offset})
+            return
+        if value is not None:
+            stdout.print(show_value(value), markup=False, soft_wrap=True)
     note(f"committed at offset {offset}")
 
 

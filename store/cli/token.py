@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from store.cli.arguments import TOKENS_FILE, ConfigFile, Data, configure, development_token
 from store.cli.output import JsonFlag, note, print_json, stdout
+from store.cli.streams import telling_of
 from store.engine.identity import SCOPES
 from store.errors import ConfigError
 from store.server.auth import hash_token
@@ -59,11 +60,15 @@ def mint(
     if token_file is None and subject == DEVELOPER and not mine.exists():
         write_secret(mine, f"{token}\n".encode())
         note(f"{mine} holds it, so that commands with --data {folder} find it")
-    if json:
-        print_json({"token": token, "subject": subject, "token_file": str(file)})
-    else:
-        note(f"its hash is noted in {file}")
-        stdout.print(token, markup=False, soft_wrap=True)
+    with telling_of(
+        f"the token is made, and its hash is noted in {file}",
+        hint="Nobody has seen it: take its line, the last one, out of that file, and make another",
+    ):
+        if json:
+            print_json({"token": token, "subject": subject, "token_file": str(file)})
+        else:
+            note(f"its hash is noted in {file}")
+            stdout.print(token, markup=False, soft_wrap=True)
 
 
 @token_app.command(name="hash")
