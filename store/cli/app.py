@@ -11,9 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from store.cli import exits
+from store.cli.command_line import ArgumentsCommand, expect_text
 from store.cli.output import JSON_KEY, report
-from store.env.parent import PARENT_VARIABLE, end_with
 from store.cli.streams import guard_streams
+from store.env.parent import PARENT_VARIABLE, end_with
 from store.errors import StoreError
 
 DEBUG_KEY = "store.debug"
@@ -36,6 +37,9 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Each command's module below this one, and what in it is the command; in the order of help, groups last."""
 
+TAKE_VALUES: Final = frozenset({"call", "query", "watch"})
+"""Commands behind which any number of values follow."""
+
 
 class _Commands(Mapping[str, Any]):
     """The commands by name; each is imported when it is asked for, since all of them take most of a second."""
@@ -51,9 +55,10 @@ class _Commands(Mapping[str, Any]):
                 command: Any = typer.main.get_group(found)
             else:
                 alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-                alone.command()(found)
+                alone.command(cls=ArgumentsCommand if name in TAKE_VALUES else None)(found)
                 command = typer.main.get_command(alone)
             command.name = name
+            expect_text(command)
             self._loaded[name] = command
         return self._loaded[name]
 
@@ -112,10 +117,10 @@ def main() -> None:
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdecimal():
         end_with(int(parent))
+    guard_streams()
     try:
         app()
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-    guard_streams()
         sys.exit(report(error, json="--json" in sys.argv))

@@ -77,10 +77,13 @@ def hash_(
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
     """Print a token's SHA-256, as a token file has it."""
-    text = sys.stdin.readline().strip() if token == "-" else token  # noqa: S105  # No secret: stdin's name.
+    try:
+        text = sys.stdin.readline().strip() if token == "-" else token  # noqa: S105  # No secret: stdin's name.
+        digest = hash_token(text).hex()
+    except UnicodeError:
+        raise ConfigError("expected a token as text on stdin, found bytes that are none") from None
     if not text:
         raise ConfigError("there is no token to hash")
-    digest = hash_token(text).hex()
     if json:
         print_json({"hash": digest})
     else:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from store.cli.arguments import Authority, ConfigFile, Data, Token, Url, address_of, configure, token_of, trust
-from store.cli.call import read_value
+from store.cli.command_line import read_value
 from store.cli.output import JsonFlag, by_column, cells, header, print_json, stdout, to_plain
 from store.client import Change, Client, Delete, Insert, View, ViewDelta, connect
 from store.config import Config

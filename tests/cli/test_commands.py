@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,50 @@ def test_no_answer_in_time_has_its_own_code(tenant: Tenant) -> None:
     """Past --timeout a command ends, and says that a call may have run."""
     ended = ask(tenant, "call", "total", "--timeout", "0", exit_code=Exit.TIMEOUT)
     assert "look before calling again" in ended.stderr
+
+
+SLOW = """
+import pathlib
+import time
+
+from store.engine.reducer import Context, reducer
+
+
+@reducer
+def wait(ctx: Context) -> int:
+    began = pathlib.Path("began")
+    if not began.exists():
+        began.touch()
+        time.sleep(60)
+    return 7
+"""
+"""A reducer during whose first call there is time to kill its tenant."""
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_call_whose_server_vanishes_says_so_once(tmp_path: Path, form: tuple[str, ...]) -> None:
+    """While it waits for the server to come back, on stderr; then it has its answer."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    tenant = Tenant(tmp_path, "--domain", "slow", "--set", "engine.reducer_time_max_ms=60000")
+    tenant.start()
+    calling = subprocess.Popen(
+        [sys.executable, "-m", "store", "call", "wait", *form],
+        cwd=tmp_path, env=environment(**tenant.variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "began").exists():
+        assert calling.poll() is None
+        time.sleep(0.02)
+    tenant.kill()
+    assert calling.stderr is not None
+    told = calling.stderr.readline()
+    assert "connection lost, coming back …" in told
+    assert not form or json.loads(told)["event"] == "connection_lost"
+    tenant.start()
+    value, further = calling.communicate(timeout=60)
+    tenant.kill()
+    assert calling.returncode == Exit.DONE
+    assert (json.loads(value)["value"] if form else value) in {7, "7\n"}
+    assert "connection lost" not in further
 
 
 def test_query_prints_rows(tenant: Tenant) -> None:
