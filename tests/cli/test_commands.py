@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -168,10 +169,19 @@ def test_the_data_directory_holds_the_token(tenant: Tenant) -> None:
     assert "elsewhere/development/token" in nowhere.stderr
 
 
-def test_watch_prints_json_lines_where_nobody_looks(tenant: Tenant) -> None:
+def test_watch_prints_json_lines(tenant: Tenant) -> None:
     """First the rows, then each transaction that changes them, each at once on a line of its own."""
     watching = subprocess.Popen(
-        [sys.executable, "-m", "store", "watch", "SELECT * FROM accounts WHERE owner = 'cyd'", "--count", "2"],
+        [
+            sys.executable,
+            "-m",
+            "store",
+            "watch",
+            "SELECT * FROM accounts WHERE owner = 'cyd'",
+            "--count",
+            "2",
+            "--json",
+        ],
         cwd=tenant.directory,
         env=environment(**tenant.variables),
         stdout=subprocess.PIPE,
@@ -197,7 +207,7 @@ def test_watch_names_columns_as_the_query_does(tenant: Tenant) -> None:
     """In its first rows and in what changes, whatever the name."""
     sql = "SELECT id, balance AS \"the balance\" FROM accounts WHERE owner = 'eve'"
     watching = subprocess.Popen(
-        [sys.executable, "-m", "store", "watch", sql, "--count", "1"],
+        [sys.executable, "-m", "store", "watch", sql, "--count", "1", "--json"],
         cwd=tenant.directory,
         env=environment(**tenant.variables),
         stdout=subprocess.PIPE,
@@ -210,8 +220,31 @@ def test_watch_names_columns_as_the_query_does(tenant: Tenant) -> None:
     assert watching.wait(30) == Exit.DONE
     watching.stdout.close()
     assert told["changes"] == [{"change": "insert", "key": 5, "after": {"id": 5, "the balance": 1}}]
-    first = store("watch", sql, "--count", "0", cwd=tenant.directory, **tenant.variables)
+    first = store("watch", sql, "--count", "0", "--json", cwd=tenant.directory, **tenant.variables)
     assert json.loads(first.stdout)["rows"] == [{"id": 5, "the balance": 1}]
+
+
+def test_watch_prints_words_into_a_pipe(tenant: Tenant) -> None:
+    """As `query` does: a table of the rows, then a line for each change; JSON only where it was asked for."""
+    sql = "SELECT id, owner, balance AS \"the balance\" FROM accounts WHERE owner = 'fay\nfay'"
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "store", "watch", sql, "--count", "2"],
+        cwd=tenant.directory, env=environment(**tenant.variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert watching.stderr is not None
+    assert watching.stderr.readline().startswith("0 rows at offset ")
+    ask(tenant, "call", "open_account", "6", '"fay\\nfay"', "1")
+    ask(tenant, "call", "deposit", "6", "1")
+    said, _ = watching.communicate(timeout=60)
+    assert watching.returncode == Exit.DONE
+    *table, inserted, updated = said.splitlines()
+    assert "the balance" in "".join(table)
+    assert re.fullmatch(r"\d+ [0-9:.]+ \+ id 6, owner fay\\u000afay, the balance 1", inserted)
+    assert re.fullmatch(r"\d+ [0-9:.]+ ~ id 6, owner fay\\u000afay, the balance 2", updated)
+    for form, first in (((), "┏"), (("--json",), "{")):
+        again = store("watch", sql, "--count", "0", *form, cwd=tenant.directory, **tenant.variables)
+        assert again.stdout.startswith(first)
 
 
 def test_watch_paints_on_a_terminal(tenant: Tenant) -> None:
