@@ -35,7 +35,7 @@ from store.cli.exits import Exit
 from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.presence import announce, withdraw
-from store.cli.token import mint_development_token
+from store.cli.token import mint_development_token, sources_of
 from store.cli.upkeep.acts import owed_acts
 from store.config import Config
 from store.engine.engine import Engine, Migration, open_engine
@@ -97,9 +97,10 @@ def serve(  # Options of a command.
         if repository is not None:
             open_repository(repository)  # What was named and cannot be read is told before anything begins.
         mint_development_token(options.tenant.data)
+    auth = _auth(options)
     server = Server(
         options.server,
-        _auth(options),
+        auth,
         options.sessions,
         data=options.tenant.data,
         snapshots=options.snapshot,
@@ -114,7 +115,7 @@ def serve(  # Options of a command.
             announce(options.tenant.data, listens_at(there))
         except OSError as error:  # A full disk: whoever looks for this tenant has to be told where it is.
             note(f"the directory does not say where it is served ({error}): commands beside it need --url")
-        _tell_listening(there, json=json)
+        _tell_listening(there, sources_of(auth), json=json)
         if demo:
             threading.Thread(target=_run_demo, args=(there, repository), kwargs={"json": json}, daemon=True).start()
 
@@ -203,12 +204,13 @@ def _tell_recovery(report: RecoveryReport, data: Path, *, json: bool) -> None:
         stdout.print(f"{report}", markup=False, soft_wrap=True)
 
 
-def _tell_listening(options: Config, *, json: bool) -> None:
-    url = listens_at(options)
+def _tell_listening(options: Config, tokens: list[str], *, json: bool) -> None:
+    url, server = listens_at(options), options.server
     if json:
-        print_json({"event": "listening", "url": url, "host": options.server.host, "port": options.server.port})
+        print_json({"event": "listening", "url": url, "host": server.host, "port": server.port, "tokens": tokens})
     else:
         stdout.print(f"listening on {url}", markup=False, soft_wrap=True)
+        note(f"tokens are taken from: {'; '.join(tokens)}")
 
 
 def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
