@@ -78,17 +78,15 @@ def expect_text(command: Any) -> None:
 
 
 def _parse_text(parse: Callable[[Any, list[str]], list[str]], ctx: Any, args: list[str]) -> list[str]:
-    said = {f"argument {number}": each for number, each in enumerate(args, start=1)}
+    said = {f"argument {number}, found '{shown(each)}'": each for number, each in enumerate(args, start=1)}
     said |= {f"the variable {name}": value for name, value in os.environ.items() if name.startswith(VARIABLES)}
-    for where, text in said.items():
+    for where, text in said.items():  # A variable may be a secret: it is only named.
         try:
             text.encode()
         except UnicodeEncodeError:  # Bytes that are no text in the locale's encoding stand there as lone surrogates.
             encoding = sys.getfilesystemencoding().upper()
             locale = "" if encoding == "UTF-8" else "; set PYTHONUTF8=1, or a locale with UTF-8"
-            raise typer.BadParameter(
-                f"expected text in {encoding} as {where}, found '{shown(text)}'{locale}", ctx=ctx
-            ) from None
+            raise typer.BadParameter(f"expected text in {encoding} as {where}{locale}", ctx=ctx) from None
     return parse(ctx, args)
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from store.cli.exits import Exit
 from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.presence import announce, withdraw
+from store.cli.streams import Left, Untold
 from store.cli.token import mint_development_token, sources_of
 from store.cli.upkeep.acts import owed_acts
 from store.config import Config
@@ -223,11 +224,12 @@ def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
     command += [] if repository is None else ["--repository", str(repository)]
     command += ["--json"] if json else []
     ended = subprocess.run(command, env=environment, check=False)  # noqa: S603  # Our own.
-    if json:
-        print_json({"event": "demo", "url": url, "exit": ended.returncode})
-        return
-    ran = ended.returncode in {Exit.DONE, Exit.CHECK_FAILED}
-    stdout.print(what_next(options, ran=ran), markup=False, soft_wrap=True)
+    with suppress(Left, Untold):  # The tenant serves on, whether anybody hears of its demo or not.
+        if json:
+            print_json({"event": "demo", "url": url, "exit": ended.returncode})
+            return
+        ran = ended.returncode in {Exit.DONE, Exit.CHECK_FAILED}
+        stdout.print(what_next(options, ran=ran), markup=False, soft_wrap=True)
 
 
 def own_name() -> str:

@@ -53,10 +53,11 @@ def test_an_argument_that_is_no_text_is_wrong_usage(tmp_path: Path, arguments: t
 
 
 def test_a_variable_that_is_no_text_is_wrong_usage(tmp_path: Path) -> None:
-    """As an argument is; those of other programs are not looked at."""
+    """As an argument is, but not shown, for it may be a secret; those of other programs are not looked at."""
     ended = process("call", "add", cwd=tmp_path, STORE_TOKEN=BYTES, OTHER=BYTES)
     assert ended.returncode == Exit.USAGE
     assert "as the variable STORE_TOKEN" in ended.stderr
+    assert "udcff" not in ended.stderr
 
 
 def test_text_beyond_the_locale_is_wrong_usage(tmp_path: Path) -> None:
