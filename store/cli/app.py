@@ -11,7 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from store.cli import exits
+from store.cli.command_line import ArgumentsCommand, expect_text
 from store.cli.output import JSON_KEY, report
+from store.cli.streams import guard_streams
 from store.env.parent import PARENT_VARIABLE, end_with
 from store.errors import StoreError
 
@@ -35,6 +37,9 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Each command's module below this one, and what in it is the command; in the order of help, groups last."""
 
+TAKE_VALUES: Final = frozenset({"call", "query", "watch"})
+"""Commands behind which any number of values follow."""
+
 
 class _Commands(Mapping[str, Any]):
     """The commands by name; each is imported when it is asked for, since all of them take most of a second."""
@@ -50,9 +55,10 @@ class _Commands(Mapping[str, Any]):
                 command: Any = typer.main.get_group(found)
             else:
                 alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-                alone.command()(found)
+                alone.command(cls=ArgumentsCommand if name in TAKE_VALUES else None)(found)
                 command = typer.main.get_command(alone)
             command.name = name
+            expect_text(command)
             self._loaded[name] = command
         return self._loaded[name]
 
@@ -81,8 +87,6 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # Whoever read the output has had enough: typer ends quietly.
         except (StoreError, OSError, KeyboardInterrupt, TimeoutError) as error:
             if ctx.meta.get(DEBUG_KEY):
                 traceback.print_exc()
@@ -113,6 +117,7 @@ def main() -> None:
     parent = os.environ.get(PARENT_VARIABLE, "")
     if parent.isdecimal():
         end_with(int(parent))
+    guard_streams()
     try:
         app()
     except Exception as error:

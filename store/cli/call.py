@@ -1,6 +1,8 @@
 """`store call` and `store query`: one question, one answer."""
 
-import re
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -19,6 +21,7 @@ from store.cli.arguments import (
     token_of,
     trust,
 )
+from store.cli.command_line import how_read, read_arguments, read_value
 from store.cli.output import (
     JsonFlag,
     by_column,
@@ -29,11 +32,16 @@ from store.cli.output import (
     rows_table,
     show_value,
     stdout,
+    tell_json,
 )
-from store.client import connect
+from store.cli.streams import telling_of
+from store.client import Client, connect
 from store.errors import MalformedCall
 
-_NAMED: Final = re.compile(r"([a-z_][a-z0-9_]*)=(.*)", re.DOTALL)
+LOST: Final = "connection lost, coming back …"
+LOOK_INTERVAL_S: Final = 0.1
+"""Seconds between two looks at whether there is a connection still."""
+_COMMITTED: Final = "Do not run it again, that would be another call: look with `store query` or `store log dump`"
 
 
 def call(  # Options of a command.
@@ -57,15 +65,21 @@ def call(  # Options of a command.
     async def ask() -> tuple[Any, int]:
         address, bearer = address_of(options, url), token_of(options, token)
         async with connect(address, bearer, options=options.client, ssl=trust(ca)) as db:
-            value = await db.call(reducer, *positional, returns=msgspec.Raw, **named)
+            async with telling_when_lost(db, json=json):
+                value = await db.call(reducer, *positional, returns=msgspec.Raw, **named)
             return plain_of(bytes(value)), db.offset
 
-    value, offset = run(ask(), timeout_s=timeout)
-    if json:
-        print_json({"value": value, "offset": offset})
-        return
-    if value is not None:
-        stdout.print(show_value(value), markup=False, soft_wrap=True)
+    try:
+        value, offset = run(ask(), timeout_s=timeout)
+    except MalformedCall as error:
+        error.hint = error.hint or how_read(error, positional, named)
+        raise
+    with telling_of(f"the call was committed at offset {offset}", hint=_COMMITTED):
+        if json:
+            print_json({"value": value, "offset": offset})
+            return
+        if value is not None:
+            stdout.print(show_value(value), markup=False, soft_wrap=True)
     note(f"committed at offset {offset}")
 
 
@@ -85,7 +99,10 @@ def query(  # Options of a command.
 
     async def ask() -> Any:
         address, bearer = address_of(options, url), token_of(options, token)
-        async with connect(address, bearer, options=options.client, ssl=trust(ca)) as db:
+        async with (
+            connect(address, bearer, options=options.client, ssl=trust(ca)) as db,
+            telling_when_lost(db, json=json),
+        ):
             return await db.query(sql, *map(read_value, params or []))
 
     rows = run(ask(), timeout_s=timeout)
@@ -97,23 +114,21 @@ def query(  # Options of a command.
     note(f"{len(rows)} row{'' if len(rows) == 1 else 's'} at offset {rows.offset}")
 
 
-def read_arguments(arguments: list[str]) -> tuple[list[Any], dict[str, Any]]:
-    """Positional or named arguments. MalformedCall where they are mixed."""
-    matches = [_NAMED.fullmatch(each) for each in arguments]
-    named = {match[1]: read_value(match[2]) for match in matches if match}
-    if not named:
-        return [read_value(each) for each in arguments], {}
-    if not all(matches):
-        raise MalformedCall(
-            "arguments are all in order or all as name=value, these are mixed",
-            hint="Text that looks like name=value is written as JSON: '\"a=b\"'",
-        )
-    return [], named
-
-
-def read_value(text: str) -> Any:
-    """JSON as what it says, anything else as text."""
+@asynccontextmanager
+async def telling_when_lost(db: Client, *, json: bool) -> AsyncIterator[None]:
+    """While an answer is waited for: say once on stderr that the connection is lost, and is being tried for anew."""
+    telling = asyncio.create_task(_tell_when_lost(db, json=json))
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
+        yield
+    finally:
+        telling.cancel()
+
+
+async def _tell_when_lost(db: Client, *, json: bool) -> None:
+    connections = db.connections
+    while db.connected and db.connections == connections:  # noqa: ASYNC110  # The client has no event for it.
+        await asyncio.sleep(LOOK_INTERVAL_S)
+    if json:
+        tell_json({"event": "connection_lost", "message": LOST})
+    else:
+        note(LOST)

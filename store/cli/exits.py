@@ -13,11 +13,14 @@
 8  the tables do not fit the log's
 9  restore: no snapshot and log lead to that moment
 18 salvage: a whole store came out, and transactions behind it are or may be lost; 1: rows in it are, too
+24 the result could not be written to stdout: what was asked may be done all the same, so look before running it again
+141 whoever read stdout closed the pipe, as after SIGPIPE: no result and no verdict is complete, what was done is done
 """
 
 from enum import IntEnum
 from typing import Final
 
+from store.cli.streams import Left, Untold
 from store.env.ledger import LedgerDamaged, LedgerFull
 from store.env.worm import Misconfigured, NoSuchVersion, NotAllowed, Protected, WormError
 from store.errors import (
@@ -68,10 +71,12 @@ class Exit(IntEnum):
     PROTOCOL = 21
     OUTCOME_UNKNOWN = 22
     TIMEOUT = 23
+    UNTOLD = 24
     BUG = EXIT_BUG
     DURABILITY_LOST = EXIT_DURABILITY_LOST
     CONFIG = 78
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 class NothingThere(StoreError):
@@ -112,6 +117,8 @@ _BY_ERROR: Final[dict[type[BaseException], Exit]] = {
     Protected: Exit.DENIED,
     Misconfigured: Exit.CONFIG,
     ConfigError: Exit.CONFIG,
+    Untold: Exit.UNTOLD,
+    Left: Exit.READER_LEFT,
     TimeoutError: Exit.TIMEOUT,
     ConnectionError: Exit.UNREACHABLE,
     OSError: Exit.DURABILITY_LOST,

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from store.cli.exits import exit_of
+from store.cli.streams import Left
 from store.errors import Refused, StoreError
 from store.subscribe.encoding import plain
 from store.subscribe.messages import ColumnInfo
@@ -149,8 +150,8 @@ def note(message: str) -> None:
 def report(error: BaseException, *, json: bool, code: int | None = None) -> int:
     """Say what went wrong, and return the exit code: `code`, or by default that of the error."""
     code = exit_of(error) if code is None else code
-    if isinstance(error, KeyboardInterrupt):
-        return code  # Who pressed the keys knows.
+    if isinstance(error, KeyboardInterrupt | Left):
+        return code  # Who pressed the keys or closed the pipe knows.
     message, hint = _message(error)
     if json:
         line = {"error": getattr(error, "code", type(error).__name__), "message": message, "hint": hint, "exit": code}

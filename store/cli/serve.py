@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,8 @@ from store.cli.exits import Exit
 from store.cli.git_history import open_repository
 from store.cli.output import JsonFlag, note, print_json, stderr, stdout, to_plain
 from store.cli.presence import announce, withdraw
-from store.cli.token import mint_development_token
+from store.cli.streams import Left, Untold
+from store.cli.token import mint_development_token, sources_of
 from store.cli.upkeep.acts import owed_acts
 from store.config import Config
 from store.engine.engine import Engine, Migration, open_engine
@@ -97,9 +98,10 @@ def serve(  # Options of a command.
         if repository is not None:
             open_repository(repository)  # What was named and cannot be read is told before anything begins.
         mint_development_token(options.tenant.data)
+    auth = _auth(options)
     server = Server(
         options.server,
-        _auth(options),
+        auth,
         options.sessions,
         data=options.tenant.data,
         snapshots=options.snapshot,
@@ -114,7 +116,7 @@ def serve(  # Options of a command.
             announce(options.tenant.data, listens_at(there))
         except OSError as error:  # A full disk: whoever looks for this tenant has to be told where it is.
             note(f"the directory does not say where it is served ({error}): commands beside it need --url")
-        _tell_listening(there, json=json)
+        _tell_listening(there, sources_of(auth), json=json)
         if demo:
             threading.Thread(target=_run_demo, args=(there, repository), kwargs={"json": json}, daemon=True).start()
 
@@ -203,12 +205,13 @@ def _tell_recovery(report: RecoveryReport, data: Path, *, json: bool) -> None:
         stdout.print(f"{report}", markup=False, soft_wrap=True)
 
 
-def _tell_listening(options: Config, *, json: bool) -> None:
-    url = listens_at(options)
+def _tell_listening(options: Config, tokens: list[str], *, json: bool) -> None:
+    url, server = listens_at(options), options.server
     if json:
-        print_json({"event": "listening", "url": url, "host": options.server.host, "port": options.server.port})
+        print_json({"event": "listening", "url": url, "host": server.host, "port": server.port, "tokens": tokens})
     else:
         stdout.print(f"listening on {url}", markup=False, soft_wrap=True)
+        note(f"tokens are taken from: {'; '.join(tokens)}")
 
 
 def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
@@ -221,11 +224,12 @@ def _run_demo(options: Config, repository: Path | None, *, json: bool) -> None:
     command += [] if repository is None else ["--repository", str(repository)]
     command += ["--json"] if json else []
     ended = subprocess.run(command, env=environment, check=False)  # noqa: S603  # Our own.
-    if json:
-        print_json({"event": "demo", "url": url, "exit": ended.returncode})
-        return
-    ran = ended.returncode in {Exit.DONE, Exit.CHECK_FAILED}
-    stdout.print(what_next(options, ran=ran), markup=False, soft_wrap=True)
+    with suppress(Left, Untold):  # The tenant serves on, whether anybody hears of its demo or not.
+        if json:
+            print_json({"event": "demo", "url": url, "exit": ended.returncode})
+            return
+        ran = ended.returncode in {Exit.DONE, Exit.CHECK_FAILED}
+        stdout.print(what_next(options, ran=ran), markup=False, soft_wrap=True)
 
 
 def own_name() -> str:

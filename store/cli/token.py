@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from store.cli.arguments import TOKENS_FILE, ConfigFile, Data, configure, development_token
 from store.cli.output import JsonFlag, note, print_json, stdout
+from store.cli.streams import telling_of
 from store.engine.identity import SCOPES
 from store.errors import ConfigError
-from store.server.auth import hash_token
+from store.server.auth import AuthOptions, hash_token
 from store.server.mint import add_token, mint_jwt, mint_token
 
 JWT_LIFETIME_S: Final = 3_600.0
@@ -50,6 +52,7 @@ def mint(
     The first one for "developer" in a data directory is kept there as the development token, for its owner alone.
     """
     options = configure(config, tenant__data=data, auth__token_file=token_file)
+    served = configure(config, tenant__data=data).auth
     folder = options.tenant.data
     file = options.auth.token_file or folder / TOKENS_FILE
     token, line = mint_token(subject, scope or SCOPES, expiry=None if lifetime is None else time.time() + lifetime)
@@ -59,11 +62,21 @@ def mint(
     if token_file is None and subject == DEVELOPER and not mine.exists():
         write_secret(mine, f"{token}\n".encode())
         note(f"{mine} holds it, so that commands with --data {folder} find it")
-    if json:
-        print_json({"token": token, "subject": subject, "token_file": str(file)})
-    else:
-        note(f"its hash is noted in {file}")
-        stdout.print(token, markup=False, soft_wrap=True)
+    taken = sources_of(served)
+    if taken and served.token_file is None:
+        note(
+            f"`store serve` takes no token file as it is configured here, only {'; '.join(taken)}: "
+            f"for this token to be taken, start it with --token-file {shlex.quote(str(file))}"
+        )
+    with telling_of(
+        f"the token is made, and its hash is noted in {file}",
+        hint="Nobody has seen it: take its line, the last one, out of that file, and make another",
+    ):
+        if json:
+            print_json({"token": token, "subject": subject, "token_file": str(file)})
+        else:
+            note(f"its hash is noted in {file}")
+            stdout.print(token, markup=False, soft_wrap=True)
 
 
 @token_app.command(name="hash")
@@ -72,10 +85,13 @@ def hash_(
     json: JsonFlag = False,  # noqa: FBT002  # A flag.
 ) -> None:
     """Print a token's SHA-256, as a token file has it."""
-    text = sys.stdin.readline().strip() if token == "-" else token  # noqa: S105  # No secret: stdin's name.
+    try:
+        text = sys.stdin.readline().strip() if token == "-" else token  # noqa: S105  # No secret: stdin's name.
+        digest = hash_token(text).hex()
+    except UnicodeError:
+        raise ConfigError("expected a token as text on stdin, found bytes that are none") from None
     if not text:
         raise ConfigError("there is no token to hash")
-    digest = hash_token(text).hex()
     if json:
         print_json({"hash": digest})
     else:
@@ -129,6 +145,16 @@ def jwt_(  # Options of a command.
         print_json({"token": made, "algorithm": "HS256" if private is None else "EdDSA"})
     else:
         stdout.print(made, markup=False, soft_wrap=True)
+
+
+def sources_of(auth: AuthOptions) -> list[str]:
+    """Which tokens are taken, and by which file each kind is known; [] where no source is named."""
+    sources = (
+        ("the token file", auth.token_file),
+        ("JSON Web Tokens (HS256), by the secret", auth.jwt_secret_file),
+        ("JSON Web Tokens (EdDSA), by the public key", auth.jwt_public_key_file),
+    )
+    return [f"{kind} {file}" for kind, file in sources if file is not None]
 
 
 def mint_development_token(data: Path) -> None:

@@ -1,4 +1,7 @@
-"""`store watch`: a query's rows, live: a table on a terminal, JSON lines everywhere else."""
+"""`store watch`: a query's rows, live: a table that is painted anew on a terminal, a line a change everywhere else.
+
+Laws: lines are words, or JSON with --json, as of every command: a pipe does not change which.
+"""
 
 import asyncio
 import contextlib
@@ -15,8 +18,21 @@ from rich.table import Table
 from rich.text import Text
 
 from store.cli.arguments import Authority, ConfigFile, Data, Token, Url, address_of, configure, token_of, trust
-from store.cli.call import read_value
-from store.cli.output import JsonFlag, by_column, cells, header, print_json, stdout, to_plain
+from store.cli.command_line import read_value
+from store.cli.output import (
+    JsonFlag,
+    by_column,
+    cells,
+    header,
+    note,
+    print_json,
+    print_table,
+    rows_table,
+    show_value,
+    shown,
+    stdout,
+    to_plain,
+)
 from store.client import Change, Client, Delete, Insert, View, ViewDelta, connect
 from store.config import Config
 from store.subscribe.messages import ColumnInfo
@@ -41,7 +57,7 @@ def watch(  # Options of a command.
     options = configure(config, tenant__data=data)
     values = [read_value(each) for each in params or []]
     connecting = _Connecting(options, address_of(options, url), token_of(options, token), ca)
-    show = _print_lines if json or not stdout.is_terminal else _show_live
+    show = _print_json_lines if json else _show_live if stdout.is_terminal else _print_lines
     with contextlib.suppress(KeyboardInterrupt):  # The way it ends.
         asyncio.run(show(connecting, sql, values, count))
 
@@ -62,6 +78,29 @@ class _Connecting:
 
 
 async def _print_lines(connecting: _Connecting, sql: str, values: list[Any], count: int | None) -> None:
+    async with connecting.view(sql, values) as (_, view):
+        deltas, columns = view.deltas(), view.table.columns
+        print_table(rows_table((each.name for each in columns), view.values()))
+        note(f"{len(view)} row{'' if len(view) == 1 else 's'} at offset {view.offset}; changes follow, Ctrl-C ends")
+        left = count
+        while left is None or left > 0:
+            delta = await anext(deltas)
+            for change in delta.changes:
+                stdout.print(_words(columns, delta, change), markup=False, soft_wrap=True)
+            left = None if left is None else left - 1
+
+
+def _words(columns: Sequence[ColumnInfo], delta: ViewDelta[Any], change: Change[Any]) -> str:
+    """A change as one line."""
+    sign, _, row = _look(change)
+    values = (
+        (each.name, show_value(to_plain(getattr(row, name))))
+        for each, name in zip(columns, row.__struct_fields__, strict=True)
+    )
+    return f"{delta.offset} {_clock(delta)} {sign} " + ", ".join(shown(f"{name} {text}") for name, text in values)
+
+
+async def _print_json_lines(connecting: _Connecting, sql: str, values: list[Any], count: int | None) -> None:
     async with connecting.view(sql, values) as (_, view):
         deltas, columns = view.deltas(), view.table.columns
         print_json({"event": "rows", "offset": view.offset, "rows": [by_column(columns, row) for row in view.values()]})

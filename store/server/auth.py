@@ -131,7 +131,10 @@ class Authenticator:
         credential = self._find(token)
         if credential is None:
             if token.count(".") != 2 or not self._keys:
-                raise Unauthorized("the token is not known here", hint="It may be mistyped, or was withdrawn")
+                hint = "It may be mistyped, or was withdrawn"
+                if self._options.token_file is None:
+                    hint = "Only JSON Web Tokens are taken here: it is none"
+                raise Unauthorized("the token is not known here", hint=hint)
             credential = self._read_jwt(token)
         if credential.expiry is not None and self._now() >= credential.expiry:
             raise Unauthorized("the token has expired", hint="Get a new one")

@@ -287,9 +287,12 @@ def _packed(request: Request) -> bool:
 
 def _idempotency_key(request: Request) -> str:
     """The key of a call, "" where there is none; quotes of a structured header around it are not part of it."""
-    said = request.headers.get(KEY_HEADER)
-    if said is None:
+    keys = request.headers.getlist(KEY_HEADER)
+    if not keys:
         return ""
+    if len(keys) > 1:  # Whichever were taken, the retry of somebody who meant the other would run again.
+        raise MalformedCall(f"expected one {KEY_HEADER}, found {len(keys)}", hint="Send that header once")
+    said = keys[0]
     key = said[1:-1] if len(said) > 1 and said[0] == said[-1] == '"' else said
     if not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
         raise MalformedCall(f"{KEY_HEADER} is 1 to {KEY_LENGTH_MAX} printable ASCII characters")

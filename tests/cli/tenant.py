@@ -71,6 +71,8 @@ class Tenant:
         self.process: subprocess.Popen[str] | None = None
         self.recovered: dict[str, Any] = {}
         """What the last start said of its recovery."""
+        self.listening: dict[str, Any] = {}
+        """What it said of where it listens, and for whom."""
         minted = store("token", "mint", "--data", "data", cwd=directory)
         assert minted.returncode == 0, minted.stderr
         self.token: Final = minted.stdout.strip()
@@ -111,8 +113,8 @@ class Tenant:
         assert self.process.stdout is not None
         lines = [self.process.stdout.readline() for _ in range(2)]
         assert all(lines), (self.directory / "stderr").read_text()
-        self.recovered, listening = map(json.loads, lines)
-        assert listening["event"] == "listening"
+        self.recovered, self.listening = map(json.loads, lines)
+        assert self.listening["event"] == "listening"
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""

@@ -3,8 +3,10 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,50 @@ def test_no_answer_in_time_has_its_own_code(tenant: Tenant) -> None:
     assert "look before calling again" in ended.stderr
 
 
+SLOW = """
+import pathlib
+import time
+
+from store.engine.reducer import Context, reducer
+
+
+@reducer
+def wait(ctx: Context) -> int:
+    began = pathlib.Path("began")
+    if not began.exists():
+        began.touch()
+        time.sleep(60)
+    return 7
+"""
+"""A reducer during whose first call there is time to kill its tenant."""
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_call_whose_server_vanishes_says_so_once(tmp_path: Path, form: tuple[str, ...]) -> None:
+    """While it waits for the server to come back, on stderr; then it has its answer."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    tenant = Tenant(tmp_path, "--domain", "slow", "--set", "engine.reducer_time_max_ms=60000")
+    tenant.start()
+    calling = subprocess.Popen(
+        [sys.executable, "-m", "store", "call", "wait", *form],
+        cwd=tmp_path, env=environment(**tenant.variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "began").exists():
+        assert calling.poll() is None
+        time.sleep(0.02)
+    tenant.kill()
+    assert calling.stderr is not None
+    told = calling.stderr.readline()
+    assert "connection lost, coming back …" in told
+    assert not form or json.loads(told)["event"] == "connection_lost"
+    tenant.start()
+    value, further = calling.communicate(timeout=60)
+    tenant.kill()
+    assert calling.returncode == Exit.DONE
+    assert (json.loads(value)["value"] if form else value) in {7, "7\n"}
+    assert "connection lost" not in further
+
+
 def test_query_prints_rows(tenant: Tenant) -> None:
     """Rows are a table for people, and JSON lines by column name for programs; parameters are JSON or text."""
     plain = ask(tenant, "query", "SELECT * FROM accounts WHERE owner = $1", "ada")
@@ -123,10 +169,19 @@ def test_the_data_directory_holds_the_token(tenant: Tenant) -> None:
     assert "elsewhere/development/token" in nowhere.stderr
 
 
-def test_watch_prints_json_lines_where_nobody_looks(tenant: Tenant) -> None:
+def test_watch_prints_json_lines(tenant: Tenant) -> None:
     """First the rows, then each transaction that changes them, each at once on a line of its own."""
     watching = subprocess.Popen(
-        [sys.executable, "-m", "store", "watch", "SELECT * FROM accounts WHERE owner = 'cyd'", "--count", "2"],
+        [
+            sys.executable,
+            "-m",
+            "store",
+            "watch",
+            "SELECT * FROM accounts WHERE owner = 'cyd'",
+            "--count",
+            "2",
+            "--json",
+        ],
         cwd=tenant.directory,
         env=environment(**tenant.variables),
         stdout=subprocess.PIPE,
@@ -152,7 +207,7 @@ def test_watch_names_columns_as_the_query_does(tenant: Tenant) -> None:
     """In its first rows and in what changes, whatever the name."""
     sql = "SELECT id, balance AS \"the balance\" FROM accounts WHERE owner = 'eve'"
     watching = subprocess.Popen(
-        [sys.executable, "-m", "store", "watch", sql, "--count", "1"],
+        [sys.executable, "-m", "store", "watch", sql, "--count", "1", "--json"],
         cwd=tenant.directory,
         env=environment(**tenant.variables),
         stdout=subprocess.PIPE,
@@ -165,8 +220,31 @@ def test_watch_names_columns_as_the_query_does(tenant: Tenant) -> None:
     assert watching.wait(30) == Exit.DONE
     watching.stdout.close()
     assert told["changes"] == [{"change": "insert", "key": 5, "after": {"id": 5, "the balance": 1}}]
-    first = store("watch", sql, "--count", "0", cwd=tenant.directory, **tenant.variables)
+    first = store("watch", sql, "--count", "0", "--json", cwd=tenant.directory, **tenant.variables)
     assert json.loads(first.stdout)["rows"] == [{"id": 5, "the balance": 1}]
+
+
+def test_watch_prints_words_into_a_pipe(tenant: Tenant) -> None:
+    """As `query` does: a table of the rows, then a line for each change; JSON only where it was asked for."""
+    sql = "SELECT id, owner, balance AS \"the balance\" FROM accounts WHERE owner = 'fay\nfay'"
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "store", "watch", sql, "--count", "2"],
+        cwd=tenant.directory, env=environment(**tenant.variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert watching.stderr is not None
+    assert watching.stderr.readline().startswith("0 rows at offset ")
+    ask(tenant, "call", "open_account", "6", '"fay\\nfay"', "1")
+    ask(tenant, "call", "deposit", "6", "1")
+    said, _ = watching.communicate(timeout=60)
+    assert watching.returncode == Exit.DONE
+    *table, inserted, updated = said.splitlines()
+    assert "the balance" in "".join(table)
+    assert re.fullmatch(r"\d+ [0-9:.]+ \+ id 6, owner fay\\u000afay, the balance 1", inserted)
+    assert re.fullmatch(r"\d+ [0-9:.]+ ~ id 6, owner fay\\u000afay, the balance 2", updated)
+    for form, first in (((), "┏"), (("--json",), "{")):
+        again = store("watch", sql, "--count", "0", *form, cwd=tenant.directory, **tenant.variables)
+        assert again.stdout.startswith(first)
 
 
 def test_watch_paints_on_a_terminal(tenant: Tenant) -> None:

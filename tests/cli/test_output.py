@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from reducers.accounts import Account
-from store.cli.call import read_arguments, read_value
+from store.cli.command_line import read_arguments, read_value
 from store.cli.exits import Exit, NothingThere
 from store.cli.output import report, show_value, to_plain
 from store.errors import ConfigError, CorruptionError, MalformedCall, Refused

@@ -67,6 +67,39 @@ def test_without_tokens_nobody_could_come_in(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_start_says_which_tokens_are_taken(tmp_path: Path) -> None:
+    """By which files; `token mint` says so where they are not those that it writes, and so does who turns one away."""
+    assert store("token", "keys", "keys", "--secret", cwd=tmp_path).returncode == Exit.DONE
+    (tmp_path / "store.toml").write_text('[auth]\njwt_secret_file = "keys/jwt.secret"\n')
+    minted = store("token", "mint", cwd=tmp_path)
+    assert "takes no token file as it is configured here, only JSON Web Tokens (HS256), by the secret " in minted.stderr
+    assert "start it with --token-file data/tokens" in minted.stderr
+    tenant = Tenant(tmp_path)
+    tenant.start()
+    assert tenant.listening["tokens"] == ["JSON Web Tokens (HS256), by the secret keys/jwt.secret"]
+    denied = store("call", "total", cwd=tmp_path, **tenant.variables)
+    assert "Only JSON Web Tokens are taken here" in denied.stderr
+    made = store("token", "jwt", "ada", "--key", "keys/jwt.secret", cwd=tmp_path).stdout.strip()
+    assert store("call", "total", cwd=tmp_path, STORE_URL=tenant.url, STORE_TOKEN=made).returncode == Exit.DONE
+    tenant.kill()
+
+
+def test_a_start_with_a_token_file_says_so(tmp_path: Path) -> None:
+    """In words on stderr; `token mint` has nothing to add there."""
+    minted = store("token", "mint", cwd=tmp_path)
+    assert "configured" not in minted.stderr
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "store", "serve", "--port", "0"],
+        cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert serving.stderr is not None
+        assert serving.stderr.readline() == "tokens are taken from: the token file data/tokens\n"
+    finally:
+        serving.kill()
+        serving.communicate()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -1,5 +1,7 @@
 """How declared tables continue the logged ones."""
 
+from typing import Any
+
 import pytest
 
 from store.engine.schema_plan import plan_schema
@@ -47,46 +49,127 @@ def test_a_table_that_is_not_declared_any_more_is_refused() -> None:
         plan_schema(planned, [Task])
 
 
-def otherwise(name: str) -> type[Table]:
-    """The account table, declared otherwise."""
-    if name == "public":
+class Private(Table, name="account"):
+    """The account table, and nobody reads it."""
 
-        class Private(Table, name="account"):
-            id: int = column(primary_key=True)
-            owner: str = column(index=True)
-            balance: int = 0
+    id: int = column(primary_key=True)
+    owner: str = column(index=True)
+    balance: int = 0
 
-        return Private
-    if name == "columns":
 
-        class Retyped(Table, name="account", public=True):
-            id: int = column(primary_key=True)
-            owner: str = column(index=True)
-            balance: float = 0.0
+class Retyped(Table, name="account", public=True):
+    """With columns of other types; a default that reads otherwise is told with its type alone."""
 
-        return Retyped
-    if name == "auto_increment":
+    id: int = column(primary_key=True)
+    owner: str | None = column(index=True)
+    balance: float = 0.5
 
-        class Counting(Table, name="account", public=True):
-            id: int = column(primary_key=True, default=AUTO_INCREMENT)
-            owner: str = column(index=True)
-            balance: int = 0
 
-        return Counting
+class Counting(Table, name="account", public=True):
+    """With a key that is given by the table."""
 
-    class Unindexed(Table, name="account", public=True):
-        id: int = column(primary_key=True)
-        owner: str
-        balance: int = 0
+    id: int = column(primary_key=True, default=AUTO_INCREMENT)
+    owner: str = column(index=True)
+    balance: int = 0
 
-    return Unindexed
+
+class Unindexed(Table, name="account", public=True):
+    """With other indexes."""
+
+    id: int = column(primary_key=True)
+    owner: str
+    balance: int = column(unique=True, default=0)
+
+
+class Grown(Table, name="account", public=True):
+    """With a column more, one less, and another default."""
+
+    id: int = column(primary_key=True)
+    note: str = "x" * 100
+    balance: int = 7
+
+
+class Turned(Table, name="account", public=True):
+    """With its columns in another order."""
+
+    owner: str = column(index=True)
+    id: int = column(primary_key=True)
+    balance: int = 0
+
+
+class Keyed(Table, name="account", public=True):
+    """With another primary key."""
+
+    id: int
+    owner: str = column(primary_key=True)
+    balance: int = 0
 
 
 @pytest.mark.parametrize(
-    ("change", "says"), [("public", "public"), ("columns", "columns"), ("indexes", "indexes"), ("auto_increment", "co")]
+    ("declared", "says"),
+    [
+        (Private, ("it was public, is private",)),
+        (
+            Retyped,
+            (
+                "column owner: was str, is str | None",
+                "column balance: was int, is float",
+                "column balance: default was 0, is 0.5",
+            ),
+        ),
+        (
+            Counting,
+            (
+                "its primary key was given by the caller, is counted up by the table (AUTO_INCREMENT)",
+                "column id: default was none, is 0",
+            ),
+        ),
+        (Unindexed, ("column owner: index was plain, is none", "column balance: index was none, is unique")),
+        (
+            Grown,
+            (
+                "column owner was str, is not declared any more",
+                "column balance: default was 0, is 7",
+                "column note was not there, is str",
+            ),
+        ),
+        (Turned, ("its columns were in the order id, owner, balance, are in the order owner, id, balance",)),
+        (Keyed, ("its primary key was id, is owner", "column owner: index was plain, is none")),
+    ],
 )
-def test_a_table_that_is_declared_otherwise_is_refused(change: str, says: str) -> None:
-    """The error names the table and what differs, and how it was."""
+def test_a_table_that_is_declared_otherwise_is_refused(declared: type[Table], says: tuple[str, ...]) -> None:
+    """The error names the table and the column, how it was and how it is, in an author's words, and what to do."""
     planned = plan_schema(EMPTY_SCHEMA, [Account])
-    with pytest.raises(SchemaMismatch, match=f"table account is declared otherwise than it is logged: {says}"):
-        plan_schema(planned, [otherwise(change)])
+    with pytest.raises(SchemaMismatch) as caught:
+        plan_schema(planned, [declared])
+    assert caught.value.message == f"table account is declared otherwise than it is logged: {'; '.join(says)}"
+    assert caught.value.hint.startswith("Declare it as it was")
+
+
+def test_a_default_that_is_long_is_shown_by_its_beginning() -> None:
+    """A refusal stays a line."""
+    planned = plan_schema(EMPTY_SCHEMA, [Grown])
+
+    class Other(Table, name="account", public=True):
+        id: int = column(primary_key=True)
+        note: str = "short"
+        balance: int = 7
+
+    with pytest.raises(SchemaMismatch, match=r"column note: default was 'x{58}…, is 'short'\."):
+        plan_schema(planned, [Other])
+
+
+def test_a_table_that_differs_in_everything_is_told_in_part() -> None:
+    """The first ten differences, and how many more there are."""
+    planned = plan_schema(EMPTY_SCHEMA, [_named("wide", int)])
+    with pytest.raises(SchemaMismatch, match=r"c9: was int, is str; and 5 more\."):
+        plan_schema(planned, [_named("wide", str)])
+
+
+def _named(name: str, kind: type) -> type[Table]:
+    """A table of a key and fifteen columns of that type."""
+    columns = {f"c{number}": kind for number in range(15)}
+    body = {"__annotations__": {"id": int, **columns}, "__module__": __name__, "id": column(primary_key=True)}
+    metaclass: Any = type(Table)
+    made: type[Table] = metaclass("Wide", (Table,), body, name=name)
+    return made

@@ -145,6 +145,15 @@ def test_bad_key(tenant: Tenant, key: str) -> None:
     assert (said.status, said.body["error"]) == (400, "malformed_call")
 
 
+@pytest.mark.parametrize("keys", [("abc", "xyz"), ("abc", "abc")])
+def test_more_than_one_key(tenant: Tenant, keys: tuple[str, str]) -> None:
+    """Two keys are refused, also where they are the same: which one counts is not guessed, and nothing runs."""
+    both = dict(zip(("Idempotency-Key", "idempotency-key"), keys, strict=True))
+    said = tenant.call("write", 51, "fifty-first", headers=both)
+    assert (said.status, said.body["error"], said.body["offset"]) == (400, "malformed_call", 0)
+    assert "expected one Idempotency-Key, found 2" in said.body["message"]
+
+
 def test_query(tenant: Tenant) -> None:
     """A query answers its offset, its columns and its rows."""
     said = tenant.request("POST", "/v1/query", {"sql": "SELECT * FROM notes WHERE id = $1", "params": [1]})

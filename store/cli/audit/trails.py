@@ -21,6 +21,7 @@ from store.cli.arguments import configure
 from store.cli.audit.places import Places, expect_same_store, log_of, places_of
 from store.cli.exits import Exit, NothingThere
 from store.cli.output import JSON_KEY, report
+from store.cli.streams import Left
 from store.engine.directory import CURRENT, MARKER
 from store.env.audit_keys import KeyFolder
 from store.env.posix import SystemClock
@@ -83,7 +84,7 @@ class AuditorsCommand(TyperCommand):
         try:
             return super().invoke(ctx)
         except (StoreError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
+            if isinstance(error, Left):
                 raise
             raise typer.Exit(report(error, json=bool(ctx.meta.get(JSON_KEY)), code=CANNOT)) from None
 
