@@ -15,7 +15,7 @@ def test_a_reducer_is_tested_in_one_line() -> None:
     assert store.call("add", "ada") == 1
     assert store.call(shop.add, owner="bob", slug="s") == 2
     assert store.call(shop.remove, 1) is True
-    assert store.call(shop.look) == ("bob",)
+    assert store.call(shop.look) == ["bob"]
     assert isinstance(UUID(store.call("make")), UUID)
     assert [task.owner for task in store.rows(shop.Task)] == ["bob"]
 
