@@ -44,6 +44,20 @@ def test_what_a_client_would_be_told_is_raised() -> None:
         store.call("nothing")
 
 
+@pytest.mark.parametrize(
+    ("value", "says"), [({1: 2}, "a map's keys are str, found int"), (object(), "a object is no plain value")]
+)
+def test_what_no_client_could_say_is_a_malformed_call(value: object, says: str) -> None:
+    """An argument that has no form on the wire is named, in order or by name, also of a reducer that there is not."""
+    store = Store.in_memory(shop)
+    with pytest.raises(MalformedCall, match=f"add: the argument owner cannot be said: {says}"):
+        store.call("add", value)
+    with pytest.raises(MalformedCall, match=f"add: the argument slug cannot be said: {says}"):
+        store.call(shop.add, owner="ada", slug=value)
+    with pytest.raises(MalformedCall, match="nothing: the arguments cannot be said"):
+        store.call("nothing", value)
+
+
 def test_a_crash_loses_nothing_that_was_answered() -> None:
     """Every call is durable before it returns; a crashed store is used no more, the one it gives is."""
     store = Store.in_memory(shop)
