@@ -326,6 +326,7 @@ class ColumnType(NamedTuple):
 
 def column_type(annotation: Any, *, where: str) -> ColumnType:
     """The column type of an annotation. TypeError, naming `where`, if a column cannot have it."""
+    annotation = _unbounded(annotation, where)
     nullable = False
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         inner = [each for each in typing.get_args(annotation) if each is not type(None)]
@@ -333,12 +334,26 @@ def column_type(annotation: Any, *, where: str) -> ColumnType:
         annotation = inner[0] if len(inner) == 1 else annotation
     name = _NAMES.get(annotation) if isinstance(annotation, type) else None
     if name is None and typing.get_origin(annotation) is tuple:
-        item, *rest = typing.get_args(annotation)
-        if rest == [...] and item in _NAMES:
-            name = f"{_NAMES[item]}[]"
+        items = typing.get_args(annotation)
+        if items[1:] == (...,) and items[0] in _NAMES:
+            name = f"{_NAMES[items[0]]}[]"
     if name is None:
         known = ", ".join(scalar.__name__ for scalar in _NAMES)
         raise TypeError(
             f"{where}: a column is one of {known}, a tuple[…, ...] of one, or that | None; found {annotation}"
         )
     return ColumnType(name, nullable)
+
+
+def _unbounded(annotation: Any, where: str) -> Any:
+    """The annotation without what Annotated says. A bound would be no part of the schema: TypeError."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        if any(isinstance(each, msgspec.Meta) for each in annotation.__metadata__):
+            raise TypeError(f"{where}: a column has no bounds, reducers hold them; found {annotation}")
+        return _unbounded(arguments[0], where)
+    if origin in {typing.Union, types.UnionType}:
+        return functools.reduce(operator.or_, [_unbounded(each, where) for each in arguments])
+    if origin is tuple:
+        return tuple[tuple(each if each is ... else _unbounded(each, where) for each in arguments)]  # type: ignore[misc]  # Made at run time.
+    return annotation
