@@ -4,7 +4,8 @@
     def transfer(ctx: Context, source: int, target: int, amount: int) -> None:
         ...
 
-What of the arguments the audit trail may show is said with the decorator: `@reducer(audit={...})`, audit_rules.py.
+What a parameter may be is in parameters.py. What of the arguments the audit trail may show is said with the decorator:
+`@reducer(audit={...})`, audit_rules.py.
 
 Laws: a reducer has no clock and no dice but its context's; it changes rows through `ctx.table` alone; it is a plain
 function, and stays one for tests.
