@@ -203,11 +203,7 @@ def _read_declaration(
     if not NAME_PATTERN.fullmatch(table_name):
         raise TypeError(f"{class_name}: a table's name matches {NAME_PATTERN.pattern}, found {table_name!r}")
     probe = type(class_name, (), dict(namespace))
-    hints = {
-        each: hint
-        for each, hint in typing.get_type_hints(probe, vars(sys.modules[probe.__module__])).items()
-        if typing.get_origin(hint) is not ClassVar
-    }
+    hints = {each: hint for each, hint in _hints(probe).items() if typing.get_origin(hint) is not ClassVar}
     if not 0 < len(hints) <= COLUMNS_MAX:
         raise TypeError(f"{class_name}: a table has 1 to {COLUMNS_MAX} columns, found {len(hints)}")
     rest = {each: value for each, value in namespace.items() if each not in hints}
@@ -243,6 +239,10 @@ def _read_declaration(
         ),
         rest,
     )
+
+
+def _hints(probe: type) -> dict[str, Any]:
+    return typing.get_type_hints(probe, vars(sys.modules[probe.__module__]), include_extras=True)
 
 
 def _read_column(

@@ -7,12 +7,13 @@
 It is the real engine and the real log over a disk in memory; `crash()` loses what was not synced and recovers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from store.codec import UNSTORABLE
 from store.engine.engine import Engine, open_engine
 from store.engine.identity import SCOPES, Caller, Identity
 from store.engine.options import EngineOptions
@@ -20,11 +21,11 @@ from store.engine.reducer import Domain, Reducer
 from store.engine.write_path import Answer
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, SeededEntropy
 from store.env.world import World
-from store.errors import CALL_ERRORS, CallError, Refused
+from store.errors import CALL_ERRORS, CallError, MalformedCall, Refused
 from store.ids import ConnectionId
 from store.log.commitlog import LogOptions
 from store.schema import Table
-from store.values import constrain, dec_hook_trusted, encode
+from store.values import check_plain, constrain, dec_hook_trusted, encode
 
 Row = TypeVar("Row", bound=Table)
 
@@ -48,7 +49,8 @@ class Store:
         if args and named:
             raise TypeError("say the arguments by position or by name, not both")
         reducer = name if isinstance(name, Reducer) else self._domain.reducers.get(name)
-        answer = self.answer(name if isinstance(name, str) else name.name, encode(named or list(args)), sender=sender)
+        called = name if isinstance(name, str) else name.name
+        answer = self.answer(called, _say(called, reducer, args, named), sender=sender)
         if answer.outcome:
             raise call_error(answer)
         returns = reducer.returns if reducer is not None else Any
@@ -82,3 +84,19 @@ def call_error(answer: Answer) -> CallError:
     if answer.outcome == Refused.code:
         return Refused(reason, message=message, details=details)
     return CALL_ERRORS[answer.outcome](message, details=details)
+
+
+def _say(name: str, reducer: Reducer[..., Any] | None, args: Sequence[Any], named: Mapping[str, Any]) -> bytes:
+    """The arguments as a client says them. MalformedCall names the one that no client could say."""
+    try:
+        return encode(named or list(args))
+    except UNSTORABLE as error:
+        parameters = reducer.arguments.parameters if reducer is not None else ()
+        for each, value in named.items() or zip((each.name for each in parameters), args, strict=False):
+            try:
+                check_plain(value)
+            except UNSTORABLE as why:
+                raise MalformedCall(
+                    f"{name}: the argument {each} cannot be said: {why}", details={"reducer": name, "field": each}
+                ) from None
+        raise MalformedCall(f"{name}: the arguments cannot be said: {error}", details={"reducer": name}) from None

@@ -2,7 +2,8 @@
 
 Laws: a value that enters the store is what a replay would read. So `int` is signed 64-bit; a `float` is finite, and
 -0.0 is 0.0; a `Decimal` has no trailing zeros; a `datetime` is aware and becomes UTC in microseconds; JSON is
-canonical text, decoded on access; lists become tuples. A lone surrogate, a NaN or a bool posing as an int is refused.
+canonical text, decoded on access; a tuple is a tuple, a list a list. A lone surrogate, a NaN or a bool posing as an int
+is refused.
 """
 
 import functools
@@ -109,23 +110,43 @@ SCALARS: Final[dict[str, type]] = {
 
 _NAMES: Final = {scalar: name for name, scalar in SCALARS.items()}
 _INT64: Final = Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
+_INT_BOUNDS: Final = ("gt", "ge", "lt", "le", "multiple_of")
 _AWARE: Final = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-def constrain(annotation: Any) -> Any:
-    """The annotation as msgspec shall check it: 64-bit integers, aware datetimes, tuples for lists."""
+def constrain(annotation: Any) -> Any:  # noqa: PLR0911  # One line a type reads best.
+    """The annotation as msgspec shall check it: 64-bit integers and aware datetimes, wherever they stand in it."""
     if annotation is int:
         return _INT64
     if annotation is datetime:
         return _AWARE
+    if isinstance(annotation, typing.NewType):
+        return constrain(annotation.__supertype__)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _constrain_further(constrain(arguments[0]), annotation.__metadata__)
     if origin in {typing.Union, types.UnionType}:
         return functools.reduce(operator.or_, [constrain(each) for each in arguments])
-    if origin in {tuple, list}:
-        return tuple[constrain(arguments[0]), ...]  # type: ignore[misc]  # Made at run time.
-    if origin is dict:
+    if origin is tuple and arguments:
+        return tuple[tuple(each if each is ... else constrain(each) for each in arguments)]  # type: ignore[misc]  # Made at run time.
+    if origin is list and arguments:
+        return list[constrain(arguments[0])]  # type: ignore[misc]  # Made at run time.
+    if origin is dict and arguments:
         return dict[str, constrain(arguments[1])]  # type: ignore[misc]  # Made at run time.
     return annotation
+
+
+def _constrain_further(checked: Any, metadata: tuple[Any, ...]) -> Any:
+    """Add an author's bounds to the store's own; msgspec takes each bound once, so an int's are put together."""
+    bounds = [each for each in metadata if isinstance(each, msgspec.Meta) and not (checked is _AWARE and each.tz)]
+    if not bounds:
+        return checked
+    if checked is not _INT64:
+        return Annotated[checked, *bounds]
+    said = {name: at for each in bounds for name in _INT_BOUNDS if (at := getattr(each, name)) is not None}
+    lowest = {} if "gt" in said else {"ge": INT_MIN}
+    highest = {} if "lt" in said else {"le": INT_MAX}
+    return Annotated[int, msgspec.Meta(**lowest | highest | said)]
 
 
 def enc_hook(value: Any) -> Any:
@@ -139,14 +160,14 @@ def dec_hook_trusted(kind: type, value: Any) -> Any:
     """Read a Json that the store itself wrote."""
     if kind is Json and isinstance(value, str):
         return Json.trusted(value)
-    raise TypeError(f"expected JSON text, got {type(value).__name__}")
+    raise TypeError(f"a Json is said as JSON text in a str, found a {type(value).__name__}")
 
 
 def dec_hook(kind: type, value: Any) -> Any:
     """Read a Json that somebody else wrote: parse it and make it canonical."""
     if kind is Json and isinstance(value, str):
         return Json.parse(value)
-    raise TypeError(f"expected JSON text, got {type(value).__name__}")
+    raise TypeError(f"a Json is said as JSON text in a str, found a {type(value).__name__}")
 
 
 ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook, decimal_format="string", order="deterministic")
@@ -206,15 +227,25 @@ def normaliser(annotation: Any) -> Normaliser | None:  # noqa: PLR0911  # One li
         return normaliser(arguments[0])
     if origin in {typing.Union, types.UnionType}:
         return _one_of(arguments)
+    if origin is tuple and arguments[1:] != (...,):
+        return _for_each_place([normaliser(each) for each in arguments])
     if origin in {tuple, list} and (item := normaliser(arguments[0])):
-        return _for_each(item)
+        return _for_each(item, origin)
     if origin is dict and (item := normaliser(arguments[1])):
         return _for_each_value(item)
     return None
 
 
-def _for_each(item: Normaliser) -> Normaliser:
+def _for_each(item: Normaliser, made: type) -> Normaliser:
+    if made is list:
+        return lambda values: [item(value) for value in values]
     return lambda values: tuple([item(value) for value in values])
+
+
+def _for_each_place(places: list[Normaliser | None]) -> Normaliser | None:
+    if not any(places):
+        return None
+    return lambda values: tuple([at(value) if at else value for at, value in zip(places, values, strict=True)])
 
 
 def _for_each_value(item: Normaliser) -> Normaliser:
@@ -295,6 +326,7 @@ class ColumnType(NamedTuple):
 
 def column_type(annotation: Any, *, where: str) -> ColumnType:
     """The column type of an annotation. TypeError, naming `where`, if a column cannot have it."""
+    annotation = _unbounded(annotation, where)
     nullable = False
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         inner = [each for each in typing.get_args(annotation) if each is not type(None)]
@@ -302,12 +334,26 @@ def column_type(annotation: Any, *, where: str) -> ColumnType:
         annotation = inner[0] if len(inner) == 1 else annotation
     name = _NAMES.get(annotation) if isinstance(annotation, type) else None
     if name is None and typing.get_origin(annotation) is tuple:
-        item, *rest = typing.get_args(annotation)
-        if rest == [...] and item in _NAMES:
-            name = f"{_NAMES[item]}[]"
+        items = typing.get_args(annotation)
+        if items[1:] == (...,) and items[0] in _NAMES:
+            name = f"{_NAMES[items[0]]}[]"
     if name is None:
         known = ", ".join(scalar.__name__ for scalar in _NAMES)
         raise TypeError(
             f"{where}: a column is one of {known}, a tuple[…, ...] of one, or that | None; found {annotation}"
         )
     return ColumnType(name, nullable)
+
+
+def _unbounded(annotation: Any, where: str) -> Any:
+    """The annotation without what Annotated says. A bound would be no part of the schema: TypeError."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        if any(isinstance(each, msgspec.Meta) for each in annotation.__metadata__):
+            raise TypeError(f"{where}: a column has no bounds, reducers hold them; found {annotation}")
+        return _unbounded(arguments[0], where)
+    if origin in {typing.Union, types.UnionType}:
+        return functools.reduce(operator.or_, [_unbounded(each, where) for each in arguments])
+    if origin is tuple:
+        return tuple[tuple(each if each is ... else _unbounded(each, where) for each in arguments)]  # type: ignore[misc]  # Made at run time.
+    return annotation

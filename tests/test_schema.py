@@ -1,6 +1,9 @@
 """Tables as an author declares them."""
 
+from typing import Annotated
+
 import pytest
+from msgspec import Meta
 
 from store.schema import AUTO_INCREMENT, Table, column
 from store.values import Json
@@ -27,6 +30,17 @@ def test_a_declaration_becomes_a_schema() -> None:
     ]
     assert [(each.column, each.unique) for each in schema.indexes] == [(2, True), (3, False)]
     assert [each.default for each in schema.columns] == [b"\x00", None, b"\xc0", b"\xcb\x3f\xf0" + bytes(6)]
+
+
+def test_a_text_beside_a_column_s_type_is_passed_over() -> None:
+    """Annotated may say what a column is for."""
+
+    class Said(Table):
+        id: Annotated[int, "who it is"] = column(primary_key=True)
+        names: tuple[Annotated[str, "each of them"], ...] | None = None
+
+    assert [(each.type, each.nullable) for each in Said.__table__.columns] == [("int", False), ("str[]", True)]
+    assert Said(id=1, names=("a",)).names == ("a",)
 
 
 def test_a_row_is_a_frozen_value() -> None:
@@ -90,6 +104,18 @@ def _counting_elsewhere() -> None:
         b: int = column(default=AUTO_INCREMENT)
 
 
+def _bounded_column() -> None:
+    class Bad(Table):
+        a: int = column(primary_key=True)
+        b: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
+
+
+def _empty_tuple() -> None:
+    class Bad(Table):
+        a: int = column(primary_key=True)
+        b: tuple[()] = ()
+
+
 def _indexed_json() -> None:
     class Bad(Table):
         a: int = column(primary_key=True)
@@ -120,6 +146,8 @@ def _inherited() -> None:
         (_nullable_key, "Bad.a: a primary key is"),
         (_float_key, "Bad.a: a primary key is"),
         (_list_column, "Bad.b: a column is one of"),
+        (_bounded_column, "Bad.b: a column has no bounds, reducers hold them; found"),
+        (_empty_tuple, "Bad.b: a column is one of"),
         (_wrong_default, "Bad.b: the default 'x' is no int"),
         (_counting_text, "Bad.a: AUTO_INCREMENT"),
         (_counting_elsewhere, "Bad.b: AUTO_INCREMENT"),

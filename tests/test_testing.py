@@ -15,7 +15,7 @@ def test_a_reducer_is_tested_in_one_line() -> None:
     assert store.call("add", "ada") == 1
     assert store.call(shop.add, owner="bob", slug="s") == 2
     assert store.call(shop.remove, 1) is True
-    assert store.call(shop.look) == ("bob",)
+    assert store.call(shop.look) == ["bob"]
     assert isinstance(UUID(store.call("make")), UUID)
     assert [task.owner for task in store.rows(shop.Task)] == ["bob"]
 
@@ -42,6 +42,20 @@ def test_what_a_client_would_be_told_is_raised() -> None:
         store.call("add")
     with pytest.raises(UnknownReducer):
         store.call("nothing")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [({1: 2}, "a map's keys are str, found int"), (object(), "a object is no plain value")]
+)
+def test_what_no_client_could_say_is_a_malformed_call(value: object, says: str) -> None:
+    """An argument that has no form on the wire is named, in order or by name, also of a reducer that there is not."""
+    store = Store.in_memory(shop)
+    with pytest.raises(MalformedCall, match=f"add: the argument owner cannot be said: {says}"):
+        store.call("add", value)
+    with pytest.raises(MalformedCall, match=f"add: the argument slug cannot be said: {says}"):
+        store.call(shop.add, owner="ada", slug=value)
+    with pytest.raises(MalformedCall, match="nothing: the arguments cannot be said"):
+        store.call("nothing", value)
 
 
 def test_a_crash_loses_nothing_that_was_answered() -> None:

@@ -4,17 +4,15 @@ Laws: what is logged is the MessagePack array of all parameters in declared orde
 so a replay that runs the reducer again reads exactly what this run saw. An error names the parameter.
 """
 
-import inspect
 import re
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from store.codec import UNSTORABLE
+from store.engine.parameters import UNIONS, Parameter, choices, loose, varies
 from store.errors import MalformedCall
 from store.values import constrain, dec_hook, dec_hook_trusted, encode, normaliser
 
@@ -26,26 +24,6 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 _read_shape: Final = msgspec.msgpack.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw]).decode
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a reducer."""
-
-    name: str
-    annotation: Any
-    default: bytes | None
-    """The default as MessagePack, or None where a caller must say the value."""
-
-    @property
-    def type_name(self) -> str:
-        """The annotation as its author wrote it, for errors and schemas."""
-        return type_name(self.annotation)
-
-
-def type_name(annotation: Any) -> str:
-    """An annotation as text: int, str | None, tuple[int, ...]."""
-    return annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
-
-
 class Arguments:
     """The parameters of one reducer, behind its context."""
 
@@ -54,15 +32,19 @@ class Arguments:
             raise TypeError(f"reducer {reducer} has {len(parameters)} parameters, more than {PARAMETERS_MAX}")
         self._reducer: Final = reducer
         self.parameters: Final = tuple(parameters)
-        checked: Any = tuple[tuple(constrain(each.annotation) for each in parameters)]  # type: ignore[misc]  # Made at run time.
+        checked: Any = tuple[tuple(each.checked for each in parameters)]  # type: ignore[misc]  # Made at run time.
         self._decode: Final[Callable[[bytes | msgspec.Raw], tuple[Any, ...]]] = msgspec.msgpack.Decoder(
             checked, dec_hook=dec_hook
         ).decode
-        self.decode_canonical: Final[Callable[[bytes], tuple[Any, ...]]] = msgspec.msgpack.Decoder(
-            checked, dec_hook=dec_hook_trusted
+        logged: Any = tuple[tuple(constrain(each.annotation) for each in parameters)]  # type: ignore[misc]  # Made at run time.
+        self._decode_logged: Final[Callable[[bytes], tuple[Any, ...]]] = msgspec.msgpack.Decoder(
+            logged, dec_hook=dec_hook_trusted
         ).decode
         normals = [normaliser(each.annotation) for each in parameters]
         self._normals: Final = normals if any(normals) else None
+        self._varies: Final = any(varies(each.annotation) for each in parameters)
+        self._plain: Final = self._normals is None and not self._varies
+        """Whether what was decoded is its own one form."""
 
     def read(self, raw: bytes | msgspec.Raw) -> tuple[tuple[Any, ...], bytes]:
         """Arguments that came as MessagePack, an array in order or a map by name: (values, canonical bytes).
@@ -72,7 +54,7 @@ class Arguments:
         decode = self._decode
         try:
             values = decode(raw)
-            if self._normals is None and len(canonical := encode(values)) <= ARGS_SIZE_MAX:
+            if self._plain and len(canonical := encode(values)) <= ARGS_SIZE_MAX:
                 return values, canonical
         except UNSTORABLE:  # Fill in defaults, or say what is wrong.
             values = self._read_apart(raw)
@@ -92,6 +74,15 @@ class Arguments:
         )
         return self._finish(values)
 
+    def decode_canonical(self, canonical: bytes) -> tuple[Any, ...]:
+        """Arguments as they were logged. Bounds hold for callers alone; ValueError or TypeError: of other types."""
+        try:
+            return self._decode_logged(canonical)
+        except msgspec.ValidationError:
+            taken: Any = tuple[tuple(loose(each.annotation) for each in self.parameters)]  # type: ignore[misc]  # Made at run time.
+            values: tuple[Any, ...] = msgspec.msgpack.decode(canonical, type=taken, dec_hook=dec_hook_trusted)
+            return values
+
     def _finish(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], bytes]:
         """The one form of arguments that were read, and its bytes."""
         if self._normals is not None:
@@ -99,15 +90,24 @@ class Arguments:
         try:
             canonical = encode(values)
         except UNSTORABLE as error:
-            raise MalformedCall(
-                f"{self._reducer}: the arguments cannot be kept ({error})", details={"reducer": self._reducer}
-            ) from None
+            raise self._unkept(values, error) from None
         if len(canonical) > ARGS_SIZE_MAX:
             raise MalformedCall(
                 f"{self._reducer}: {len(canonical)} bytes of arguments, at most {ARGS_SIZE_MAX} are taken",
                 details={"reducer": self._reducer},
             )
-        return values, canonical
+        return self._decode_logged(canonical) if self._varies else values, canonical
+
+    def _unkept(self, values: tuple[Any, ...], error: Exception) -> MalformedCall:
+        """Find the argument at fault by trying each by itself: errors may take their time."""
+        for each, value in zip(self.parameters, values, strict=True):
+            try:
+                encode(value)
+            except UNSTORABLE as why:
+                return self._wrong(each, why)
+        return MalformedCall(
+            f"{self._reducer}: the arguments cannot be kept ({error})", details={"reducer": self._reducer}
+        )
 
     def _read_apart(self, raw: bytes | msgspec.Raw) -> tuple[Any, ...]:
         try:
@@ -120,7 +120,7 @@ class Arguments:
                 values.append(self._default(each))
                 continue
             try:
-                read = msgspec.msgpack.decode(item, type=constrain(each.annotation), dec_hook=dec_hook)
+                read = msgspec.msgpack.decode(item, type=each.checked, dec_hook=dec_hook)
             except UNSTORABLE as error:
                 raise self._wrong(each, error) from None
             values.append(read)
@@ -159,7 +159,7 @@ class Arguments:
 
     def _convert(self, each: Parameter, item: Any) -> Any:
         try:
-            return msgspec.convert(_lift_integers(each.annotation, item), constrain(each.annotation), dec_hook=dec_hook)
+            return msgspec.convert(_lift_integers(each.annotation, item), each.checked, dec_hook=dec_hook)
         except UNSTORABLE as error:
             raise self._wrong(each, error) from None
 
@@ -194,36 +194,26 @@ _ABSENT: Final = _Absent()
 
 
 def _lift_integers(annotation: Any, item: Any) -> Any:
-    """JSON's decimal strings as integers, wherever the annotation wants an integer."""
-    if annotation is int:
-        return int(item) if isinstance(item, str) and _INTEGER.fullmatch(item) else item
+    """JSON's decimal strings as integers, wherever the annotation wants an integer and no text."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in {typing.Union, types.UnionType} and str not in inner and int in inner:
-        return _lift_integers(int, item)
-    if origin in {tuple, list} and isinstance(item, list):
+    if isinstance(item, str):
+        return int(item) if _INTEGER.fullmatch(item) and _wants_integer(annotation, item) else item
+    if origin in UNIONS:
+        lifted = (_lift_integers(each, item) for each in inner)
+        return next((each for each in lifted if each is not item), item)  # One member alone is an array, or a map.
+    if origin is tuple and inner[1:] != (...,) and isinstance(item, list) and len(inner) == len(item):
+        return [_lift_integers(each, value) for each, value in zip(inner, item, strict=True)]
+    if origin in {tuple, list} and isinstance(item, list) and inner:
         return [_lift_integers(inner[0], each) for each in item]
     if origin is dict and isinstance(item, dict):
         return {key: _lift_integers(inner[1], each) for key, each in item.items()}
     return item
 
 
-def read_parameters(reducer: str, function: Callable[..., Any], hints: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters behind the context. TypeError where one has no annotation or cannot be passed in order."""
-    _, *rest = inspect.signature(function).parameters.values()
-    parameters = []
-    for each in rest:
-        where = f"reducer {reducer}, parameter {each.name}"
-        if each.kind not in {each.POSITIONAL_OR_KEYWORD, each.POSITIONAL_ONLY}:
-            raise TypeError(f"{where}: parameters are plain ones, without * or **")
-        if each.name not in hints:
-            raise TypeError(f"{where}: it needs a type annotation")
-        if _says_any(hints[each.name]):
-            raise TypeError(f"{where}: say which type it has; anything at all is a Json")
-        default = None if each.default is each.empty else encode(each.default)
-        parameters.append(Parameter(each.name, hints[each.name], default))
-    return parameters
-
-
-def _says_any(annotation: Any) -> bool:
-    """Whether an annotation is Any, or has it somewhere inside."""
-    return annotation is Any or any(map(_says_any, typing.get_args(annotation)))
+def _wants_integer(annotation: Any, said: str) -> bool:
+    """Whether digits are an integer here: not beside str, and not where they are a value of a Literal or an Enum."""
+    members = typing.get_args(annotation) if typing.get_origin(annotation) in UNIONS else (annotation,)
+    chosen = [value for each in members for value in choices(each)]
+    if str in members or said in chosen:
+        return False
+    return int in members or any(isinstance(each, int) for each in chosen)

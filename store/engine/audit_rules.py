@@ -8,14 +8,13 @@ Laws: a rule changes what is shipped, never what is logged: a replay needs the a
 not there is an error where the reducer is declared, not where it is called.
 """
 
-import typing
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from store.engine.arguments import Parameter
+from store.engine.parameters import Parameter
 
 Rules = Mapping[str, "Rule"]
 """A reducer's rules, by parameter; a parameter without one is shipped as it is."""
@@ -76,9 +75,7 @@ def _check_subject(reducer: str, name: str, rule: Rule, known: Mapping[str, Para
             f"reducer {reducer}: {name} is sealed for {rule.subject!r}, which is no other parameter;"
             f" there are {others or 'none'}"
         )
-    hint = subject.annotation
-    base = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-    if base not in _SUBJECTS:
+    if subject.annotation not in _SUBJECTS:
         raise TypeError(
             f"reducer {reducer}: {name} is sealed for {rule.subject}, which is {subject.type_name};"
             " a subject is an int, str or UUID"

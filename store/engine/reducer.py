@@ -4,7 +4,8 @@
     def transfer(ctx: Context, source: int, target: int, amount: int) -> None:
         ...
 
-What of the arguments the audit trail may show is said with the decorator: `@reducer(audit={...})`, audit_rules.py.
+What a parameter may be is in parameters.py. What of the arguments the audit trail may show is said with the decorator:
+`@reducer(audit={...})`, audit_rules.py.
 
 Laws: a reducer has no clock and no dice but its context's; it changes rows through `ctx.table` alone; it is a plain
 function, and stays one for tests.
@@ -22,10 +23,11 @@ from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar, overload
 import msgspec
 
 from store.compiled import compile_function
-from store.engine.arguments import Arguments, read_parameters
+from store.engine.arguments import Arguments
 from store.engine.audit_rules import Rules, check_rules, declare
 from store.engine.dice import Random, call_seed, new_id
 from store.engine.identity import Identity
+from store.engine.parameters import read_parameters
 from store.errors import Refused
 from store.ids import Offset, Timestamp
 from store.schema import NAME_PATTERN, Table
@@ -84,11 +86,10 @@ class Reducer(Generic[P, Returned]):
             raise TypeError(f"reducer {self.name}: a reducer is a plain function, it runs to its end at one moment")
         if not inspect.signature(function).parameters:
             raise TypeError(f"reducer {self.name}: its first parameter is the Context")
-        hints = typing.get_type_hints(function)
-        self.arguments: Final = Arguments(self.name, read_parameters(self.name, function, hints))
+        self.arguments: Final = Arguments(self.name, read_parameters(self.name, function))
         self.apply: Final = _apply(function, len(self.arguments.parameters))
         """Calls the function with a context and a tuple of all arguments."""
-        self.returns: Final[Any] = hints.get("return", Any)
+        self.returns: Final[Any] = typing.get_type_hints(function).get("return", Any)
         check_rules(self.name, self.arguments.parameters, audit or {})
         self.declaration: Final = declare(self.arguments.parameters, audit or {})
         """[[parameter, audit rule], ...], as the start record holds it."""

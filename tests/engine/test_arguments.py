@@ -56,9 +56,9 @@ def test_defaults_are_filled_in_and_names_put_in_order() -> None:
 
 
 def test_values_are_brought_to_one_form() -> None:
-    """A Decimal's zeros go, lists become tuples."""
+    """A Decimal's zeros go; a list stays a list."""
     values, canonical = ARGUMENTS.read(encode([5, "x", ["1.50"], None]))
-    assert values == (5, "x", (Decimal("1.5"),), None)
+    assert values == (5, "x", [Decimal("1.5")], None)
     assert ARGUMENTS.decode_canonical(canonical) == values
 
 
