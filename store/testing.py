@@ -21,11 +21,11 @@ from store.engine.reducer import Domain, Reducer
 from store.engine.write_path import Answer
 from store.env.memory import MemoryClock, MemoryDisk, NoDeadline, SeededEntropy
 from store.env.world import World
-from store.errors import CALL_ERRORS, CallError, MalformedCall, Refused
+from store.errors import CALL_ERRORS, CallError, Refused
 from store.ids import ConnectionId
 from store.log.commitlog import LogOptions
 from store.schema import Table
-from store.values import check_plain, constrain, dec_hook_trusted, encode
+from store.values import constrain, dec_hook_trusted, encode, unsayable
 
 Row = TypeVar("Row", bound=Table)
 
@@ -92,11 +92,5 @@ def _say(name: str, reducer: Reducer[..., Any] | None, args: Sequence[Any], name
         return encode(named or list(args))
     except UNSTORABLE as error:
         parameters = reducer.arguments.parameters if reducer is not None else ()
-        for each, value in named.items() or zip((each.name for each in parameters), args, strict=False):
-            try:
-                check_plain(value)
-            except UNSTORABLE as why:
-                raise MalformedCall(
-                    f"{name}: the argument {each} cannot be said: {why}", details={"reducer": name, "field": each}
-                ) from None
-        raise MalformedCall(f"{name}: the arguments cannot be said: {error}", details={"reducer": name}) from None
+        said = named.items() or zip((each.name for each in parameters), args, strict=False)
+        raise unsayable(name, said, error) from None

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import msgspec
 
+from store.errors import MalformedCall
 from store.ids import INT_MAX, INT_MIN
 
 DECIMAL_DIGITS_MAX: Final = 1_000
@@ -187,6 +188,18 @@ def check_plain(value: Any, depth: int = PLAIN_DEPTH_MAX) -> None:
         raise ValueError(f"it is nested deeper than {PLAIN_DEPTH_MAX}")
     for each in _inside(value):
         check_plain(each, depth - 1)
+
+
+def unsayable(called: str, arguments: Iterable[tuple[object, Any]], error: Exception) -> MalformedCall:
+    """Why a call's named arguments could not be encoded: the first that has no form on any wire, else `error`."""
+    for name, value in arguments:
+        try:
+            check_plain(value)
+        except (TypeError, ValueError, RecursionError) as why:
+            return MalformedCall(
+                f"{called}: the argument {name} cannot be said: {why}", details={"reducer": called, "field": str(name)}
+            )
+    return MalformedCall(f"{called}: the arguments cannot be said: {error}", details={"reducer": called})
 
 
 def _check_number(value: float | Decimal | datetime) -> None:

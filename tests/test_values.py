@@ -15,7 +15,7 @@ from store.codec import RowCodec
 from store.errors import ConstraintViolation
 from store.ids import INT_MAX, INT_MIN
 from store.schema import Table, column
-from store.values import SCALARS, ColumnType, Json, normaliser
+from store.values import SCALARS, ColumnType, Json, normaliser, unsayable
 
 
 class Everything(Table):
@@ -208,3 +208,11 @@ def test_a_value_of_a_union_has_the_form_of_its_own_type(annotation: Any, value:
     normal = normaliser(annotation)
     said = value if normal is None else normal(value)
     assert (type(said), repr(said)) == (type(form), repr(form))
+
+
+def test_what_cannot_be_said_is_named() -> None:
+    """The first argument without a form on any wire; where each has one, what encoding them met."""
+    found = unsayable("f", [("a", 1), (2, {1: 2}), ("c", object())], ValueError("no"))
+    assert str(found) == "f: the argument 2 cannot be said: a map's keys are str, found int"
+    assert found.details == {"reducer": "f", "field": "2"}
+    assert str(unsayable("f", [("a", 1)], ValueError("no"))) == "f: the arguments cannot be said: no"

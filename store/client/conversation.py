@@ -38,7 +38,7 @@ from store.subscribe.messages import (
     Unsubscribed,
     Welcome,
 )
-from store.values import encode
+from store.values import encode, unsayable
 
 FRAME_OVERHEAD: Final = 64
 """Bytes a frame has beside its messages, at most: its array header and an acknowledgement."""
@@ -119,7 +119,8 @@ class Conversation:
         try:
             data = encode(Call(Sequence(sequence), reducer, args))  # Args as they are: encoding them twice would cost.
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise MalformedCall(f"{reducer}: an argument cannot be sent: {error}") from None
+            said = args.items() if isinstance(args, dict) else enumerate(args, start=1)
+            raise unsayable(reducer, said, error) from None
         self._check_size(data, MalformedCall)
         if len(self._unanswered) >= self._calls_unanswered_max:
             raise Overloaded(

@@ -206,8 +206,12 @@ def test_the_offset_is_the_highest_that_was_told() -> None:
 def test_what_cannot_be_sent_takes_no_sequence() -> None:
     """An argument without a wire form, or one too large, is refused here and leaves no gap."""
     made = greeted()
-    with pytest.raises(MalformedCall, match="f: an argument"):
+    with pytest.raises(MalformedCall, match="f: the argument 1 cannot be said: a object is no plain"):
         made.call("f", (object(),))
+    with pytest.raises(MalformedCall, match="f: the argument 2 cannot be said: a map's keys are str, found int"):
+        made.call("f", (1, {1: 2}))
+    with pytest.raises(MalformedCall, match="f: the argument owner cannot be said: an int has 64 bits, found 71"):
+        made.call("f", {"id": 1, "owner": 1 << 70})
     with pytest.raises(MalformedCall, match="at most"):
         made.call("f", ("x" * (1 << 20),))
     with pytest.raises(MalformedQuery, match="parameter"):
