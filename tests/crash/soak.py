@@ -113,10 +113,14 @@ class Soak:
             self._keeper.go_on()
             self._look()
             self._keeper.finish()  # A restore holds all that is there: nothing goes meanwhile.
+            self._note_moment(worker)
             self._look()
-            answered = self._heard(worker).answered
-            self._moments.append((time.monotonic(), time.time_ns() // 1000, answered))
+            self._note_moment(worker)  # So that there are two, however slow all before was.
             self._restore(worker)
+
+    def _note_moment(self, worker: Child) -> None:
+        answered = self._heard(worker).answered  # By the moment that is read next.
+        self._moments.append((time.monotonic(), time.time_ns() // 1000, answered))
 
     def _worker(self) -> Child:
         work = Work(str(self._data), ENDLESS, self._oracle.answered, segment_size_max=SEGMENT_SIZE, pairs=PAIRS)
