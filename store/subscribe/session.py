@@ -146,19 +146,16 @@ class Session(Outbox):
         What begins amid them is told by itself, and with it all that was gathered. No text comes here: only MessagePack
         says several results at once.
         """
-        run, caller, greeted, results = self._run, self._caller, self._greeted, self._results
+        run_call, greeted, results = self._run_call, self._greeted, self._results
         try:
             for message in messages:
                 if type(message) is not Call or self._handlers is not greeted:
                     self._handlers[type(message)](message)
                     continue
-                sequence = message.sequence
-                try:  # As `_call`.
-                    answer = run(caller, message.reducer, message.args, sequence, self._acknowledged, "", False)
-                except CallError as error:
-                    self._fail("call", sequence, error, message.reducer)
+                answer = run_call(message)
+                if answer is None:
                     continue
-                value = answer.value
+                sequence, value = message.sequence, answer.value
                 if answer.outcome or len(value) > GATHERED_SIZE_MAX:
                     self._answer(sequence, answer)
                 else:
@@ -227,16 +224,21 @@ class Session(Outbox):
     # What each message does.
 
     def _call(self, message: Call) -> None:
+        answer = self._run_call(message)
+        if answer is not None:
+            self._answer(message.sequence, answer)
+
+    def _run_call(self, message: Call) -> Answer | None:
+        """Run it, and return what was recorded; None where nothing was, and that is answered."""
         args: bytes | msgspec.Raw = message.args
         if self.text and bytes(args) == NO_ARGS:
             args = b"[]"
         run = self._run
         try:
-            answer = run(self._caller, message.reducer, args, message.sequence, self._acknowledged, "", self.text)
+            return run(self._caller, message.reducer, args, message.sequence, self._acknowledged, "", self.text)
         except CallError as error:
             self._fail("call", message.sequence, error, message.reducer)
-            return
-        self._answer(message.sequence, answer)
+            return None
 
     def _answer(self, sequence: int, answer: Answer) -> None:
         """Say what became of a call that was recorded."""
