@@ -111,6 +111,8 @@ SCALARS: Final[dict[str, type]] = {
 
 _NAMES: Final = {scalar: name for name, scalar in SCALARS.items()}
 _INT64: Final = Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
+UNIONS: Final = (typing.Union, types.UnionType)
+"""The origins of a union: as `Union[int, None]` and as `int | None` say it."""
 _INT_BOUNDS: Final = ("gt", "ge", "lt", "le", "multiple_of")
 _AWARE: Final = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -126,7 +128,7 @@ def constrain(annotation: Any) -> Any:  # noqa: PLR0911  # One line a type reads
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return _constrain_further(constrain(arguments[0]), annotation.__metadata__)
-    if origin in {typing.Union, types.UnionType}:
+    if origin in UNIONS:
         return functools.reduce(operator.or_, [constrain(each) for each in arguments])
     if origin is tuple and arguments:
         return tuple[tuple(each if each is ... else constrain(each) for each in arguments)]  # type: ignore[misc]  # Made at run time.
@@ -238,7 +240,7 @@ def normaliser(annotation: Any) -> Normaliser | None:  # noqa: PLR0911  # One li
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return normaliser(arguments[0])
-    if origin in {typing.Union, types.UnionType}:
+    if origin in UNIONS:
         return _one_of(arguments)
     if origin is tuple and arguments[1:] != (...,):
         return _for_each_place([normaliser(each) for each in arguments])
@@ -341,7 +343,7 @@ def column_type(annotation: Any, *, where: str) -> ColumnType:
     """The column type of an annotation. TypeError, naming `where`, if a column cannot have it."""
     annotation = _unbounded(annotation, where)
     nullable = False
-    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+    if typing.get_origin(annotation) in UNIONS:
         inner = [each for each in typing.get_args(annotation) if each is not type(None)]
         nullable = len(inner) < len(typing.get_args(annotation))
         annotation = inner[0] if len(inner) == 1 else annotation
@@ -365,7 +367,7 @@ def _unbounded(annotation: Any, where: str) -> Any:
         if any(isinstance(each, msgspec.Meta) for each in annotation.__metadata__):
             raise TypeError(f"{where}: a column has no bounds, reducers hold them; found {annotation}")
         return _unbounded(arguments[0], where)
-    if origin in {typing.Union, types.UnionType}:
+    if origin in UNIONS:
         return functools.reduce(operator.or_, [_unbounded(each, where) for each in arguments])
     if origin is tuple:
         return tuple[tuple(each if each is ... else _unbounded(each, where) for each in arguments)]  # type: ignore[misc]  # Made at run time.

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from store.codec import UNSTORABLE
-from store.engine.parameters import UNIONS, Parameter, choices, loose, varies
+from store.engine.parameters import Parameter, choices, loose, varies
 from store.errors import MalformedCall
-from store.values import constrain, dec_hook, dec_hook_trusted, encode, normaliser
+from store.values import UNIONS, constrain, dec_hook, dec_hook_trusted, encode, normaliser
 
 PARAMETERS_MAX: Final = 64
 ARGS_SIZE_MAX: Final = 4 << 20

@@ -20,7 +20,6 @@ for callers alone: what was logged is read without them, so a bound that is adde
 import functools
 import inspect
 import operator
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,9 +33,8 @@ import msgspec
 
 from store.codec import UNSTORABLE
 from store.ids import INT_MAX, INT_MIN
-from store.values import SCALARS, Json, constrain, dec_hook, encode, normaliser
+from store.values import SCALARS, UNIONS, Json, constrain, dec_hook, encode, normaliser
 
-UNIONS: Final = (typing.Union, types.UnionType)
 _SCALARS: Final = frozenset(SCALARS.values())
 _BARE: Final = (list, tuple, dict, typing.List, typing.Tuple, typing.Dict)  # noqa: UP006  # As authors may.
 _TAKEN: Final = (
